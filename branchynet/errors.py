@@ -1,0 +1,36 @@
+"""The errors a user can mend: the command line prints their message, without a traceback, and exits with status 2.
+
+Every message says what was expected and what came.
+"""
+
+
+class UserError(Exception):
+    """Something the caller gave cannot be used; the message says what was expected and what came."""
+
+
+class DataError(UserError):
+    """A data set cannot be had, or what was found is not the data set that was asked for."""
+
+
+class DeviceError(UserError):
+    """The device that was asked for cannot be used; the message says what is missing."""
+
+
+class NetworkError(UserError, ValueError):
+    """A network list, or an input to a network, is not of the form it must have."""
+
+
+class ThresholdError(UserError, ValueError):
+    """Thresholds that do not fit the network's exits."""
+
+
+class SnapshotError(UserError):
+    """Saved weights or a snapshot that cannot be read, or that belong to another network or run."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on: the loss is not a number, for instance."""
+
+
+class OutputError(UserError):
+    """A result cannot be written where it was asked for."""
