@@ -1,0 +1,120 @@
+"""How many threads compute, in one place: the workers of the fast CPU functions, and BLAS.
+
+NumPy lets go of the interpreter lock in copies, element-wise functions and matrix products, so plain Python threads
+share out a batch between cores. BLAS gets one thread then, or its threads and ours would fight for the cores.
+By default one thread works here and BLAS is left as it is; training and benchmarks say otherwise for their duration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import threadpoolctl
+
+# A batch is cut into this many strips, whatever the number of threads: partial sums are then added up in the same
+# order, and results do not depend on the number of threads.
+N_STRIPS = 8
+# What is worked on at a time, with its intermediate values, is to stay in a core's second-level cache.
+CHUNK_BYTES = 1 << 20
+
+
+class _Workers:
+    """The worker threads of this process."""
+
+    def __init__(self):
+        self.n_threads = 1
+        self.pool = None
+
+    def resize(self, n_threads):
+        if self.pool is not None:
+            self.pool.shutdown()
+        self.n_threads = n_threads
+        self.pool = ThreadPoolExecutor(n_threads, thread_name_prefix="branchynet") if n_threads > 1 else None
+
+    def forget(self):
+        """After a fork the child has the pool's description but none of its threads."""
+        self.pool = None
+        self.resize(self.n_threads)
+
+
+_workers = _Workers()
+_scratch = threading.local()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.forget)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def get_threads() -> int:
+    """Threads that the fast CPU functions share a batch out to."""
+    return _workers.n_threads
+
+
+@contextlib.contextmanager
+def limited(n_threads: int):
+    """Computes with `n_threads` threads, and one for BLAS in each, while the block runs.
+
+    Args:
+        n_threads: at least 1.
+
+    Raises:
+        ValueError: fewer than 1.
+    """
+    if n_threads < 1:
+        raise ValueError(f"threads: expected at least 1, got {n_threads}")
+    previous = _workers.n_threads
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        _workers.resize(n_threads)
+        try:
+            yield
+        finally:
+            _workers.resize(previous)
+
+
+def map_strips(function, n_samples: int) -> list:
+    """Calls ``function(start, stop)`` for the strips of a batch, shared out to the threads.
+
+    Args:
+        function: works on the samples [start, stop); must not call `map_strips` itself.
+        n_samples: of the batch.
+
+    Returns:
+        the results in the order of the strips.
+    """
+    n_strips = min(N_STRIPS, n_samples)
+    bounds = [n_samples * strip // n_strips for strip in range(n_strips + 1)] if n_strips else []
+    strips = list(zip(bounds[:-1], bounds[1:]))
+    if _workers.pool is None or n_strips < 2:
+        return [function(start, stop) for start, stop in strips]
+    return list(_workers.pool.map(lambda strip: function(*strip), strips))
+
+
+def chunks(start: int, stop: int, sample_bytes: int) -> list:
+    """The samples [start, stop) in chunks, as slices: as many samples as fit a share of a core's second-level cache.
+
+    Args:
+        sample_bytes: bytes that the work on one sample touches.
+    """
+    step = max(1, CHUNK_BYTES // max(sample_bytes, 1))
+    return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
+
+
+def scratch(name: str, shape, dtype):
+    """An array of this thread's own for intermediate values, re-used from call to call; its contents are arbitrary.
+
+    A thread keeps one buffer for each name, as large as the largest that was asked for, so memory does not grow with
+    the number of calls.
+    """
+    buffers = _scratch.__dict__
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if name not in buffers or buffers[name].nbytes < n_bytes:
+        buffers[name] = np.empty(n_bytes, dtype=np.uint8)
+    return buffers[name][:n_bytes].view(dtype).reshape(shape)

@@ -1,0 +1,132 @@
+"""The fast convolution gives Chainer's results: forward, both gradients, every shape."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from chainer import gradient_check
+
+from branchynet import threads
+from branchynet.devices import to_host
+from branchynet.functions import convolution_2d
+from branchynet.links import Convolution2D
+
+
+def outputs_and_gradients(function, device, gy_seed, *arrays):
+    variables = [chainer.Variable(device.send(array)) for array in arrays]
+    y = function(*variables)
+    y.grad = device.send(np.random.default_rng(gy_seed).normal(size=y.shape).astype(arrays[0].dtype))
+    y.backward()
+    return [to_host(y.array), *(to_host(variable.grad) for variable in variables)]
+
+
+def assert_same_results(ours, theirs, device, *arrays, rtol=1e-4):
+    for a, b in zip(outputs_and_gradients(ours, device, 1, *arrays), outputs_and_gradients(theirs, device, 1, *arrays)):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+def naive_convolution(x, W, b, stride, pad):
+    """Every output by its definition."""
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    kh, kw = W.shape[2:]
+    rows, cols = range(0, x.shape[2] - kh + 1, stride), range(0, x.shape[3] - kw + 1, stride)
+    return np.array([[[[(sample[:, r : r + kh, c : c + kw] * kernel).sum() + bias for c in cols] for r in rows]
+                      for kernel, bias in zip(W, b)] for sample in x])  # fmt: skip
+
+
+@pytest.mark.parametrize("cover_all", [False, True])
+@pytest.mark.parametrize("pad", [0, 1, (2, 1), 3])
+@pytest.mark.parametrize("stride", [1, 2, (2, 3)])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5), (5, 5)])
+def test_results_are_chainers(rng, device, kernel, stride, pad, cover_all):
+    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((3, 4, 11, 9), (6, 4, *kernel), (6,)))
+    assert_same_results(
+        lambda x, W, b: convolution_2d(x, W, b, stride, pad, cover_all),
+        lambda x, W, b: F.convolution_2d(x, W, b, stride, pad, cover_all),
+        device,
+        x,
+        W,
+        b,
+    )
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (2, 1)])
+def test_results_are_the_definitions(rng, stride, pad):
+    x, W, b = rng.normal(size=(2, 2, 6, 5)), rng.normal(size=(3, 2, 3, 2)), rng.normal(size=3)
+    np.testing.assert_allclose(convolution_2d(x, W, b, stride, pad).array, naive_convolution(x, W, b, stride, pad))
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 7, 20])
+def test_any_number_of_samples_and_no_bias(rng, device, n_samples):
+    x, W = rng.normal(size=(n_samples, 1, 6, 6)).astype(np.float32), rng.normal(size=(2, 1, 3, 3)).astype(np.float32)
+    assert_same_results(
+        lambda x, W: convolution_2d(x, W, pad=1), lambda x, W: F.convolution_2d(x, W, pad=1), device, x, W
+    )
+
+
+def test_large_images_are_worked_on_in_chunks(rng):
+    x, W = rng.normal(size=(5, 8, 60, 60)).astype(np.float32), rng.normal(size=(2, 8, 5, 5)).astype(np.float32)
+    assert threads.CHUNK_BYTES < 8 * 25 * 56 * 56 * 4
+    assert_same_results(convolution_2d, F.convolution_2d, chainer.get_device("@numpy"), x, W, rtol=1e-3)
+
+
+def test_a_non_contiguous_batch(rng):
+    x, W = rng.normal(size=(6, 6, 8, 2)).astype(np.float32), rng.normal(size=(3, 2, 3, 3)).astype(np.float32)
+    view = x.transpose(0, 3, 1, 2)[::2]
+    np.testing.assert_allclose(convolution_2d(view, W).array, F.convolution_2d(view.copy(), W).array, atol=1e-4)
+
+
+def test_gradients_are_those_of_finite_differences(rng):
+    arrays = rng.normal(size=(2, 2, 5, 4)), rng.normal(size=(3, 2, 3, 2)), rng.normal(size=3)
+    gradient_check.check_backward(
+        lambda x, W, b: convolution_2d(x, W, b, 2, 1), arrays, rng.normal(size=(2, 3, 3, 3)), dtype=np.float64
+    )
+
+
+def test_second_derivatives_work(rng):
+    arrays = rng.normal(size=(2, 2, 5, 4)), rng.normal(size=(3, 2, 3, 2))
+    grads = rng.normal(size=arrays[0].shape), rng.normal(size=arrays[1].shape)
+    gradient_check.check_double_backward(
+        lambda x, W: convolution_2d(x, W) ** 2, arrays, rng.normal(size=(2, 3, 3, 3)), grads, dtype=np.float64
+    )
+
+
+def test_an_input_that_needs_no_gradient_gets_none(rng):
+    x, W = rng.normal(size=(2, 2, 5, 5)), chainer.Parameter(rng.normal(size=(3, 2, 3, 3)))
+    y = F.sum(convolution_2d(x, W))
+    y.backward()
+    expected = chainer.Parameter(W.array.copy())
+    F.sum(F.convolution_2d(x, expected)).backward()
+    np.testing.assert_allclose(W.grad, expected.grad)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_results_do_not_depend_on_the_number_of_threads(rng, n_threads):
+    arrays = [rng.normal(size=s).astype(np.float32) for s in ((21, 3, 12, 12), (4, 3, 3, 3), (4,))]
+    cpu = chainer.get_device("@numpy")
+    with threads.limited(1):
+        one = outputs_and_gradients(convolution_2d, cpu, 1, *arrays)
+    with threads.limited(n_threads):
+        several = outputs_and_gradients(convolution_2d, cpu, 1, *arrays)
+    for a, b in zip(one, several):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_link_has_chainers_parameters_and_results(rng):
+    ours, theirs = Convolution2D(None, 3, 3, stride=2, pad=1), L.Convolution2D(None, 3, 3, stride=2, pad=1)
+    x = rng.normal(size=(2, 4, 7, 7)).astype(np.float32)
+    theirs(x)
+    ours(x)  # gives the open number of input channels its value
+    ours.copyparams(theirs)
+    np.testing.assert_allclose(ours(x).array, theirs(x).array, atol=1e-5)
+    assert [(name, p.shape) for name, p in ours.namedparams()] == [(name, p.shape) for name, p in theirs.namedparams()]
+
+
+@pytest.mark.parametrize("settings", [{"groups": 2}, {"dilate": 2}])
+def test_grouped_and_dilated_convolutions_are_chainers_own(rng, settings):
+    ours, theirs = Convolution2D(4, 4, 3, **settings), L.Convolution2D(4, 4, 3, **settings)
+    ours.copyparams(theirs)
+    x = rng.normal(size=(2, 4, 7, 7)).astype(np.float32)
+    np.testing.assert_array_equal(ours(x).array, theirs(x).array)

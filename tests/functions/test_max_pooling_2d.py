@@ -1,0 +1,84 @@
+"""The fast max pooling gives Chainer's results, ties included."""
+
+import chainer
+import chainer.functions as F
+import numpy as np
+import pytest
+from chainer import gradient_check
+
+from branchynet import threads
+from branchynet.devices import to_host
+from branchynet.functions import max_pooling_2d
+
+
+def pool_and_gradient(function, device, x):
+    x = chainer.Variable(device.send(x))
+    y = function(x)
+    y.grad = device.send(np.random.default_rng(1).normal(size=y.shape).astype(x.dtype))
+    y.backward()
+    return to_host(y.array), to_host(x.grad)
+
+
+@pytest.mark.parametrize("cover_all", [False, True])
+@pytest.mark.parametrize(
+    ("ksize", "stride", "pad"),
+    [
+        (2, 2, 0),
+        (3, 2, 0),
+        (3, 2, 1),
+        (1, 1, 0),
+        (2, 1, 1),
+        (3, None, 0),
+        ((3, 2), (1, 2), (1, 0)),
+        (3, 1, 1),
+        (2, 3, 0),
+    ],
+)
+@pytest.mark.parametrize("rounded", [False, True], ids=["distinct", "ties"])
+def test_results_are_chainers(rng, device, ksize, stride, pad, cover_all, rounded):
+    x = rng.normal(size=(5, 3, 11, 8)).astype(np.float32)
+    x = np.round(x) if rounded else x
+    ours = pool_and_gradient(lambda x: max_pooling_2d(x, ksize, stride, pad, cover_all), device, x)
+    theirs = pool_and_gradient(lambda x: F.max_pooling_2d(x, ksize, stride, pad, cover_all), device, x)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-6)
+
+
+def test_the_first_of_equal_maxima_takes_the_gradient():
+    x = chainer.Variable(np.ones((1, 1, 2, 2), np.float32))
+    y = max_pooling_2d(x, 2)
+    y.grad = np.full((1, 1, 1, 1), 5, np.float32)
+    y.backward()
+    np.testing.assert_array_equal(x.grad[0, 0], [[5, 0], [0, 0]])
+
+
+def test_a_nan_is_not_lost():
+    x = np.zeros((1, 1, 2, 4), np.float32)
+    x[0, 0, 1, 2] = np.nan
+    np.testing.assert_array_equal(max_pooling_2d(x, 2).array[0, 0], [[0, np.nan]])
+
+
+def test_double_precision_stays():
+    x = np.random.default_rng(0).normal(size=(1, 1, 5, 5))
+    assert max_pooling_2d(x, 2).dtype == np.float64
+
+
+def test_gradients_are_those_of_finite_differences(rng):
+    x = rng.permutation(60).reshape(1, 2, 6, 5).astype(np.float64)
+    gradient_check.check_backward(lambda x: max_pooling_2d(x, 3, 2), x, rng.normal(size=(1, 2, 3, 2)), dtype=np.float64)
+
+
+def test_a_window_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="no window of 5 fits an image of 3"):
+        max_pooling_2d(np.zeros((1, 1, 3, 3), np.float32), 5, cover_all=False)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(rng):
+    x = rng.normal(size=(21, 3, 9, 9)).astype(np.float32)
+    cpu = chainer.get_device("@numpy")
+    with threads.limited(1):
+        one = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
+    with threads.limited(2):
+        two = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])

@@ -1,0 +1,83 @@
+"""Sharing a batch out to threads."""
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from branchynet import threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_samples", [0, 1, 3, 8, 100])
+def test_strips_cover_every_sample_once_in_order(n_threads, n_samples):
+    with threads.limited(n_threads):
+        strips = threads.map_strips(lambda start, stop: list(range(start, stop)), n_samples)
+    assert [sample for strip in strips for sample in strip] == list(range(n_samples))
+
+
+def test_strips_do_not_depend_on_the_number_of_threads():
+    def bounds():
+        return threads.map_strips(lambda start, stop: (start, stop), 37)
+
+    with threads.limited(1):
+        one = bounds()
+    with threads.limited(3):
+        assert bounds() == one
+
+
+def test_the_number_of_threads_holds_for_the_block_and_blas_has_one():
+    before = threads.get_threads()
+    with threads.limited(2):
+        assert threads.get_threads() == 2
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"} == {1}
+    assert threads.get_threads() == before
+
+
+def test_an_error_in_a_thread_is_the_callers():
+    def fail(start, stop):
+        raise RuntimeError("here")
+
+    with threads.limited(2), pytest.raises(RuntimeError, match="here"):
+        threads.map_strips(fail, 8)
+
+
+def test_fewer_than_one_thread_is_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"), threads.limited(0):
+        pass
+
+
+def test_chunks_fit_the_share_of_the_cache():
+    assert threads.chunks(0, 5, threads.CHUNK_BYTES // 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert threads.chunks(3, 5, 10 * threads.CHUNK_BYTES) == [slice(3, 4), slice(4, 5)]
+
+
+def test_scratch_memory_is_used_again_and_is_each_threads_own():
+    first = threads.scratch("test", (4, 5), np.float32)
+    second = threads.scratch("test", (2, 3), np.float32)
+    assert first.shape == (4, 5) and second.dtype == np.float32
+    assert np.shares_memory(first, second)
+    others = []
+    worker = threading.Thread(target=lambda: others.append(threads.scratch("test", (4, 5), np.float32)))
+    worker.start()
+    worker.join()
+    assert not np.shares_memory(first, others[0])
+
+
+def _strips_in_a_child(connection):
+    connection.send(threads.map_strips(lambda start, stop: stop - start, 80))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+def test_threads_work_in_a_forked_child():
+    context = multiprocessing.get_context("fork")
+    with threads.limited(2):
+        threads.map_strips(lambda start, stop: None, 8)
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_strips_in_a_child, args=(theirs,))
+        child.start()
+        assert ours.poll(30), "the child hangs"
+        assert ours.recv() == [10] * 8
+        child.join()
