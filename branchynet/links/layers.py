@@ -1,0 +1,109 @@
+"""`FL`, `Layers` and `Branch`: the vocabulary of a network list.
+
+The list is the authors' best idea (kunglab/branchynet): the whole architecture, exit points included, at one glance.
+"""
+
+from __future__ import annotations
+
+import math
+
+import chainer
+
+from branchynet.errors import NetworkError
+
+
+class FL:
+    """A function layer: a function without parameters, with its settings, as an item of a network list.
+
+    Args:
+        function: takes a batch (N, ...) and the settings, returns a batch; any Chainer function does.
+        *args, **kwargs: the settings, passed on at every call.
+
+    Example: ``FL(F.max_pooling_2d, 3, stride=2)``
+    """
+
+    def __init__(self, function, *args, **kwargs):
+        if not callable(function):
+            raise NetworkError(f"FL: expected a function, got {function!r}")
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+
+    def __call__(self, x):
+        return self.function(x, *self.args, **self.kwargs)
+
+    def __repr__(self):
+        settings = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return ", ".join([f"FL({getattr(self.function, '__name__', self.function)}", *settings]) + ")"
+
+
+class Layers(chainer.ChainList):
+    """Layers applied one after another: links with parameters and function layers.
+
+    Args:
+        layers: a flat sequence of links, `FL` items, or bare functions (wrapped in `FL`).
+        where: how error messages name this sequence.
+
+    Raises:
+        NetworkError: an item is a nested list, a class instead of an instance, or no layer at all.
+    """
+
+    def __init__(self, layers, where="layers"):
+        self.layers = [_as_layer(layer, f"{where}[{index}]") for index, layer in enumerate(layers)]
+        super().__init__(*[layer for layer in self.layers if isinstance(layer, chainer.Link)])
+
+    def forward(self, x):
+        """Applies the layers in order to a batch (N, ...)."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def describe(self) -> list:
+        """One line of text per layer, the same for two sequences of the same architecture."""
+        return [describe_layer(layer) for layer in self.layers]
+
+
+class Branch(Layers):
+    """An exit of the network: the layers from an exit point to this exit's logits, and the weight of its loss.
+
+    Every early exit and the last one is a Branch (paper, section III: the loss of exit n is weighted by w_n).
+
+    Args:
+        layers: a flat sequence of layers ending in logits (N, n_classes).
+        weight: w_n >= 0, the weight of this exit's loss in joint training.
+    """
+
+    def __init__(self, layers, weight=1.0):
+        if isinstance(layers, chainer.Link) or callable(layers):
+            raise NetworkError(f"Branch: expected a list of layers, got {layers!r}; write Branch([...])")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
+            raise NetworkError(f"Branch: expected a finite loss weight >= 0, got {weight!r}")
+        super().__init__(layers, where="Branch")
+        if not self.layers:
+            raise NetworkError("Branch: expected at least one layer, got an empty list")
+        self.weight = float(weight)
+
+
+def describe_layer(layer) -> str:
+    """A layer's kind and the shapes of its own parameters, as text: what tells two architectures apart."""
+    if not isinstance(layer, chainer.Link):
+        return repr(layer)
+    settings = [f"{name}={getattr(layer, name)}" for name in ("stride", "pad", "ksize", "eps") if hasattr(layer, name)]
+    shapes = [f"{name.strip('/')}{param.shape}" for name, param in sorted(layer.namedparams())]
+    return f"{type(layer).__name__}({', '.join(shapes + settings)})"
+
+
+def _as_layer(layer, where):
+    if isinstance(layer, (list, tuple)):
+        raise NetworkError(
+            f"{where}: expected a link, FL or Branch, got a nested {type(layer).__name__}; write one flat list"
+        )
+    if isinstance(layer, Branch):
+        raise NetworkError(f"{where}: expected a link or FL, got a Branch inside a Branch; an exit has no exits")
+    if isinstance(layer, type):
+        raise NetworkError(f"{where}: expected a layer, got the class {layer.__name__}; write {layer.__name__}(...)")
+    if isinstance(layer, (chainer.Link, FL)):
+        return layer
+    if callable(layer):
+        return FL(layer)
+    raise NetworkError(f"{where}: expected a link, FL or Branch, got {layer!r}")

@@ -1,0 +1,141 @@
+"""`BranchyNet`: a deep network with early exits, made of one list (paper, section III).
+
+The authors' code keeps a copy of the trunk for every exit and copies weights between them. Here every layer exists
+once: the trunk is cut into stages at the exit points, and exit n is stages 1..n followed by its branch. That is the
+same mathematics at a fraction of the work.
+"""
+
+from __future__ import annotations
+
+import chainer
+import numpy as np
+
+from branchynet.errors import NetworkError
+from branchynet.links import Branch, Layers
+
+
+class BranchyNet(chainer.Chain):
+    """A trunk with exits.
+
+    Args:
+        layers: one flat list of links, `FL` items and `Branch` items; a Branch stands at each exit point and is the
+            last item, because the last exit ends the network. A Branch may stand anywhere, any number of times.
+
+    Attributes:
+        trunk: ChainList of `Layers`, one stage for each exit; stage n leads from exit point n - 1 to exit point n.
+        exits: ChainList of `Branch`, the heads, the last exit last.
+
+    Raises:
+        NetworkError: the list is not of that form, or a layer stands in it twice.
+
+    Example::
+
+        net = BranchyNet([conv1, FL(F.relu), Branch([fc1]), conv2, FL(F.relu), Branch([fc2], weight=0.3)])
+    """
+
+    def __init__(self, layers):
+        super().__init__()
+        stages, branches = _cut_at_branches(layers)
+        with self.init_scope():
+            self.trunk = chainer.ChainList(*[Layers(stage, where="network list") for stage in stages])
+            self.exits = chainer.ChainList(*branches)
+        _check_layers_stand_once(self)
+
+    @property
+    def n_exits(self) -> int:
+        """The number of exits, the last one included."""
+        return len(self.exits)
+
+    @property
+    def loss_weights(self) -> tuple:
+        """The weight w_n of each exit's loss, the last exit last."""
+        return tuple(branch.weight for branch in self.exits)
+
+    def stages(self):
+        """Pairs (stage of the trunk, branch of its exit), from the input to the last exit."""
+        return zip(self.trunk, self.exits)
+
+    def forward(self, x) -> list:
+        """The logits of every exit, from one pass over the trunk.
+
+        Args:
+            x: (N, C, H, W) float32 array or Variable, on the network's device.
+
+        Returns:
+            list of `n_exits` Variables (N, n_classes) float32, the last exit last.
+        """
+        logits = []
+        for stage, branch in self.stages():
+            x = stage(x)
+            logits.append(branch(x))
+        return logits
+
+    def baseline(self) -> PlainNet:
+        """The plain network that the gain is measured against: the trunk and the last exit, sharing their layers."""
+        return PlainNet(self)
+
+    def initialise(self, sample_shape) -> None:
+        """Gives parameters whose shape was left open (``L.Linear(None, 10)``) their shape, by one forward pass.
+
+        Args:
+            sample_shape: shape of one sample, without the batch axis.
+
+        Raises:
+            NetworkError: the layers do not fit such a sample or each other, or an exit does not end in logits.
+        """
+        x = self.xp.zeros((1, *sample_shape), dtype=np.float32)
+        try:
+            with chainer.using_config("train", False), chainer.no_backprop_mode():
+                logits = self(x)
+        except (chainer.utils.type_check.InvalidType, ValueError, IndexError) as error:
+            raise NetworkError(f"the network does not take a sample of shape {tuple(sample_shape)}: {error}") from error
+        shapes = [exit_logits.shape for exit_logits in logits]
+        if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
+            raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
+
+    def describe(self) -> list:
+        """The architecture as text: for each exit, the lines of its stage and of its branch."""
+        return [{"stage": stage.describe(), "branch": branch.describe()} for stage, branch in self.stages()]
+
+
+class PlainNet(chainer.Chain):
+    """The network without its early exits. Its layers are the branchy network's own, not copies of them."""
+
+    def __init__(self, net):
+        super().__init__()
+        with self.init_scope():
+            self.trunk = net.trunk
+            self.last_exit = net.exits[-1]
+
+    def forward(self, x):
+        """(N, C, H, W) float32 -> logits (N, n_classes) of the last exit."""
+        for stage in self.trunk:
+            x = stage(x)
+        return self.last_exit(x)
+
+
+def _cut_at_branches(layers):
+    """Cuts a network list into the trunk's stages and the branches that end them."""
+    if not isinstance(layers, (list, tuple)):
+        raise NetworkError(f"network list: expected a list of links, FL and Branch items, got {layers!r}")
+    if not layers or not isinstance(layers[-1], Branch):
+        last = repr(layers[-1]) if layers else "an empty list"
+        raise NetworkError(f"network list: expected a Branch as the last item (the last exit), got {last}")
+    stages, branches = [[]], []
+    for layer in layers:
+        if isinstance(layer, Branch):
+            branches.append(layer)
+            stages.append([])
+        else:
+            stages[-1].append(layer)
+    return stages[: len(branches)], branches
+
+
+def _check_layers_stand_once(net):
+    seen = set()
+    for path, link in net.namedlinks(skipself=True):
+        if id(link) in seen:
+            raise NetworkError(
+                f"network list: every layer exists once, but {type(link).__name__} at {path} stands there twice"
+            )
+        seen.add(id(link))

@@ -1,0 +1,60 @@
+"""The vocabulary of a network list: FL, Layers, Branch, ResBlock."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+
+from branchynet import FL, Branch
+from branchynet.errors import NetworkError
+from branchynet.links import Layers, ResBlock
+
+
+def test_a_function_layer_passes_its_settings_on():
+    x = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
+    np.testing.assert_array_equal(FL(F.max_pooling_2d, 2, stride=1)(x).array, [[[[3]]]])
+
+
+def test_layers_apply_in_order():
+    layers = Layers([lambda x: x + 1, FL(F.relu), lambda x: x * 2])
+    np.testing.assert_array_equal(layers(np.array([-3.0, 1.0], np.float32)).array, [0.0, 4.0])
+
+
+def test_a_branch_weighs_its_loss():
+    assert Branch([L.Linear(2, 2)]).weight == 1.0
+    assert Branch([L.Linear(2, 2)], weight=0.3).weight == 0.3
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "1", None, True])
+def test_a_loss_weight_that_is_none_is_refused(weight):
+    with pytest.raises(NetworkError, match="finite loss weight"):
+        Branch([L.Linear(2, 2)], weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([[L.Linear(2, 2)]], "nested list"),
+        ([(L.Linear(2, 2),)], "nested tuple"),
+        ([Branch([L.Linear(2, 2)])], "Branch inside a Branch"),
+        ([L.Linear], r"write Linear\(...\)"),
+        ([3], "expected a link, FL or Branch, got 3"),
+        ([], "at least one layer"),
+        (L.Linear(2, 2), "expected a list of layers"),
+    ],
+)
+def test_a_branch_that_is_no_flat_list_of_layers_is_refused(layers, message):
+    with pytest.raises(NetworkError, match=message):
+        Branch(layers)
+
+
+@pytest.mark.parametrize(("in_channels", "out_channels", "stride"), [(4, 4, 1), (4, 6, 2), (3, 5, 1)])
+def test_a_residual_block_is_two_convolutions_and_a_shortcut(in_channels, out_channels, stride):
+    block = ResBlock(in_channels, out_channels, stride)
+    x = np.random.default_rng(0).normal(size=(2, in_channels, 5, 5)).astype(np.float32)
+    h = F.relu(block.bn1(F.convolution_2d(x, block.conv1.W, stride=stride, pad=1)))
+    h = block.bn2(F.convolution_2d(h, block.conv2.W, pad=1)).array
+    h[:, :in_channels] += x[:, :, ::stride, ::stride]
+    with chainer.using_config("train", True):
+        np.testing.assert_allclose(block(x).array, np.maximum(h, 0), rtol=1e-4, atol=1e-5)

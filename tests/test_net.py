@@ -1,0 +1,125 @@
+"""The network list becomes a trunk with exits, in which every layer exists once."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_list, tiny_net
+
+from branchynet import FL, Branch, BranchyNet
+from branchynet.devices import to_host
+from branchynet.errors import NetworkError
+
+
+def test_each_exit_is_its_path_through_the_list(device):
+    layers = tiny_list()
+    net = BranchyNet(layers)
+    net.to_device(device)
+    x, _ = tiny_batch()
+    with chainer.using_config("train", False):
+        logits = net(device.send(x))
+        h, expected = device.send(x), []
+        for layer in layers:
+            if isinstance(layer, Branch):
+                expected.append(layer(h))
+            else:
+                h = layer(h)
+    assert len(logits) == net.n_exits == 3
+    for ours, theirs in zip(logits, expected):
+        assert ours.shape == (len(x), N_CLASSES)
+        np.testing.assert_array_equal(to_host(ours.array), to_host(theirs.array))
+
+
+def test_layers_are_shared_by_identity_never_copied():
+    layers = tiny_list()
+    net = BranchyNet(layers)
+    links = [layer for layer in layers if isinstance(layer, chainer.Link)]
+    in_net = [link for stage, branch in net.stages() for link in [*stage, branch]]
+    assert [id(link) for link in in_net] == [id(link) for link in links]
+    baseline = net.baseline()
+    assert baseline.trunk is net.trunk
+    assert baseline.last_exit is net.exits[-1] is layers[-1]
+
+
+def test_the_baseline_is_the_last_exit_without_the_branches():
+    net = tiny_net()
+    x, _ = tiny_batch()
+    with chainer.using_config("train", False):
+        np.testing.assert_array_equal(net.baseline()(x).array, net(x)[-1].array)
+    n_branch_params = sum(1 for branch in list(net.exits)[:-1] for _ in branch.params())
+    assert len(list(net.baseline().params())) == len(list(net.params())) - n_branch_params
+
+
+def test_one_pass_over_the_trunk_serves_all_exits():
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return x
+
+    net = BranchyNet([FL(counted), Branch([L.Linear(4, 2)]), Branch([L.Linear(4, 2)]), Branch([L.Linear(4, 2)])])
+    net(np.zeros((1, 4), np.float32))
+    assert len(calls) == 1
+
+
+def test_exits_may_stand_anywhere():
+    first = Branch([L.Linear(4, 2)])
+    net = BranchyNet([first, Branch([L.Linear(4, 2)]), FL(F.relu), Branch([L.Linear(4, 2)])])
+    assert net.n_exits == 3
+    assert [logits.shape for logits in net(np.ones((5, 4), np.float32))] == [(5, 2)] * 3
+    assert BranchyNet([first]).n_exits == 1
+
+
+def test_weights_of_the_exits_are_read_from_the_list():
+    assert tiny_net(weights=(2.0, 0.5, 0.3)).loss_weights == (2.0, 0.5, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "expected a Branch as the last item"),
+        ([L.Linear(2, 2)], "expected a Branch as the last item"),
+        ([[L.Linear(2, 2)], Branch([L.Linear(2, 2)])], r"network list\[0\].*nested list"),
+        ([L.Linear, Branch([L.Linear(2, 2)])], "got the class Linear"),
+        (L.Linear(2, 2), "expected a list"),
+    ],
+)
+def test_a_list_of_another_form_is_refused(layers, message):
+    with pytest.raises(NetworkError, match=message):
+        BranchyNet(layers)
+
+
+def test_a_layer_that_stands_twice_is_refused():
+    layer = L.Linear(2, 2)
+    with pytest.raises(NetworkError, match="every layer exists once"):
+        BranchyNet([layer, layer, Branch([L.Linear(2, 2)])])
+    with pytest.raises(NetworkError, match="every layer exists once"):
+        BranchyNet([layer, Branch([layer])])
+
+
+def test_initialise_gives_open_shapes_their_size():
+    net = BranchyNet([FL(F.relu), Branch([L.Linear(None, 4)])])
+    net.initialise(SHAPE)
+    assert net.exits[0].layers[0].W.shape == (4, 36)
+
+
+def test_initialise_refuses_a_network_that_does_not_fit():
+    with pytest.raises(NetworkError, match="does not take a sample of shape"):
+        tiny_net().initialise((1, 9, 9))
+    with pytest.raises(NetworkError, match="logits .* of one shape"):
+        BranchyNet([Branch([L.Linear(36, 3)]), Branch([L.Linear(36, 4)])]).initialise(SHAPE)
+    with pytest.raises(NetworkError, match="logits"):
+        BranchyNet([Branch([FL(F.relu)])]).initialise(SHAPE)
+
+
+def test_a_description_tells_architectures_apart():
+    assert tiny_net(seed=0).describe() == tiny_net(seed=1).describe()
+    other = BranchyNet([*tiny_list()[:-1], Branch([L.Linear(8, 4)])])
+    assert other.describe() != tiny_net().describe()
+
+
+def test_networks_move_between_devices(device):
+    net = tiny_net()
+    net.to_device(device)
+    assert all(isinstance(param.array, device.xp.ndarray) for param in net.params())

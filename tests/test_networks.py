@@ -1,0 +1,73 @@
+"""The paper's networks: exits, shapes, and the number of multiply-adds that the layers imply."""
+
+import chainer
+import numpy as np
+import pytest
+
+from branchynet import BranchyNet
+from branchynet.errors import NetworkError
+from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
+
+NETWORKS = {
+    "lenet": (lenet_mnist.get_network(), lenet_mnist.INPUT_SHAPE, 2),
+    "alexnet paper": (alexnet_cifar10.get_network(placement="paper"), alexnet_cifar10.INPUT_SHAPE, 3),
+    "alexnet authors": (alexnet_cifar10.get_network(placement="authors"), alexnet_cifar10.INPUT_SHAPE, 3),
+    "resnet n=1": (resnet_cifar10.get_network(n=1), resnet_cifar10.INPUT_SHAPE, 3),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_exit_gives_ten_logits(name):
+    layers, shape, n_exits = NETWORKS[name]
+    net = BranchyNet(layers)
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        logits = net(np.zeros((2, *shape), np.float32))
+    assert [exit_logits.shape for exit_logits in logits] == [(2, 10)] * n_exits
+    assert net.loss_weights == (1.0,) * (n_exits - 1) + (0.3,)
+
+
+def count_convolutions(layers):
+    """Convolutions and fully connected layers, those of residual blocks included."""
+    names = [type(link).__name__ for layer in layers if isinstance(layer, chainer.Link) for link in layer.links()]
+    return names.count("Convolution2D"), names.count("Linear")
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "branches"),
+    [
+        ("lenet", (3, 1), [(1, 1), (0, 1)]),
+        ("alexnet paper", (5, 2), [(2, 1), (1, 1), (0, 1)]),
+        ("alexnet authors", (5, 2), [(2, 1), (1, 1), (0, 1)]),
+    ],
+)
+def test_layers_are_counted_as_in_the_paper(name, trunk, branches):
+    net = BranchyNet(NETWORKS[name][0])
+    assert tuple(np.sum([count_convolutions(stage.layers) for stage in net.trunk], axis=0)) == trunk
+    assert [count_convolutions(branch.layers) for branch in net.exits] == branches
+
+
+def test_branches_of_alexnet_follow_the_convolutions_they_are_said_to_follow():
+    def convolutions_before_exits(placement):
+        net = BranchyNet(alexnet_cifar10.get_network(placement=placement))
+        return [count_convolutions(stage.layers)[0] for stage in net.trunk]
+
+    assert convolutions_before_exits("paper") == [1, 1, 3]
+    assert convolutions_before_exits("authors") == [2, 1, 2]
+
+
+def test_depth_18_is_resnet_110_with_branches_after_convolutions_1_and_37():
+    net = BranchyNet(resnet_cifar10.get_network(n=18))
+    convolutions = [count_convolutions(stage.layers)[0] for stage in net.trunk]
+    assert convolutions == [1, 36, 72]
+    assert sum(convolutions) + 1 == 110
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "3"])
+def test_a_depth_that_is_none_is_refused(n):
+    with pytest.raises(NetworkError, match="residual blocks"):
+        resnet_cifar10.get_network(n=n)
+
+
+def test_an_unknown_placement_is_refused():
+    with pytest.raises(NetworkError, match="expected one of paper, authors, got 'text'"):
+        alexnet_cifar10.get_network(placement="text")

@@ -1,0 +1,54 @@
+"""Tiny networks and data that many tests share."""
+
+import chainer.links as L
+import numpy as np
+from chainer import functions as F
+
+from branchynet import FL, Branch, BranchyNet
+from branchynet.links import Convolution2D
+from branchynet.training import Data
+
+SHAPE = (1, 6, 6)
+N_CLASSES = 3
+
+
+def tiny_list(weights=(1.0, 1.0, 0.3)):
+    """A network list with two early exits."""
+    return [
+        Convolution2D(1, 2, 3, pad=1),
+        FL(F.relu),
+        Branch([L.Linear(72, N_CLASSES)], weight=weights[0]),
+        Convolution2D(2, 3, 3),
+        FL(F.relu),
+        FL(F.dropout, 0.3),
+        Branch([FL(F.relu), L.Linear(48, N_CLASSES)], weight=weights[1]),
+        L.Linear(48, 8),
+        FL(F.relu),
+        Branch([L.Linear(8, N_CLASSES)], weight=weights[2]),
+    ]
+
+
+def tiny_net(seed=0, **kwargs):
+    """A `BranchyNet` of `tiny_list` with the weights that the seed draws."""
+    np.random.seed(seed)
+    return BranchyNet(tiny_list(**kwargs))
+
+
+def tiny_batch(n=7, seed=0):
+    """x (n, 1, 6, 6) float32 and t (n,) int32."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, *SHAPE)).astype(np.float32), rng.integers(0, N_CLASSES, n).astype(np.int32)
+
+
+def as_float(images):
+    """uint8 -> float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def tiny_data(n=50, n_validation=20, prepare=as_float):
+    """Training `Data` in which the class shows in the brightness."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, N_CLASSES, n + n_validation).astype(np.int32)
+    images = rng.integers(0, 60, (n + n_validation, *SHAPE)) + 90 * labels[:, None, None, None]
+    images = images.astype(np.uint8)
+    return Data(images[:n], labels[:n], images[n:], labels[n:], prepare)
