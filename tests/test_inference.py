@@ -1,0 +1,135 @@
+"""Early-exit inference: the paper's algorithm, for one sample and for batches."""
+
+import math
+
+import chainer
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+
+from branchynet import PercentExits, run
+from branchynet.confidence import entropy
+from branchynet.devices import to_host
+from branchynet.errors import NetworkError, ThresholdError
+from branchynet.inference import record_exits
+from branchynet.thresholds import evaluate
+
+
+def naive_inference(net, x, thresholds):
+    """All exits of one sample after another, then the rule: what leaving early must not change."""
+    with chainer.using_config("train", False):
+        for sample in x:
+            logits = [to_host(z.array)[0] for z in net(net.device.send(sample[None]))]
+            for exit_index, z in enumerate(logits):
+                confidence = float(entropy(z[None])[0])
+                if exit_index == len(logits) - 1 or confidence < thresholds[exit_index]:
+                    yield int(z.argmax()), exit_index, confidence, z
+                    break
+
+
+@pytest.fixture
+def net(device):
+    net = tiny_net()
+    net.to_device(device)
+    return net
+
+
+def mixed_thresholds(net, x):
+    """Thresholds at which samples leave at every exit."""
+    records = record_exits(net, x, np.zeros(len(x), np.int32))
+    return [float(np.median(records.entropies[0])), float(np.quantile(records.entropies[1], 0.7))]
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 30])
+@pytest.mark.parametrize("batch_size", [None, 1, 4])
+def test_answers_are_those_of_the_papers_loop_in_input_order(net, n_samples, batch_size):
+    thresholds = mixed_thresholds(net, tiny_batch(30)[0])
+    x, _ = tiny_batch(n_samples)
+    answers = run(net, x, thresholds, batch_size)
+    expected = list(naive_inference(net, x, thresholds))
+    if n_samples == 30:
+        assert set(to_host(answers.exits)) == {0, 1, 2}
+    assert to_host(answers.labels).tolist() == [label for label, *_ in expected]
+    assert to_host(answers.exits).tolist() == [exit_index for _, exit_index, *_ in expected]
+    np.testing.assert_allclose(to_host(answers.entropies), [e for _, _, e, _ in expected], atol=1e-5)
+    np.testing.assert_allclose(to_host(answers.logits), [z for *_, z in expected], atol=1e-5)
+
+
+def test_answers_have_the_documented_types(net):
+    answers = run(net, tiny_batch(5)[0], 1.0)
+    arrays = [answers.labels, answers.exits, answers.entropies, answers.logits]
+    assert [array.dtype for array in arrays] == [np.int32, np.int32, np.float32, np.float32]
+    assert [array.shape for array in arrays] == [(5,), (5,), (5,), (5, N_CLASSES)]
+    assert all(isinstance(array, net.xp.ndarray) for array in arrays)
+
+
+@pytest.mark.parametrize(("threshold", "exit_index"), [(0, 2), (math.log(N_CLASSES) + 0.01, 0), (math.inf, 0)])
+def test_the_ends_of_the_range_of_thresholds(net, threshold, exit_index):
+    assert set(to_host(run(net, tiny_batch()[0], threshold).exits)) == {exit_index}
+
+
+def test_nothing_above_an_exit_is_computed_for_a_sample_that_left_there():
+    net = tiny_net()
+    seen = []
+    net.trunk[1].layers.insert(0, lambda x: seen.append(len(x)) or x)
+    x, _ = tiny_batch(30)
+    threshold = float(np.median(record_exits(net, x, np.zeros(30, np.int32)).entropies[0]))
+    seen.clear()
+    exits = run(net, x, [threshold, 0.0]).exits
+    assert seen == [(exits > 0).sum()]
+    seen.clear()
+    run(net, x, math.inf)
+    assert seen == []
+
+
+def test_an_empty_batch_has_no_answers(net):
+    answers = run(net, np.empty((0, *SHAPE), np.float32), 0.5)
+    assert len(answers.labels) == len(answers.exits) == len(answers.entropies) == 0
+    assert answers.logits.shape == (0, N_CLASSES)
+
+
+def test_percent_exits_leave_by_share_of_the_batch(net):
+    exits = to_host(run(net, tiny_batch(20)[0], PercentExits((50, 50))).exits)
+    assert np.bincount(exits).tolist() == [10, 5, 5]
+
+
+def test_a_non_contiguous_batch_gives_the_same_answers(net):
+    x, _ = tiny_batch(12)
+    np.testing.assert_array_equal(to_host(run(net, x[::2], 1.0).logits), to_host(run(net, x[::2].copy(), 1.0).logits))
+
+
+def test_recorded_exits_agree_with_inference(net):
+    x, labels = tiny_batch(30)
+    thresholds = mixed_thresholds(net, x)
+    records = record_exits(net, x, labels, batch_size=7)
+    answers = run(net, x, thresholds)
+    evaluation = evaluate(records, thresholds)
+    assert evaluation.accuracy == (to_host(answers.labels) == labels).mean()
+    assert evaluation.exit_shares == tuple(np.bincount(to_host(answers.exits), minlength=3) / 30)
+
+
+def test_inference_leaves_dropout_out_and_the_configuration_alone(net):
+    x, _ = tiny_batch()
+    with chainer.using_config("train", True):
+        first, second = run(net, x, 0.0), run(net, x, 0.0)
+        assert chainer.config.train
+    np.testing.assert_array_equal(to_host(first.logits), to_host(second.logits))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, *SHAPE)), r"expected a float32 batch .*, got float64 of shape \(2, 1, 6, 6\)"),
+        (np.zeros((2, *SHAPE), np.uint8), "got uint8"),
+        (np.zeros(6, np.float32), "got float32 of shape"),
+        ([[1.0]], "got list"),
+    ],
+)
+def test_an_input_of_another_form_is_refused(x, message):
+    with pytest.raises(NetworkError, match=message):
+        run(tiny_net(), x, 0.5)
+
+
+def test_a_wrong_number_of_thresholds_is_refused():
+    with pytest.raises(ThresholdError, match=r"expected 2 \(the last exit takes all\), got 3"):
+        run(tiny_net(), tiny_batch()[0], [0.1, 0.2, 0.3])
