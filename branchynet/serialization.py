@@ -1,0 +1,170 @@
+"""Weights and snapshots as `.npz` files without pickle, each with a JSON description of what it belongs to.
+
+Chainer's own `save_npz` stores None as a pickled object and its `load_npz` unpickles; here None is a marker and
+nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import zipfile
+
+import chainer
+import numpy as np
+
+from branchynet.errors import SnapshotError
+from branchynet.files import replacing
+
+FORMAT = 1
+# Stands for None in the file; no weight or state of a trainer is this text.
+_NONE = "<none>"
+_DESCRIPTION_KEY = "description.json"
+
+
+def save_weights(net, stem, provenance=None) -> None:
+    """Writes `STEM.npz` (parameters and running statistics) and `STEM.json` (what they belong to).
+
+    Args:
+        net: a `BranchyNet`.
+        stem: path without an ending; its folder exists.
+        provenance: JSON-able, how the weights came about (command, seed, history, ...).
+
+    Raises:
+        OutputError: the files cannot be written.
+    """
+    stem = pathlib.Path(stem)
+    npz_path = stem.with_name(stem.name + ".npz")
+    _write_arrays(npz_path, net)
+    description = {
+        "format": FORMAT,
+        "architecture": net.describe(),
+        "loss_weights": list(net.loss_weights),
+        "sha256": hashlib.sha256(npz_path.read_bytes()).hexdigest(),
+        "provenance": provenance or {},
+    }
+    with replacing(stem.with_name(stem.name + ".json"), "w", encoding="utf-8") as handle:
+        json.dump(description, handle, indent=1)
+
+
+def load_weights(net, stem) -> dict:
+    """Reads what `save_weights` wrote into `net`, in place, on whatever device it is.
+
+    Returns:
+        the description, provenance included.
+
+    Raises:
+        SnapshotError: the files are missing, damaged, do not belong together, or belong to another network.
+    """
+    stem = pathlib.Path(stem)
+    npz_path, json_path = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+    try:
+        description = json.loads(json_path.read_text(encoding="utf-8"))
+        digest = hashlib.sha256(npz_path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SnapshotError(
+            f"weights: expected {npz_path.name} and {json_path.name} in {stem.parent}: {error}"
+        ) from error
+    except ValueError as error:
+        raise SnapshotError(f"weights: {json_path} is damaged: {error}") from error
+    if digest != description.get("sha256"):
+        raise SnapshotError(f"weights: {npz_path} is not the file that {json_path.name} describes (sha256 differs)")
+    check_architecture(npz_path, description.get("architecture"), net)
+    _read_arrays(npz_path, net)
+    return description
+
+
+def save_snapshot(trainer, path, description) -> None:
+    """Writes the whole state of a Chainer Trainer and the description of its run into one file.
+
+    Args:
+        trainer: a `chainer.training.Trainer`.
+        path: ends in .npz.
+        description: JSON-able; `load_snapshot` gives it back.
+
+    Raises:
+        OutputError: the file cannot be written; an older snapshot stays as it was.
+    """
+    _write_arrays(path, trainer, {_DESCRIPTION_KEY: np.array(json.dumps(description))})
+
+
+def read_snapshot_description(path) -> dict:
+    """The description that a snapshot was saved with.
+
+    Raises:
+        SnapshotError: there is no readable snapshot at that path.
+    """
+    with _open_arrays(path) as arrays:
+        if _DESCRIPTION_KEY not in arrays:
+            raise SnapshotError(f"{path}: expected a snapshot of a training run, got another .npz file")
+        return json.loads(str(arrays[_DESCRIPTION_KEY]))
+
+
+def load_snapshot(trainer, path) -> None:
+    """Puts a Trainer, its models and its optimizers into the state that `save_snapshot` saved.
+
+    Raises:
+        SnapshotError: the snapshot is damaged or belongs to another network.
+    """
+    _read_arrays(path, trainer)
+
+
+def check_architecture(path, saved, net) -> None:
+    """Raises SnapshotError, naming the first difference, unless `saved` describes the architecture of `net`."""
+    expected = net.describe()
+    if saved == expected:
+        return
+    if not isinstance(saved, list) or len(saved) != len(expected):
+        found = len(saved) if isinstance(saved, list) else "no"
+        raise SnapshotError(f"{path} belongs to another network: expected {len(expected)} exits, got {found}")
+    for number, (ours, theirs) in enumerate(zip(expected, saved), start=1):
+        for part in ("stage", "branch"):
+            if ours[part] != theirs.get(part):
+                raise SnapshotError(
+                    f"{path} belongs to another network: at exit {number}, {part}: "
+                    f"expected {ours[part]}, got {theirs.get(part)}"
+                )
+
+
+def _write_arrays(path, target, extra=None):
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(target)
+    arrays = {key: np.array(_NONE) if array.dtype == object else array for key, array in serializer.target.items()}
+    with replacing(path) as handle:
+        np.savez(handle, **arrays, **(extra or {}))
+
+
+def _read_arrays(path, target):
+    with _open_arrays(path) as arrays:
+        try:
+            _Deserializer(arrays).load(target)
+        except KeyError as error:
+            raise SnapshotError(f"{path} belongs to another network or run: it holds no {error}") from error
+        except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise SnapshotError(f"{path} is damaged or belongs to another network: {error}") from error
+
+
+def _open_arrays(path):
+    try:
+        arrays = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise SnapshotError(f"{path}: expected a readable .npz file: {error}") from error
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise SnapshotError(f"{path}: expected an .npz file, got a single array")
+    return arrays
+
+
+class _Deserializer(chainer.serializers.NpzDeserializer):
+    """Chainer's reader, for files in which a marker stands for None."""
+
+    def __getitem__(self, key):
+        return _Deserializer(self.npz, self.path + key.strip("/") + "/")
+
+    def __call__(self, key, value):
+        array = self.npz[self.path + key.lstrip("/")]
+        if array.dtype.kind == "U" and array.ndim == 0 and str(array) == _NONE:
+            return None
+        if getattr(value, "shape", ()) != array.shape and value is not None:
+            raise ValueError(f"{self.path}{key}: expected shape {getattr(value, 'shape', ())}, got {array.shape}")
+        return super().__call__(key, value)

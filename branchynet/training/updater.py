@@ -1,0 +1,61 @@
+"""One training step: one forward pass, one backward pass, one update by every optimizer."""
+
+from __future__ import annotations
+
+import math
+
+import chainer
+import numpy as np
+
+from branchynet.errors import TrainingError
+
+
+class JointUpdater(chainer.training.updaters.StandardUpdater):
+    """Moves every part of the network by its own optimizer, on the gradients of one loss.
+
+    In the authors' code each exit has a copy of the trunk, and the copies' gradients are added up before the trunk's
+    optimizer moves it. Where every layer exists once, one backward pass adds them up by itself.
+
+    Args:
+        iterator: `ShuffledBatches`.
+        loss: `MainLoss` or `JointLoss`.
+        settings: `TrainingSettings`.
+        n_iterations: steps of the whole phase, for the schedule.
+        device: chainer device of the network.
+    """
+
+    def __init__(self, iterator, loss, settings, n_iterations, device):
+        optimizers = {name: settings.adam(target) for name, target in loss.targets().items()}
+        super().__init__(iterator, optimizers, loss_func=loss, device=device)
+        self.settings = settings
+        self.n_iterations = n_iterations
+
+    def update_core(self):
+        """Runs one step."""
+        x, t = (self.device.send(array) for array in self.get_iterator("main").next())
+        # Dropout draws from the global generators; seeding each step makes its masks depend on the step alone, so
+        # that a resumed run draws what the killed one would have drawn.
+        _seed_global_generators(self.device.xp, self.settings.seed, self.iteration)
+        alpha = self.settings.alpha_at(self.iteration, self.n_iterations)
+        for optimizer in self.get_all_optimizers().values():
+            optimizer.alpha = alpha
+            optimizer.target.cleargrads()
+        loss = self.loss_func(x, t)
+        self._check_finite(float(loss.array))
+        loss.backward()
+        for optimizer in self.get_all_optimizers().values():
+            optimizer.update()
+
+    def _check_finite(self, loss):
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at iteration {self.iteration + 1} (epoch {self.epoch + 1}): try a smaller "
+                f"learning rate (alpha is {self.settings.alpha:g}) or smaller loss weights; the last snapshot is kept"
+            )
+
+
+def _seed_global_generators(xp, seed, iteration):
+    if xp is np:
+        np.random.seed([seed, iteration])
+    else:
+        xp.random.seed((seed * 1_000_003 + iteration) % 2**32)
