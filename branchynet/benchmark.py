@@ -1,0 +1,194 @@
+"""Baseline against branchy, one sample at a time, by two clocks.
+
+End to end is what a caller waits for: a NumPy sample in, a label out; branches, softmax, entropy, exit rule and copies
+are inside. The paper's clock, as the authors' code reads it, runs only while the trunk computes: the branches are
+outside, and the baseline is timed whole. It flatters early exits; it is here because the paper's figures are by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+
+import chainer
+import numpy as np
+
+from branchynet.confidence import entropy
+from branchynet.devices import to_host
+from branchynet.inference import run
+from branchynet.thresholds import as_exit_rule
+from branchynet.timing import Clock, gain, latency_summary, time_interleaved
+
+# Timed samples are as many as fit this budget, within these bounds.
+BUDGET_S = 20.0
+MIN_SAMPLES, MAX_SAMPLES = 100, 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class PathCosts:
+    """What leaving at each exit costs, whatever the sample: every path is timed on the same samples.
+
+    Attributes:
+        baseline_ms: (n,) latencies of the plain network.
+        end_to_end_ms: (n_exits, n) latencies of a sample that leaves at each exit, everything included.
+        paper_clock_ms: (n_exits, n) the same by the paper's clock.
+    """
+
+    baseline_ms: np.ndarray
+    end_to_end_ms: np.ndarray
+    paper_clock_ms: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One setting of T, timed for real on n samples.
+
+    Attributes:
+        baseline_ms, end_to_end_ms, paper_clock_ms: (n,) latencies.
+        labels, exits: (n,) what the timed runs answered.
+    """
+
+    baseline_ms: np.ndarray
+    end_to_end_ms: np.ndarray
+    paper_clock_ms: np.ndarray
+    labels: np.ndarray
+    exits: np.ndarray
+
+    def summary(self) -> dict:
+        """Latency summaries and gains by both clocks, JSON-able."""
+        return {
+            "n_samples_timed": len(self.labels),
+            "baseline_ms": latency_summary(self.baseline_ms),
+            "end_to_end_ms": latency_summary(self.end_to_end_ms),
+            "paper_clock_ms": latency_summary(self.paper_clock_ms),
+            "end_to_end_gain": gain(self.baseline_ms, self.end_to_end_ms),
+            "paper_clock_gain": gain(self.baseline_ms, self.paper_clock_ms),
+        }
+
+
+def baseline_path(net):
+    """The plain network as a function of one sample (1, C, H, W) -> label."""
+    plain_net = net.baseline()
+
+    def answer(x):
+        return int(plain_net(net.device.send(x)).array.argmax())
+
+    return answer
+
+
+def branchy_path(net, thresholds):
+    """Early-exit inference at T as a function of one sample (1, C, H, W) -> (label, exit)."""
+
+    def answer(x):
+        answers = run(net, x, thresholds)
+        return int(answers.labels[0]), int(answers.exits[0])
+
+    return answer
+
+
+def trunk_path(net, thresholds, clock):
+    """Early-exit inference at T as a function of one sample -> (ms by the paper's clock, exit).
+
+    The clock runs while a stage of the trunk computes and stands still for the branches.
+    """
+    rule = as_exit_rule(thresholds, net.n_exits)
+
+    def answer(x):
+        trunk_ms = 0.0
+        x = net.device.send(x)
+        for exit_index, (stage, branch) in enumerate(net.stages()):
+            start_ms = clock.now_ms()
+            x = stage(x)
+            trunk_ms += clock.now_ms() - start_ms
+            logits = branch(x).array
+            if exit_index == net.n_exits - 1 or bool(rule.leaves(exit_index, entropy(logits))[0]):
+                return trunk_ms, exit_index
+
+    return answer
+
+
+def path_costs(net, samples) -> PathCosts:
+    """Times the baseline and the path to every exit, interleaved, on the same samples.
+
+    Args:
+        net: a `BranchyNet`.
+        samples: (n, C, H, W) float32 on the host; as many of them are used as fit `BUDGET_S`.
+    """
+    clock = Clock(net.device)
+    contenders = {"baseline": baseline_path(net)}
+    for exit_index in range(net.n_exits):
+        thresholds = _always_leave_at(exit_index, net.n_exits)
+        contenders[f"end to end {exit_index}"] = branchy_path(net, thresholds)
+        contenders[f"trunk {exit_index}"] = trunk_path(net, thresholds, clock)
+    with inference_mode():
+        results = time_interleaved(contenders, _within_budget(contenders, samples, clock), clock)
+    exits = range(net.n_exits)
+    return PathCosts(
+        results["baseline"][0],
+        np.array([results[f"end to end {n}"][0] for n in exits]),
+        np.array([[trunk_ms for trunk_ms, _ in results[f"trunk {n}"][1]] for n in exits]),
+    )
+
+
+def measure(net, samples, thresholds) -> Measurement:
+    """Times one setting of T against the baseline, interleaved, for real.
+
+    Args:
+        net: a `BranchyNet`.
+        samples: (n, C, H, W) float32 on the host; as many of them are used as fit `BUDGET_S`.
+        thresholds: as of `branchynet.inference.run`.
+
+    Raises:
+        RuntimeError: a timed run answered otherwise than the batched reference path.
+    """
+    clock = Clock(net.device)
+    contenders = {
+        "baseline": baseline_path(net),
+        "branchy": branchy_path(net, thresholds),
+        "trunk": trunk_path(net, thresholds, clock),
+    }
+    with inference_mode():
+        timed_samples = _within_budget(contenders, samples, clock)
+        results = time_interleaved(contenders, timed_samples, clock)
+    labels, exits = np.array(results["branchy"][1]).T
+    _check_answers(net, samples[: len(labels)], thresholds, labels, exits)
+    trunk_ms = np.array([trunk_ms for trunk_ms, _ in results["trunk"][1]])
+    return Measurement(results["baseline"][0], results["branchy"][0], trunk_ms, labels, exits)
+
+
+def _check_answers(net, samples, thresholds, labels, exits):
+    """The timed answers must be the batched ones, but for samples on the very edge of a threshold, where the rounding
+    of another batch size may tip the scale."""
+    answers = run(net, samples, thresholds, batch_size=500)
+    differing = int(((to_host(answers.labels) != labels) | (to_host(answers.exits) != exits)).sum())
+    if differing > max(1, len(labels) // 1000):
+        raise RuntimeError(
+            f"{differing} of {len(labels)} timed answers differ from those of the batched reference path"
+        )
+
+
+def _always_leave_at(exit_index, n_exits):
+    return [math.inf if n == exit_index else 0.0 for n in range(n_exits - 1)]
+
+
+def _within_budget(contenders, samples, clock):
+    """The first samples, one at a time, as many as `BUDGET_S` allows, judged by a few trial runs."""
+    trial = [samples[i : i + 1] for i in range(min(3, len(samples)))]
+    for contender in contenders.values():
+        contender(trial[0])
+    start_ms = clock.now_ms()
+    for sample in trial:
+        for contender in contenders.values():
+            contender(sample)
+    per_sample_s = (clock.now_ms() - start_ms) / 1e3 / len(trial)
+    n_samples = int(np.clip(BUDGET_S / per_sample_s, MIN_SAMPLES, MAX_SAMPLES))
+    return [samples[i : i + 1] for i in range(min(n_samples, len(samples)))]
+
+
+def inference_mode():
+    """A context without dropout, batch statistics and the recording of gradients."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(chainer.using_config("train", False))
+    stack.enter_context(chainer.no_backprop_mode())
+    return stack
