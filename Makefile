@@ -1,0 +1,75 @@
+# Everything from one command each; `make help` lists them. No environment variable need be set.
+
+PYTHON ?= python3
+ARGS ?=
+
+# `python3.13` may name a pyenv shim that is not switched on: then the newest 3.13 that pyenv holds is meant.
+runs = $(shell $(1) -c 'print(1)' 2>/dev/null)
+of_pyenv = $(lastword $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/$(PYTHON:python%=%).*/bin/python))
+INTERPRETER := $(if $(call runs,$(PYTHON)),$(PYTHON),$(of_pyenv))
+VERSION := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'))
+
+# Each interpreter has its own environment. The stamp is written last, and says for which interpreter and folder the
+# environment was made: after a new Python, or in a copied clone, it is made anew.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(VERSION))
+STAMP := $(VENV)/installed
+MADE_FOR := $(VERSION) $(CURDIR)
+ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
+$(STAMP): FORCE
+endif
+
+.PHONY: help lenet alexnet resnet test matrix install interpreter clean FORCE
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make lenet      B-LeNet on MNIST: fetch, train, choose T, measure; table, figures, records"
+	@echo "make alexnet    B-AlexNet on CIFAR-10"
+	@echo "make resnet     B-ResNet on CIFAR-10"
+	@echo "make test       lint and tests"
+	@echo "make matrix     the tests on several versions of Python and NumPy"
+	@echo "make install    only the virtual environment that all of them use"
+	@echo "make clean      remove virtual environments and caches; data and results stay"
+	@echo
+	@echo "Options of an experiment:  make lenet ARGS=\"--dataset fashion-mnist\"  (ARGS=--help lists them)"
+	@echo "Another interpreter:       PYTHON=python3.13 make test"
+
+# A run goes on from its snapshots, so that one that was stopped loses nothing.
+lenet: $(STAMP)
+	@$(VENV)/bin/python experiments/lenet_mnist.py --resume $(ARGS)
+
+alexnet: $(STAMP)
+	@$(VENV)/bin/python experiments/alexnet_cifar10.py --resume $(ARGS)
+
+resnet: $(STAMP)
+	@$(VENV)/bin/python experiments/resnet_cifar10.py --resume $(ARGS)
+
+test: $(STAMP)
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+matrix: interpreter
+	@$(INTERPRETER) tests/matrix.py
+
+install: $(STAMP)
+
+interpreter:
+	@test -n "$(INTERPRETER)" || { echo "$(PYTHON) is not here, or does not run; choose one: PYTHON=python3.11 make ..." >&2; exit 2; }
+	@$(INTERPRETER) -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
+	    || { echo "expected Python 3.9 or newer, got $(VERSION); choose another: PYTHON=python3.11 make ..." >&2; exit 2; }
+
+# PIP_CONSTRAINT reaches the build of Chainer with pip up to 26.1, PIP_BUILD_CONSTRAINT from 25.3 on.
+$(STAMP): setup.py pyproject.toml constraints.txt | interpreter
+	@$(INTERPRETER) -c 'import ensurepip, venv' 2>/dev/null \
+	    || { echo "$(PYTHON) lacks the modules venv and ensurepip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Making $(VENV) with Python $(VERSION); this takes a minute or two ..."
+	@$(INTERPRETER) -m venv --clear '$(VENV)'
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	    $(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	@echo '$(MADE_FOR)' > '$(STAMP)'
+
+FORCE:
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

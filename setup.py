@@ -1,0 +1,55 @@
+"""Packaging of branchynet: what it needs, and the extras. Which Python, and the settings of tools: pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+
+def read(name):
+    """The text of a file beside this one."""
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def version():
+    """The version that the package states, read without importing it: Chainer may not be installed yet."""
+    return re.search(r'^__version__ = "([^"]+)"$', read("branchynet/__init__.py"), re.MULTILINE).group(1)
+
+
+setup(
+    name="branchynet",
+    version=version(),
+    description="BranchyNet (deep networks with early exits, ICPR 2016) for Chainer",
+    long_description=read("README.md"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
+    install_requires=[
+        "chainer==7.8.1",  # the framework; branchynet/_compat.py is written for this one version
+        "filelock>=3",  # two programs may fetch the same data set at once
+        "matplotlib>=3.5",  # the figures
+        "numpy>=1.26",
+        "threadpoolctl>=3",  # how many threads BLAS uses, without environment variables
+        "tqdm>=4",  # the progress bar
+    ],
+    extras_require={
+        # CuPy 14 needs Python 3.10 and takes the CUDA libraries from its extra "ctk" (1.7 GB). CuPy 13, the last one
+        # for Python 3.9, has no such extra: there CUDA 12 is installed by hand.
+        "gpu": [
+            "cupy-cuda12x[ctk]>=14; python_version >= '3.10'",
+            "cupy-cuda12x>=13.6,<14; python_version < '3.10'",
+        ],
+        "onnx": ["onnx", "onnxruntime"],
+        "bench": ["onnxruntime", "torch"],  # what the speed is compared with
+        "mpi": ["mpi4py"],
+        # A formatter's output changes from one minor version to the next, so ruff is held to one.
+        "test": ["pytest>=7", "ruff~=0.17.6"],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,30 @@
+"""What all tests share: each device in turn, a generator, one BLAS thread."""
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from branchynet.devices import get_device, gpu_problem
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request):
+    """Each device in turn, in use; the GPU is skipped, visibly and with the reason, where there is none."""
+    if request.param == "gpu" and (problem := gpu_problem()):
+        pytest.skip(problem)
+    device = get_device(request.param)
+    device.use()
+    return device
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread():
+    """Tests are small: more threads would only get in each other's way."""
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        yield
