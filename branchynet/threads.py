@@ -8,6 +8,7 @@ By default one thread works here and BLAS is left as it is; training and benchma
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import threading
@@ -34,7 +35,10 @@ class _Workers:
         if self.pool is not None:
             self.pool.shutdown()
         self.n_threads = n_threads
-        self.pool = ThreadPoolExecutor(n_threads, thread_name_prefix="branchynet") if n_threads > 1 else None
+        self.pool = None
+        if n_threads > 1:
+            cores = itertools.cycle(_core_numbers())
+            self.pool = ThreadPoolExecutor(n_threads, "branchynet", initializer=lambda: _bind_to(next(cores)))
 
     def forget(self):
         """After a fork the child has the pool's description but none of its threads."""
@@ -50,7 +54,7 @@ if hasattr(os, "register_at_fork"):
 
 def usable_cores() -> int:
     """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(_core_numbers())
 
 
 def get_threads() -> int:
@@ -77,6 +81,17 @@ def limited(n_threads: int):
             yield
         finally:
             _workers.resize(previous)
+
+
+def _core_numbers():
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _bind_to(core):
+    """Keeps a worker on one core, as OMP_PROC_BIND does: some schedulers leave all threads of a process on one."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(threading.get_native_id(), {core})
 
 
 def map_strips(function, n_samples: int) -> list:

@@ -1,4 +1,9 @@
-"""The windows that a convolution looks through, without a copy of the whole batch."""
+"""The windows that a convolution looks through, as columns of a matrix, for a chunk of samples at a time.
+
+`DenseWindows` is for stride 1. There the columns of a window row are taken across the whole padded width, so that
+each is one unbroken run of memory to copy and to add; the few outputs at the row ends that belong to no window are
+dropped. `StridedWindows` is for all other strides.
+"""
 
 from __future__ import annotations
 
@@ -7,74 +12,140 @@ import numpy as np
 from branchynet.threads import scratch
 
 
-class Geometry:
-    """Sizes of one convolution.
+def windows(x_shape, kernel, stride, pad, out_size, itemsize):
+    """The windows of one convolution.
 
     Args:
         x_shape: (N, C, H, W).
         kernel, stride, pad: pairs (vertical, horizontal).
         out_size: (out_h, out_w).
         itemsize: bytes of a number.
+    """
+    kind = DenseWindows if tuple(stride) == (1, 1) else StridedWindows
+    return kind(x_shape, kernel, stride, pad, out_size, itemsize)
+
+
+class StridedWindows:
+    """Windows at any stride, side by side.
 
     Attributes:
         n_columns: C * kh * kw, numbers in a window.
-        n_windows: out_h * out_w, windows in an image.
-        sample_bytes: bytes of the windows of an image.
+        n_places: columns of the matrix, here one for each window of an image.
+        sample_bytes: bytes of the matrix of one image.
     """
 
     def __init__(self, x_shape, kernel, stride, pad, out_size, itemsize):
         _, self.channels, self.height, self.width = x_shape
         (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw) = kernel, stride, pad
         self.out_h, self.out_w = out_size
-        # Rows and columns that the windows reach, the padding included.
-        self.padded_h = (self.out_h - 1) * self.sy + self.kh
-        self.padded_w = (self.out_w - 1) * self.sx + self.kw
+        # The image with its padding, and all that the windows reach beyond it (cover_all).
+        self.padded_h = max((self.out_h - 1) * self.sy + self.kh, self.ph + self.height)
+        self.padded_w = max((self.out_w - 1) * self.sx + self.kw, self.pw + self.width)
         self.n_columns = self.channels * self.kh * self.kw
-        self.n_windows = self.out_h * self.out_w
-        self.sample_bytes = self.n_columns * self.n_windows * itemsize
+        self.n_places = self._count_places()
+        self.sample_bytes = self.n_columns * self.n_places * itemsize
 
     def columns(self, x):
-        """The windows of a chunk, side by side: (n, C, H, W) -> (n, C * kh * kw, out_h * out_w), in scratch memory."""
+        """(n, C, H, W) -> (n, n_columns, n_places), in scratch memory."""
+        padded = self._padded_zeros(len(x), x.dtype)
+        self._interior(padded)[...] = x
         columns = self.column_buffer(len(x), x.dtype)
-        shape = (len(x), self.channels, self.kh, self.kw, self.out_h, self.out_w)
-        np.copyto(columns.reshape(shape), self._windows(self._padded(x)))
+        view = self._view(padded)
+        np.copyto(columns.reshape(view.shape), view)
         return columns
 
     def column_buffer(self, n_samples, dtype):
-        """Scratch memory for the columns of a chunk, (n, C * kh * kw, out_h * out_w)."""
-        return scratch("columns", (n_samples, self.n_columns, self.n_windows), dtype)
+        """Scratch memory for the columns of a chunk, (n, n_columns, n_places)."""
+        return scratch("columns", (n_samples, self.n_columns, self.n_places), dtype)
 
     def scatter(self, columns, gx):
         """The transpose of `columns`: adds every number of every window up where it came from, into gx (n, C, H, W)."""
-        n_samples = len(gx)
-        columns = columns.reshape(n_samples, self.channels, self.kh, self.kw, self.out_h, self.out_w)
-        padded = scratch("padded", (n_samples, self.channels, *self._padded_size()), gx.dtype)
+        padded = self._padded_zeros(len(gx), gx.dtype)
+        self._add_windows(padded, columns.reshape(len(gx), self.channels, self.kh, self.kw, self.n_places))
+        gx[...] = self._interior(padded)
+
+    def result_buffer(self, y):
+        """Where the matrix product for a chunk of outputs y (n, O, out_h, out_w) goes: (n, O, n_places)."""
+        return y.reshape(*y.shape[:2], self.n_places)
+
+    def write_result(self, product, y):
+        """Brings a matrix product (n, O, n_places) into y (n, O, out_h, out_w)."""
+
+    def spread(self, gy):
+        """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (n, O, n_places)."""
+        return gy.reshape(*gy.shape[:2], self.n_places)
+
+    def _count_places(self):
+        return self.out_h * self.out_w
+
+    def _padded_zeros(self, n_samples, dtype):
+        padded = scratch("padded", (n_samples, self.channels, self.padded_h, self.padded_w), dtype)
         padded[...] = 0
+        return padded
+
+    def _interior(self, padded):
+        return padded[:, :, self.ph : self.ph + self.height, self.pw : self.pw + self.width]
+
+    def _view(self, padded):
+        sample, channel, row, column = padded.strides
+        shape = (len(padded), self.channels, self.kh, self.kw, self.out_h, self.out_w)
+        strides = (sample, channel, row, column, row * self.sy, column * self.sx)
+        return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+
+    def _add_windows(self, padded, columns):
+        columns = columns.reshape(*columns.shape[:4], self.out_h, self.out_w)
         for i in range(self.kh):
             for j in range(self.kw):
                 rows = slice(i, i + self.sy * (self.out_h - 1) + 1, self.sy)
                 cols = slice(j, j + self.sx * (self.out_w - 1) + 1, self.sx)
                 padded[:, :, rows, cols] += columns[:, :, i, j]
-        gx[...] = padded[:, :, self.ph : self.ph + self.height, self.pw : self.pw + self.width]
 
-    def _padded_size(self):
-        """Of an image with its padding, and all that the windows reach."""
-        return max(self.padded_h, self.ph + self.height), max(self.padded_w, self.pw + self.width)
 
-    def _padded(self, x):
-        if (self.ph, self.pw) == (0, 0) and self.padded_h <= self.height and self.padded_w <= self.width:
-            return x
-        padded = scratch("padded", (len(x), self.channels, *self._padded_size()), x.dtype)
+class DenseWindows(StridedWindows):
+    """Windows at stride 1, each row of them across the whole padded width."""
+
+    def _count_places(self):
+        return self.out_h * self.padded_w
+
+    def result_buffer(self, y):
+        """Scratch memory: the product has places that the outputs have not."""
+        return scratch("product", (*y.shape[:2], self.n_places), y.dtype)
+
+    def write_result(self, product, y):
+        """Drops the places at the row ends."""
+        y[...] = product.reshape(*y.shape[:3], self.padded_w)[..., : self.out_w]
+
+    def spread(self, gy):
+        """Zeros at the row ends."""
+        spread = scratch("spread", (*gy.shape[:3], self.padded_w), gy.dtype)
+        spread[..., : self.out_w] = gy
+        spread[..., self.out_w :] = 0
+        return spread.reshape(*gy.shape[:2], self.n_places)
+
+    def _padded_zeros(self, n_samples, dtype):
+        # The last windows of the last row run past the end by as much as a row end is dropped later.
+        size = self.padded_h * self.padded_w + self.kw - 1
+        padded = scratch("padded", (n_samples, self.channels, size), dtype)
         padded[...] = 0
-        padded[:, :, self.ph : self.ph + self.height, self.pw : self.pw + self.width] = x
         return padded
 
-    def _windows(self, x):
-        n_samples, channels = x.shape[:2]
-        sample, channel, row, column = x.strides
-        return np.lib.stride_tricks.as_strided(
-            x,
-            (n_samples, channels, self.kh, self.kw, self.out_h, self.out_w),
-            (sample, channel, row, column, row * self.sy, column * self.sx),
-            writeable=False,
-        )
+    def _interior(self, padded):
+        image = padded[:, :, : self.padded_h * self.padded_w].reshape(*padded.shape[:2], self.padded_h, self.padded_w)
+        return super()._interior(image)
+
+    def _view(self, padded):
+        sample, channel, number = padded.strides
+        shape = (len(padded), self.channels, self.kh, self.kw, self.n_places)
+        strides = (sample, channel, number * self.padded_w, number, number)
+        return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+
+    def _add_windows(self, padded, columns):
+        # First along the rows of a window, then down them: kw + kh additions of long runs, not kw * kh of short ones.
+        by_rows = scratch("by rows", (*columns.shape[:3], self.n_places + self.kw - 1), columns.dtype)
+        by_rows[..., : self.n_places] = columns[:, :, :, 0]
+        by_rows[..., self.n_places :] = 0
+        for j in range(1, self.kw):
+            by_rows[..., j : j + self.n_places] += columns[:, :, :, j]
+        for i in range(self.kh):
+            first = i * self.padded_w
+            padded[:, :, first : first + by_rows.shape[3]] += by_rows[:, :, i]

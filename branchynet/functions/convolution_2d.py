@@ -12,7 +12,7 @@ import numpy as np
 from chainer.functions.connection import convolution_2d as chainer_convolution_2d
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
-from branchynet.functions._windows import Geometry
+from branchynet.functions._windows import windows
 from branchynet.threads import chunks, map_strips
 
 
@@ -38,16 +38,17 @@ class _Convolution2D(chainer_convolution_2d.Convolution2DFunction):
 
     def _forward_cpu_core(self, x, W, b):
         out_size = self._get_out_size(x.shape, W.shape)
-        geometry = Geometry(x.shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
+        places = windows(x.shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
         y = np.empty((len(x), len(W), *out_size), dtype=x.dtype)
         kernels = W.reshape(len(W), -1)  # (O, C * kh * kw)
 
         def convolve(start, stop):
-            for chunk in chunks(start, stop, geometry.sample_bytes):
-                out = y[chunk].reshape(-1, len(W), geometry.n_windows)
-                np.matmul(kernels, geometry.columns(x[chunk]), out=out)
+            for chunk in chunks(start, stop, places.sample_bytes):
+                product = places.result_buffer(y[chunk])
+                np.matmul(kernels, places.columns(x[chunk]), out=product)
                 if b is not None:
-                    out += b[:, None]
+                    product += b[:, None]
+                places.write_result(product, y[chunk])
 
         map_strips(convolve, len(x))
         return (y,)
@@ -72,15 +73,15 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
     def _forward_cpu_core(self, gy, W, b):
         n_samples, n_out, *out_size = gy.shape
         x_shape = (n_samples, W.shape[1], self.outh, self.outw)
-        geometry = Geometry(x_shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, gy.itemsize)
+        places = windows(x_shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, gy.itemsize)
         gx = np.empty(x_shape, dtype=gy.dtype)
         kernels = W.reshape(n_out, -1).T  # (C * kh * kw, O)
 
         def convolve_back(start, stop):
-            for chunk in chunks(start, stop, geometry.sample_bytes):
-                columns = geometry.column_buffer(chunk.stop - chunk.start, gy.dtype)
-                np.matmul(kernels, gy[chunk].reshape(-1, n_out, geometry.n_windows), out=columns)
-                geometry.scatter(columns, gx[chunk])
+            for chunk in chunks(start, stop, places.sample_bytes):
+                columns = places.column_buffer(chunk.stop - chunk.start, gy.dtype)
+                np.matmul(kernels, places.spread(gy[chunk]), out=columns)
+                places.scatter(columns, gx[chunk])
 
         map_strips(convolve_back, n_samples)
         return (gx,)
@@ -91,13 +92,13 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
 
     def _forward_cpu_core(self, x, gy):
         n_out, *out_size = gy.shape[1:]
-        geometry = Geometry(x.shape, (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
+        places = windows(x.shape, (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
 
         def correlate(start, stop):
-            total = np.zeros((n_out, geometry.n_columns), dtype=self.W_dtype)
-            for chunk in chunks(start, stop, geometry.sample_bytes):
-                columns = geometry.columns(x[chunk])
-                total += np.matmul(gy[chunk].reshape(-1, n_out, geometry.n_windows), columns.swapaxes(1, 2)).sum(axis=0)
+            total = np.zeros((n_out, places.n_columns), dtype=self.W_dtype)
+            for chunk in chunks(start, stop, places.sample_bytes):
+                columns = places.columns(x[chunk])
+                total += np.matmul(places.spread(gy[chunk]), columns.swapaxes(1, 2)).sum(axis=0)
             return total
 
         # Added up strip by strip, in their order: the result does not depend on the number of threads.

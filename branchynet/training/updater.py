@@ -56,6 +56,6 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
 
 def _seed_global_generators(xp, seed, iteration):
     if xp is np:
-        np.random.seed([seed, iteration])
+        np.random.seed([seed, iteration])  # noqa: NPY002
     else:
         xp.random.seed((seed * 1_000_003 + iteration) % 2**32)
