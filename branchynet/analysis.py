@@ -49,9 +49,9 @@ def analyse(net, samples: Prepared, grid, fixed_thresholds=None) -> dict:
     points = _points(validation, "validation", grid, fixed_thresholds, costs)
     n_validation = len(points)
     points += _points(test, "test", grid, fixed_thresholds, costs)
-    chosen = _index_of_choice(points[:n_validation], fixed_thresholds)
+    chosen = n_validation - 1 if fixed_thresholds is not None else _knee(points[:n_validation], validation)
     thresholds = points[chosen]["thresholds"]
-    paper_way = points[n_validation + _index_of_choice(points[n_validation:], None)]
+    paper_way = points[n_validation + _knee(points[n_validation:], test)]
 
     evaluation = evaluate(test, thresholds)
     measurement = benchmark.measure(net, samples.test_x, thresholds)
@@ -106,13 +106,11 @@ def _points(exit_records, split, grid, fixed_thresholds, costs):
 
 
 def _times_and_accuracies(points):
-    return [point["end_to_end_ms"] for point in points], [point["accuracy_pct"] for point in points]
+    return [point["end_to_end_ms"] for point in points], [point["accuracy_pct"] / 100 for point in points]
 
 
-def _index_of_choice(points, fixed_thresholds):
-    if fixed_thresholds is not None:
-        return len(points) - 1
-    return knee(*_times_and_accuracies(points))
+def _knee(points, exit_records):
+    return knee(*_times_and_accuracies(points), len(exit_records.labels))
 
 
 def _exits(validation, test, costs):

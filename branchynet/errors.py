@@ -34,3 +34,7 @@ class TrainingError(UserError):
 
 class OutputError(UserError):
     """A result cannot be written where it was asked for."""
+
+
+class CompileError(UserError):
+    """A network, an engine or a device that a plan cannot be made for."""

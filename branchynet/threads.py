@@ -21,7 +21,7 @@ import threadpoolctl
 # order, and results do not depend on the number of threads.
 N_STRIPS = 8
 # What is worked on at a time, with its intermediate values, is to stay in a core's second-level cache.
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 21
 
 
 class _Workers:

@@ -172,27 +172,27 @@ def front(times_ms, accuracies) -> list:
 
 
 KNEE_RULE = (
-    "the non-dominated point farthest above the line from the fastest to the most accurate one, "
-    "time and accuracy scaled to [0, 1] (Kneedle, Satopaa et al. 2011); the faster of two equals"
+    "the fastest setting whose accuracy is within one standard error of the most accurate one "
+    "(one-standard-error rule, Breiman et al. 1984)"
 )
 
 
-def knee(times_ms, accuracies) -> int:
+def knee(times_ms, accuracies, n_samples: int) -> int:
     """Index of the knee point of accuracy against time, by `KNEE_RULE`.
+
+    A difference below the standard error of the accuracy, ``sqrt(a (1 - a) / n)``, says nothing about other samples;
+    so accuracy is given up for speed down to there, and no further.
 
     Args:
         times_ms: mean time of each setting.
-        accuracies: accuracy of each setting.
+        accuracies: accuracy of each setting, in [0, 1].
+        n_samples: samples that the accuracies were counted on.
 
     Raises:
         ThresholdError: there is no setting to choose from.
     """
     if len(times_ms) == 0:
         raise ThresholdError("knee: expected at least one setting of T, got none")
-    indices = front(times_ms, accuracies)
-    times = np.array([times_ms[i] for i in indices], dtype=np.float64)
-    scores = np.array([accuracies[i] for i in indices], dtype=np.float64)
-    if len(indices) < 3:
-        return indices[int(np.argmax(scores))]
-    height = (scores - scores[0]) / (scores[-1] - scores[0]) - (times - times[0]) / (times[-1] - times[0])
-    return indices[int(np.argmax(height))]
+    highest = max(accuracies)
+    lowest_accepted = highest - math.sqrt(highest * (1 - highest) / n_samples)
+    return next(index for index in front(times_ms, accuracies) if accuracies[index] >= lowest_accepted)

@@ -30,7 +30,8 @@ def test_t_is_chosen_on_validation_and_reported_on_test(samples):
     assert len(validation) == len(results["points"]) - len(validation) == len(GRID) ** 2
     chosen = results["points"][results["knee"]]
     assert chosen["split"] == "validation"
-    assert results["knee"] == knee([p["end_to_end_ms"] for p in validation], [p["accuracy_pct"] for p in validation])
+    times_ms, accuracies = zip(*[(p["end_to_end_ms"], p["accuracy_pct"] / 100) for p in validation])
+    assert results["knee"] == knee(times_ms, accuracies, 60)
     assert results["choice"]["rule"] == KNEE_RULE
     measured, choice = results["measured"], results["choice"]
     assert measured["thresholds"] == choice["thresholds"] == chosen["thresholds"]

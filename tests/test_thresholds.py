@@ -109,18 +109,20 @@ def test_the_front_holds_the_points_that_no_other_point_beats():
     assert front([], []) == []
 
 
-def test_the_knee_is_farthest_above_the_line_between_the_ends():
-    times, accuracies = [1, 2, 3, 4], [90, 98, 99, 99.5]
-    assert knee(times, accuracies) == 1
-    assert knee(times[::-1], accuracies[::-1]) == 2
+def test_the_knee_is_the_fastest_within_one_standard_error_of_the_best():
+    times, accuracies = [1, 2, 3, 4], [0.80, 0.88, 0.895, 0.90]
+    assert knee(times, accuracies, 100) == 1, "the standard error is 0.03"
+    assert knee(times, accuracies, 1000) == 2, "0.0095"
+    assert knee(times, accuracies, 100_000) == 3, "0.00095"
+    assert knee(times[::-1], accuracies[::-1], 100) == 2
 
 
-def test_of_one_or_two_points_the_more_accurate_is_the_knee():
-    assert knee([1], [90]) == 0
-    assert knee([1, 2], [90, 91]) == 1
-    assert knee([1, 2], [91, 90]) == 0
+def test_where_nothing_is_uncertain_the_most_accurate_is_the_knee():
+    assert knee([1, 2], [0.9, 1.0], 10) == 1
+    assert knee([1, 2], [1.0, 1.0], 10) == 0
+    assert knee([1], [0.0], 10) == 0
 
 
 def test_a_knee_of_nothing_is_refused():
     with pytest.raises(ThresholdError, match="at least one"):
-        knee([], [])
+        knee([], [], 10)

@@ -10,6 +10,7 @@ import chainer
 import numpy as np
 from chainer.utils import conv, type_check
 
+from branchynet.functions.spans import window_spans
 from branchynet.threads import chunks, map_strips, scratch
 
 
@@ -62,20 +63,12 @@ class _MaxPooling2D(chainer.FunctionNode):
         return _Unpool(self).apply((x, y, grad_outputs[0]))
 
     def _spans(self, size, axis):
-        """For each offset in a window: which outputs have it inside the image, and which input each of them reads."""
+        """The spans of the windows along an axis, and the size of the output."""
         ksize, stride, pad = self.ksize[axis], self.stride[axis], self.pad[axis]
         n_out = conv.get_conv_outsize(size, ksize, stride, pad, self.cover_all)
         if n_out <= 0:
             raise ValueError(f"max pooling: no window of {ksize} fits an image of {size} with padding {pad}")
-        spans = []
-        for offset in range(ksize):
-            first = max(0, -(-(pad - offset) // stride))
-            last = min(n_out - 1, (size - 1 + pad - offset) // stride)
-            if first <= last:
-                begin = first * stride + offset - pad
-                outputs, inputs = slice(first, last + 1), slice(begin, begin + (last - first) * stride + 1, stride)
-                spans.append((outputs, inputs))
-        return spans, n_out
+        return window_spans(size, n_out, ksize, stride, pad), n_out
 
 
 class _Unpool(chainer.FunctionNode):

@@ -1,0 +1,113 @@
+"""The command line that all experiments share."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+
+def parse_arguments(experiment, argv=None) -> argparse.Namespace:
+    """Parses an experiment's command line; prints an error and exits with status 2 where it makes no sense.
+
+    Args:
+        experiment: a `branchynet.experiment.Experiment`.
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        the options, and besides: `command` (the command line as text), `recorded` (the options, JSON-able, without
+        folders of the machine at hand).
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(experiment).parse_args(argv)
+    arguments.recorded = {key: value for key, value in vars(arguments).items() if key not in ("data_dir", "out")}
+    arguments.command = shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)])
+    if arguments.out is None:
+        arguments.out = experiment.script.parent / "results" / _folder_name(experiment, arguments)
+    return arguments
+
+
+def _parser(experiment):
+    parser = argparse.ArgumentParser(
+        prog=experiment.script.name,
+        description=f"Trains {experiment.network} and B-{experiment.network}, chooses the thresholds T, measures, and "
+        "writes table, figures and records.",
+        allow_abbrev=False,
+    )
+
+    def add(name, text, **settings):
+        parser.add_argument(name, help=text, **settings)
+
+    presets = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
+    add("--preset", f"{presets} (default: %(default)s)", choices=list(experiment.presets), default="standard")
+    add("--device", "where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N")
+    add("--dataset", "default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
+    add(
+        "--data-dir",
+        "folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)",
+        metavar="DIR",
+    )
+    add("--out", "folder for the results (default: one for these settings under experiments/results)", metavar="DIR")
+    add(
+        "--seed",
+        "of initial weights, sample order and dropout (default: 0)",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+    )
+    for name, text in (
+        ("--epochs-main", "epochs of step 1, the main network alone"),
+        ("--epochs-joint", "epochs of step 2, all exits jointly"),
+        ("--batch-size", "samples a training step"),
+    ):
+        add(name, f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
+    add("--resume", "go on from the snapshots in the folder for the results", action="store_true")
+    add(
+        "--thresholds",
+        "entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
+        type=float,
+        nargs="+",
+        metavar="T",
+    )
+    if experiment.options is not None:
+        experiment.options(parser)
+    return parser
+
+
+def whole_number(lowest):
+    """An argparse type: a whole number that is at least `lowest`."""
+
+    def parse(text):
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}, got {text!r}")
+        return number
+
+    return parse
+
+
+def _folder_name(experiment, arguments):
+    """A folder for each setting, so that a run never overwrites another one's results."""
+    words = [experiment.script.stem, arguments.dataset, arguments.preset]
+    if experiment.variant is not None:
+        words.append(experiment.variant(arguments))
+    for letter, value in (("m", arguments.epochs_main), ("j", arguments.epochs_joint), ("b", arguments.batch_size)):
+        if value is not None:
+            words.append(f"{letter}{value}")
+    return "-".join([*words, f"seed{arguments.seed}"])
+
+
+def _without_folders(argv):
+    """The arguments less --data-dir and --out, which say where, not what."""
+    kept, skip = [], False
+    for word in argv:
+        if skip:
+            skip = False
+        elif word in ("--data-dir", "--out"):
+            skip = True
+        elif not word.startswith(("--data-dir=", "--out=")):
+            kept.append(word)
+    return kept

@@ -1,0 +1,25 @@
+"""Random changes to training images that leave their class as it is. Functions of uint8 images and a generator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def random_shift(images, rng, max_shift):
+    """Moves each image by up to `max_shift` pixels each way, both directions drawn alike; what comes in is 0.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        rng: NumPy `Generator`.
+        max_shift: pixels, >= 0.
+
+    Returns:
+        (N, C, H, W) uint8, a new array.
+    """
+    n_samples, _, height, width = images.shape
+    margin = (max_shift, max_shift)
+    padded = np.pad(images, ((0, 0), (0, 0), margin, margin))
+    # (N, C, 2 max_shift + 1, 2 max_shift + 1, H, W): every place that an image could be cut out at, as a view
+    places = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+    down, right = rng.integers(0, 2 * max_shift + 1, (2, n_samples))
+    return places[np.arange(n_samples), :, down, right]

@@ -1,0 +1,206 @@
+"""The whole story of one experiment: data, both training steps, choosing T, measuring, table and figures.
+
+A script in `experiments/` says which network, data and settings (`Experiment`), and hands over to `main`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+import typing
+
+import numpy as np
+
+from branchynet import analysis, datasets, plots, records, report, serialization, threads
+from branchynet.command_line import parse_arguments
+from branchynet.datasets.preprocessing import Normaliser, scale
+from branchynet.devices import describe, get_device, to_host
+from branchynet.errors import UserError
+from branchynet.inference import record_exits, run
+from branchynet.net import BranchyNet
+from branchynet.thresholds import as_exit_rule
+from branchynet.training import Data, TrainingSettings, train_joint, train_main
+
+# Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
+TIMING_THREADS = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """How long and how the two training steps run.
+
+    Attributes:
+        main, joint: `TrainingSettings` of the two steps.
+        help: what to expect, for `--help`.
+    """
+
+    main: TrainingSettings
+    joint: TrainingSettings
+    help: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a script in `experiments/` says.
+
+    Attributes:
+        script: path of the script; its name names the folder of the results, `reference/` and `results/` lie beside it.
+        network: name of the plain network; the branchy one is called "B-" + network.
+        build: (parsed arguments) -> network list.
+        datasets: names of the data sets it runs on, the default first.
+        presets: {name: Preset}, "standard" among them.
+        threshold_grid: thresholds tried at every early exit, nats.
+        options: (argparse parser) -> None, adds the script's own options.
+        normalise: per-channel normalisation with the training set's mean and deviation; else pixels in [0, 1].
+        variant: (parsed arguments) -> text that tells settings of the script's own options apart in folder names.
+        augment: None, or (images uint8, numpy Generator) -> images uint8, applied in training by every preset but
+            "paper".
+    """
+
+    script: pathlib.Path
+    network: str
+    build: typing.Callable
+    datasets: tuple
+    presets: dict
+    threshold_grid: tuple
+    options: typing.Callable | None = None
+    normalise: bool = True
+    variant: typing.Callable | None = None
+    augment: typing.Callable | None = None
+
+
+def main(experiment: Experiment, argv=None) -> int:
+    """Runs an experiment from its command line.
+
+    Args:
+        experiment: what to run.
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        the exit status: 0, or 2 after an error that the user can mend, or 130 after Ctrl-C.
+    """
+    arguments = parse_arguments(experiment, argv)
+    try:
+        _run_experiment(experiment, arguments)
+    except UserError as error:
+        print(f"{experiment.script.name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{experiment.script.name}: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run_experiment(experiment, arguments):
+    device = get_device(arguments.device)
+    device.use()
+    out = pathlib.Path(arguments.out)
+    records.prepare_output(out)
+    reference = records.load_reference(experiment.script.parent / "reference")
+    np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+    net = BranchyNet(experiment.build(arguments))
+    if arguments.thresholds is not None:
+        as_exit_rule(arguments.thresholds, net.n_exits)  # fails before hours of training, not after
+
+    dataset = datasets.load(arguments.dataset, arguments.data_dir)
+    splits = dataset.split()
+    prepare = Normaliser.fit(splits.train.images) if experiment.normalise else scale
+    net.initialise(prepare(splits.train.images[:1]).shape[1:])
+    net.to_device(device)
+    prepared = analysis.Prepared(
+        prepare(splits.validation.images), splits.validation.labels, prepare(splits.test.images), splits.test.labels
+    )
+
+    with threads.limited(threads.usable_cores()):
+        training = _train(experiment, arguments, net, splits, prepare, prepared, out)
+    with threads.limited(TIMING_THREADS):
+        results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds)
+
+    run_record = _record(experiment, arguments, device, dataset, training, results)
+    _write_results(out, run_record, reference, net, dataset, splits, prepared)
+    print(report.summary(run_record, reference, out))
+
+
+def _train(experiment, arguments, net, splits, prepare, prepared, out):
+    """Both training steps; returns the history and the accuracy of the plain network between them."""
+    preset = experiment.presets[arguments.preset]
+    train, validation = splits.train, splits.validation
+    augment = experiment.augment if arguments.preset != "paper" else None
+    data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
+    provenance = {"command": arguments.command, "seed": arguments.seed, "preset": arguments.preset}
+
+    main_settings = _override(preset.main, arguments, arguments.epochs_main)
+    history = train_main(net, data, main_settings, out, arguments.resume)
+    # Between the steps the last exit is the plain network: the branches are not trained yet.
+    plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
+    serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
+
+    joint_settings = _override(preset.joint, arguments, arguments.epochs_joint)
+    history = history + train_joint(net, data, joint_settings, out, arguments.resume)
+    serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
+    return {
+        "history": history,
+        "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
+        "settings": {"main": dataclasses.asdict(main_settings), "joint": dataclasses.asdict(joint_settings)},
+    }
+
+
+def _override(settings, arguments, epochs):
+    """The preset's settings with what the command line says instead."""
+    changes = {"seed": arguments.seed}
+    if epochs is not None:
+        changes["epochs"] = epochs
+    if arguments.batch_size is not None:
+        changes["batch_size"] = arguments.batch_size
+    return dataclasses.replace(settings, **changes)
+
+
+def _record(experiment, arguments, device, dataset, training, results):
+    """The record of the run: the keys are described in `branchynet.records`."""
+    baseline_ms = results.pop("baseline_ms")
+    joint_last_exit_pct = results["exits"][-1]["accuracy_pct"]["test"]
+    return {
+        "schema": records.SCHEMA,
+        "network": experiment.network,
+        "branchy_network": f"B-{experiment.network}",
+        "dataset": dataset.name,
+        "dataset_source": dataset.source,
+        "device": "cpu" if device.xp is np else "gpu",
+        "engine": "chainer",
+        "preset": arguments.preset,
+        "seed": arguments.seed,
+        "command": arguments.command,
+        "arguments": arguments.recorded,
+        "training_settings": training["settings"],
+        "environment": records.environment(describe(device), TIMING_THREADS),
+        "baselines": [
+            {
+                "name": experiment.network,
+                "training": "main network alone",
+                "accuracy_pct": training["baseline_accuracy_pct"],
+                "latency_ms": baseline_ms,
+            },
+            {
+                "name": f"{experiment.network} (joint, last exit only)",
+                "training": "joint, branches removed",
+                "accuracy_pct": joint_last_exit_pct,
+                "latency_ms": baseline_ms,
+            },
+        ],
+        **results,
+        "history": training["history"],
+    }
+
+
+def _write_results(out, run_record, reference, net, dataset, splits, prepared):
+    records.check_run(run_record)
+    records.write_json(out / "run.json", run_record)
+    records.write_sweep(out / "sweep.csv", run_record)
+    records.write_text(out / "table.md", report.table(run_record, reference))
+    plots.tradeoff(run_record, reference, out / "tradeoff")
+    plots.training(run_record, out / "training.png")
+    answers = run(net, prepared.test_x, run_record["choice"]["thresholds"], batch_size=500)
+    result = {"label": to_host(answers.labels), "exit": to_host(answers.exits), "entropy": to_host(answers.entropies)}
+    plots.exits(splits.test.images, splits.test.labels, result, out / "exits.png", dataset.class_names)
+    plots.exit_share(run_record, out / "exit_share.png")

@@ -1,0 +1,8 @@
+"""The figures of a run. Nothing here touches pyplot, so a program that imports this keeps its own backend."""
+
+from branchynet.plots.digits import exits
+from branchynet.plots.epochs import training
+from branchynet.plots.shares import exit_share
+from branchynet.plots.tradeoffs import tradeoff
+
+__all__ = ["exit_share", "exits", "tradeoff", "training"]

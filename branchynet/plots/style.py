@@ -1,0 +1,70 @@
+"""What all figures share: colours, axes, writing to a file."""
+
+from __future__ import annotations
+
+import pathlib
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from branchynet.files import replacing
+
+# Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008).
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#999999"
+OF_EXITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+
+DPI = 150
+FONT_SIZE = 9
+
+
+def new_figure(width_in, height_in):
+    """A figure of its own, known to no window system."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def label(axes, x_label, y_label, title=None):
+    """Axis labels, a title and a light grid."""
+    axes.set_xlabel(x_label, fontsize=FONT_SIZE)
+    axes.set_ylabel(y_label, fontsize=FONT_SIZE)
+    if title is not None:
+        axes.set_title(title, fontsize=FONT_SIZE + 1)
+    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.grid(True, color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def legend_below(axes, columns=2, handles=None):
+    """A legend under the axes, where it covers no point."""
+    settings = {} if handles is None else {"handles": handles}
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncol=columns,
+        fontsize=FONT_SIZE - 1,
+        frameon=False,
+        **settings,
+    )
+
+
+def limits(values, below=0.06, above=0.06):
+    """(low, high) around values, with margins as shares of their range; a range of nothing becomes one of 2 %."""
+    low, high = min(values), max(values)
+    span = (high - low) or 0.02 * abs(high) or 1.0
+    return low - below * span, high + above * span
+
+
+def save(figure, *paths):
+    """Writes a figure in the format that each path's ending says.
+
+    Raises:
+        OutputError: a file cannot be written; what was there stays.
+    """
+    for path in map(pathlib.Path, paths):
+        ending = path.suffix[1:].lower()
+        # Without a date the same record gives the same file.
+        metadata = {"CreationDate": None} if ending == "pdf" else None
+        with replacing(path) as handle:
+            figure.savefig(handle, format=ending, metadata=metadata)

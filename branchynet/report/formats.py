@@ -1,0 +1,77 @@
+"""Numbers and descriptions as text, the same in the table, the summary and their tests."""
+
+from __future__ import annotations
+
+NOT_MEASURED = "not measured"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds with three significant digits, never with an exponent."""
+    if value is None:
+        return NOT_MEASURED
+    if value <= 0:
+        return f"{value:g}"
+    decimals = 0
+    while decimals < 6 and float(f"{value:.{decimals}f}") < 10 ** (2 - decimals):
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+def mean_ms(latency: dict | None) -> str:
+    """The mean of a latency summary, which is the paper's measure."""
+    return ms((latency or {}).get("mean"))
+
+
+def accuracy(value_pct: float | None) -> str:
+    """An accuracy in % with two decimals: 0.01 is one of the 10,000 test samples."""
+    return NOT_MEASURED if value_pct is None else f"{value_pct:.2f}"
+
+
+def gain(value: float | dict | None) -> str:
+    """How many times faster; with its interval where there is one, as a run's `measured` holds it."""
+    if not value:
+        return NOT_MEASURED
+    if not isinstance(value, dict):
+        return f"{value:.2f}x"
+    return f"{value['value']:.2f}x ({value['low']:.2f}\N{EN DASH}{value['high']:.2f})"
+
+
+def published_gain(value: float | None) -> str:
+    """A gain from someone else's table, with the digits that stand there."""
+    return "" if value is None else f"{value:g}x"
+
+
+def thresholds(values) -> str:
+    """T of each early exit, in nats."""
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def exit_shares(values_pct, decimals: int | None = None) -> str:
+    """Shares of the samples leaving at each exit, in %; with the digits that are there unless decimals are given."""
+    return ", ".join(f"{value:g}" if decimals is None else f"{value:.{decimals}f}" for value in values_pct)
+
+
+def machine(run: dict) -> str:
+    """The processor that computed, and the threads, as one phrase."""
+    environment = run["environment"]
+    threads = environment.get("threads")
+    words = [environment.get("device") or environment.get("cpu") or "a processor not recorded"]
+    if run["device"] == "gpu" and environment.get("cpu"):
+        words.append(f"host {environment['cpu']}")
+    if threads:
+        words.append(f"{threads} thread{'' if threads == 1 else 's'}")
+    return ", ".join(words)
+
+
+def commit(environment: dict) -> str:
+    """The commit, shortened, and whether files differed from it."""
+    if not environment.get("commit"):
+        return "no commit"
+    return f"commit {environment['commit'][:12]}" + (", with changes" if environment.get("dirty") else "")
+
+
+def versions(environment: dict) -> str:
+    """The versions that the record holds, as one phrase."""
+    words = [f"Python {environment['python']}"] if environment.get("python") else []
+    words += [f"{name} {version}" for name, version in (environment.get("versions") or {}).items()]
+    return ", ".join([*words, *(environment.get("blas") or [])])

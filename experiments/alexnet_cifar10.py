@@ -1,0 +1,50 @@
+"""AlexNet and B-AlexNet on CIFAR-10: the second row of the paper's Table I, from one command."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
+from branchynet.experiment import Experiment, Preset, main
+from branchynet.training import TrainingSettings
+from networks import alexnet_cifar10
+
+
+def add_options(parser):
+    """The options that only this experiment has."""
+    parser.add_argument(
+        "--placement",
+        choices=alexnet_cifar10.PLACEMENTS,
+        default=alexnet_cifar10.PLACEMENTS[0],
+        help="branches after conv 1 and 2, as in the paper's text, or after conv 2 and 3, as in the authors' code "
+        "(default: %(default)s)",
+    )
+
+
+EXPERIMENT = Experiment(
+    script=pathlib.Path(__file__).resolve(),
+    network=alexnet_cifar10.NAME,
+    build=lambda arguments: alexnet_cifar10.get_network(placement=arguments.placement),
+    datasets=("cifar10",),
+    presets={
+        "quick": Preset(
+            TrainingSettings(epochs=1, alpha=1e-3), TrainingSettings(epochs=2, alpha=1e-3), help="1 + 2 epochs"
+        ),
+        "standard": Preset(
+            TrainingSettings(epochs=10, alpha=1e-3),
+            TrainingSettings(epochs=20, alpha=1e-3),
+            help="10 + 20 epochs, one-cycle Adam",
+        ),
+        "paper": Preset(
+            TrainingSettings.paper(epochs=50),
+            TrainingSettings.paper(epochs=100),
+            help="50 + 100 epochs, the paper's Adam",
+        ),
+    },
+    threshold_grid=alexnet_cifar10.THRESHOLD_GRID,
+    options=add_options,
+    variant=lambda arguments: arguments.placement,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))

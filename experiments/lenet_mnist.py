@@ -1,0 +1,35 @@
+"""LeNet and B-LeNet on MNIST: the first row of the paper's Table I, from one command."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
+from branchynet.datasets.augmentation import random_shift
+from branchynet.experiment import Experiment, Preset, main
+from branchynet.training import TrainingSettings
+from networks import lenet_mnist
+
+EXPERIMENT = Experiment(
+    script=pathlib.Path(__file__).resolve(),
+    network=lenet_mnist.NAME,
+    build=lambda arguments: lenet_mnist.get_network(),
+    datasets=("mnist", "fashion-mnist"),
+    presets={
+        "quick": Preset(TrainingSettings(epochs=1), TrainingSettings(epochs=2), help="1 + 2 epochs"),
+        "standard": Preset(
+            TrainingSettings(epochs=6), TrainingSettings(epochs=10), help="6 + 10 epochs, one-cycle Adam"
+        ),
+        "paper": Preset(
+            TrainingSettings.paper(epochs=50),
+            TrainingSettings.paper(epochs=100),
+            help="50 + 100 epochs, the paper's Adam",
+        ),
+    },
+    threshold_grid=lenet_mnist.THRESHOLD_GRID,
+    normalise=False,
+    augment=lambda images, rng: random_shift(images, rng, max_shift=1),
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))

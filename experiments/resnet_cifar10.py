@@ -1,0 +1,54 @@
+"""ResNet and B-ResNet on CIFAR-10: the third row of the paper's Table I, from one command; the depth is an option."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
+from branchynet.command_line import whole_number
+from branchynet.experiment import Experiment, Preset, main
+from branchynet.training import TrainingSettings
+from networks import resnet_cifar10
+
+
+def add_options(parser):
+    """The options that only this experiment has."""
+    parser.add_argument(
+        "--n",
+        type=whole_number(1),
+        default=3,
+        metavar="N",
+        help="residual blocks in each of the three groups; the depth is 6 N + 2: 3 is ResNet-20, 18 the paper's "
+        "ResNet-110 (default: %(default)s)",
+    )
+
+
+EXPERIMENT = Experiment(
+    script=pathlib.Path(__file__).resolve(),
+    network=resnet_cifar10.NAME,
+    build=lambda arguments: resnet_cifar10.get_network(n=arguments.n),
+    datasets=("cifar10",),
+    presets={
+        "quick": Preset(
+            TrainingSettings(epochs=1, batch_size=128, alpha=1e-3),
+            TrainingSettings(epochs=1, batch_size=128, alpha=1e-3),
+            help="1 + 1 epochs",
+        ),
+        "standard": Preset(
+            TrainingSettings(epochs=10, batch_size=128, alpha=1e-3),
+            TrainingSettings(epochs=20, batch_size=128, alpha=1e-3),
+            help="10 + 20 epochs, one-cycle Adam",
+        ),
+        "paper": Preset(
+            TrainingSettings.paper(epochs=50, batch_size=128),
+            TrainingSettings.paper(epochs=100, batch_size=128),
+            help="50 + 100 epochs, the paper's Adam, the authors' batch size",
+        ),
+    },
+    threshold_grid=resnet_cifar10.THRESHOLD_GRID,
+    options=add_options,
+    variant=lambda arguments: f"n{arguments.n}",
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))

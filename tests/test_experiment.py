@@ -1,0 +1,162 @@
+"""The whole story of an experiment, on a tiny network and data set, from its command line."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_list
+
+from branchynet import benchmark, datasets, records
+from branchynet.command_line import parse_arguments
+from branchynet.datasets import Dataset, Samples
+from branchynet.errors import DataError
+from branchynet.experiment import Experiment, Preset, main
+from branchynet.training import TrainingSettings
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SETTINGS = TrainingSettings(epochs=1, batch_size=32, alpha=1e-2)
+EXPERIMENT = Experiment(
+    script=ROOT / "experiments" / "tiny.py",
+    network="Tiny",
+    build=lambda arguments: tiny_list(),
+    datasets=("mnist", "fashion-mnist"),
+    presets={"standard": Preset(SETTINGS, SETTINGS, "1 + 1 epochs")},
+    threshold_grid=(0.1, 0.8, 1.0, 1.2),
+)
+RESULTS = {
+    "run.json", "sweep.csv", "table.md", "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
+    "main.log.json", "joint.log.json", "main.snapshot.npz", "joint.snapshot.npz",
+    "baseline.npz", "baseline.json", "weights.npz", "weights.json",
+}  # fmt: skip
+
+
+def tiny_samples(n, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, N_CLASSES, n).astype(np.int32)
+    images = (rng.integers(0, 60, (n, *SHAPE)) + 90 * labels[:, None, None, None]).astype(np.uint8)
+    return Samples(images, labels)
+
+
+@pytest.fixture(autouse=True)
+def tiny_world(monkeypatch):
+    """A tiny data set in place of the real ones, and little time for timing."""
+    names = tuple("abc")
+    dataset = Dataset("mnist", names, tiny_samples(5100, 0), tiny_samples(60, 1), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    monkeypatch.setattr(benchmark, "BUDGET_S", 0.1)
+    monkeypatch.setattr(benchmark, "MIN_SAMPLES", 10)
+
+
+def test_a_run_leaves_records_table_and_figures(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--seed", "3"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == RESULTS
+    run = records.read_json(tmp_path / "run.json")
+    assert run["network"] == "Tiny" and run["branchy_network"] == "B-Tiny" and run["seed"] == 3
+    assert run["command"] == "experiments/tiny.py --seed 3"
+    assert [entry["phase"] for entry in run["history"]] == ["main", "joint"]
+    assert run["measured"]["split"] == "test" and run["choice"]["split"] == "validation"
+    with open(tmp_path / "sweep.csv", newline="") as lines:
+        assert len(list(csv.DictReader(lines))) >= len(run["points"])
+    summary = capsys.readouterr().out
+    assert "B-Tiny" in summary and len(summary.splitlines()) <= 24
+
+
+def test_a_run_that_is_resumed_after_its_end_measures_again_without_training(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+    first = records.read_json(tmp_path / "run.json")
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--resume"]) == 0
+    second = records.read_json(tmp_path / "run.json")
+    assert second["history"] == first["history"]
+    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
+    assert [e["accuracy_pct"] for e in second["exits"]] == [e["accuracy_pct"] for e in first["exits"]]
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path):
+    for name in ("a", "b"):
+        assert main(EXPERIMENT, ["--out", str(tmp_path / name)]) == 0
+    with np.load(tmp_path / "a" / "weights.npz") as a, np.load(tmp_path / "b" / "weights.npz") as b:
+        assert all((a[key] == b[key]).all() for key in a.files)
+
+
+def test_thresholds_of_the_command_line_are_used(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--thresholds", "0.9", "0.5"]) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
+        (["--thresholds", "-1", "0.5"], "an entropy >= 0 nats, got -1"),
+        (["--device", "gpu:99"], "device gpu:99:"),
+        (["--device", "tpu"], "got 'tpu'"),
+        (["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line_with_status_2(argv, message, tmp_path, capsys):
+    argv = argv if "--out" in argv else [*argv, "--out", str(tmp_path)]
+    assert main(EXPERIMENT, argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tiny.py: error: ") and message in error and "Traceback" not in error
+
+
+def test_a_missing_data_set_is_told_with_status_2(tmp_path, capsys, monkeypatch):
+    def unreachable(name, data_dir):
+        raise DataError("no source can be reached")
+
+    monkeypatch.setattr(datasets, "load", unreachable)
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
+    assert "no source can be reached" in capsys.readouterr().err
+
+
+def test_a_snapshot_of_another_network_is_told_with_status_2(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+    other = Experiment(**{**vars(EXPERIMENT), "build": lambda arguments: [*tiny_list()[:2], tiny_list()[2]]})
+    assert main(other, ["--out", str(tmp_path), "--resume"]) == 2
+    assert "belongs to another network" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("branchynet.datasets.preprocessing.Normaliser.__call__", lambda self, x: x * np.float32(np.nan))
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
+    assert "the loss is nan at iteration 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--presett", "quick"], ["--preset", "slow"], ["--dataset", "svhn"], ["--seed", "-1"], ["--batch-size", "x"]],
+)
+def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        parse_arguments(EXPERIMENT, argv)
+    assert exit_info.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_results_of_other_settings_go_to_another_folder():
+    folders = {
+        parse_arguments(EXPERIMENT, argv).out.name
+        for argv in ([], ["--seed", "1"], ["--dataset", "fashion-mnist"], ["--epochs-main", "2"], ["--batch-size", "8"])
+    }
+    assert "tiny-mnist-standard-seed0" in folders and len(folders) == 5
+
+
+def test_the_recorded_command_names_no_folder_of_the_machine():
+    arguments = parse_arguments(EXPERIMENT, ["--out", "/home/me/x", "--data-dir=/data", "--seed", "1"])
+    assert arguments.command == "experiments/tiny.py --seed 1"
+    assert not {"out", "data_dir"} & set(arguments.recorded)
+
+
+@pytest.mark.parametrize("script", ["lenet_mnist.py", "alexnet_cifar10.py", "resnet_cifar10.py"])
+def test_each_script_tells_its_options(script):
+    result = subprocess.run(
+        [sys.executable, ROOT / "experiments" / script, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0 and result.stderr == ""
+    for option in ("--preset", "--device", "--dataset", "--data-dir", "--out", "--seed", "--resume", "--thresholds"):
+        assert option in result.stdout
+    assert len(result.stdout.splitlines()) <= 50
