@@ -25,25 +25,27 @@ CHUNK_BYTES = 1 << 21
 
 
 class _Workers:
-    """The worker threads of this process."""
+    """The worker threads of this process. Pools stay, with the buffers of their threads, for the next time."""
 
     def __init__(self):
         self.n_threads = 1
-        self.pool = None
+        self.pools = {}
 
-    def resize(self, n_threads):
-        if self.pool is not None:
-            self.pool.shutdown()
-        self.n_threads = n_threads
-        self.pool = None
-        if n_threads > 1:
+    @property
+    def pool(self):
+        """The threads to share work out to; None to work in the caller's."""
+        if self.n_threads == 1:
+            return None
+        if self.n_threads not in self.pools:
             cores = itertools.cycle(_core_numbers())
-            self.pool = ThreadPoolExecutor(n_threads, "branchynet", initializer=lambda: _bind_to(next(cores)))
+            self.pools[self.n_threads] = ThreadPoolExecutor(
+                self.n_threads, "branchynet", initializer=lambda: _bind_to(next(cores))
+            )
+        return self.pools[self.n_threads]
 
     def forget(self):
-        """After a fork the child has the pool's description but none of its threads."""
-        self.pool = None
-        self.resize(self.n_threads)
+        """After a fork the child has the pools' descriptions but none of their threads."""
+        self.pools = {}
 
 
 _workers = _Workers()
@@ -76,11 +78,11 @@ def limited(n_threads: int):
         raise ValueError(f"threads: expected at least 1, got {n_threads}")
     previous = _workers.n_threads
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        _workers.resize(n_threads)
+        _workers.n_threads = n_threads
         try:
             yield
         finally:
-            _workers.resize(previous)
+            _workers.n_threads = previous
 
 
 def _core_numbers():
@@ -107,9 +109,14 @@ def map_strips(function, n_samples: int) -> list:
     n_strips = min(N_STRIPS, n_samples)
     bounds = [n_samples * strip // n_strips for strip in range(n_strips + 1)] if n_strips else []
     strips = list(zip(bounds[:-1], bounds[1:]))
-    if _workers.pool is None or n_strips < 2:
+    pool = _workers.pool
+    if pool is None or n_strips < 2:
         return [function(start, stop) for start, stop in strips]
-    return list(_workers.pool.map(lambda strip: function(*strip), strips))
+    # One task a thread, of neighbouring strips: waking a thread costs about as much as a strip of a small layer.
+    n_tasks = min(_workers.n_threads, n_strips)
+    tasks = [strips[n_strips * task // n_tasks : n_strips * (task + 1) // n_tasks] for task in range(n_tasks)]
+    results = pool.map(lambda task: [function(start, stop) for start, stop in task], tasks)
+    return [result for task_results in results for result in task_results]
 
 
 def chunks(start: int, stop: int, sample_bytes: int) -> list:

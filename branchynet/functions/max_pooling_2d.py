@@ -81,17 +81,27 @@ class _Unpool(chainer.FunctionNode):
     def forward(self, inputs):
         x, y, gy = inputs
         self.retain_inputs((0, 1))
-        gx = np.zeros_like(x)
-        self.offsets = self._window_offsets(x.shape)
+        gx = np.empty_like(x)
+        offsets = self._window_offsets(x.shape)
+        # Where no two windows share a number, its gradient is written; elsewhere it is added up.
+        disjoint = all(stride >= ksize for stride, ksize in zip(self.pooling.stride, self.pooling.ksize))
 
         def unpool(start, stop):
             for chunk in chunks(start, stop, 3 * x[0].nbytes):
-                left = scratch("left", (chunk.stop - chunk.start, *gy.shape[1:]), gy.dtype)
+                shape = (chunk.stop - chunk.start, *gy.shape[1:])
+                left, is_max, share = (
+                    scratch(name, shape, dtype)
+                    for name, dtype in (("left", gy.dtype), ("is max", np.bool_), ("share", gy.dtype))
+                )
                 left[...] = gy[chunk]
-                for outputs, inputs in self.offsets:
-                    share = (x[chunk][inputs] == y[chunk][outputs]) * left[outputs]
-                    gx[chunk][inputs] += share
-                    left[outputs] -= share  # a later maximum of the same value gets nothing
+                gx[chunk] = 0
+                for outputs, inputs in offsets:
+                    target = gx[chunk][inputs] if disjoint else share[outputs]
+                    np.equal(x[chunk][inputs], y[chunk][outputs], out=is_max[outputs])
+                    np.multiply(is_max[outputs], left[outputs], out=target)
+                    left[outputs] -= target  # a later maximum of the same value gets nothing
+                    if not disjoint:
+                        gx[chunk][inputs] += target
 
         map_strips(unpool, len(x))
         return (gx,)

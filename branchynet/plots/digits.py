@@ -1,4 +1,4 @@
-"""The easiest and the hardest samples that left at each exit: the slides' easy and hard sample, for a whole test set."""
+"""The easiest and the hardest samples that left at each exit, with their entropies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def exits(images, labels, result, path, class_names, n=8) -> None:
         for axes, index in zip(axes_row[1:], indices):
             answer, truth = int(result["label"][index]), int(labels[index])
             _draw_sample(axes, images[index], float(result["entropy"][index]), class_names, truth, answer)
-    figure.suptitle("Which samples leave where, and how sure the exit is (entropy in nats)", fontsize=style.FONT_SIZE + 2)
+    figure.suptitle(
+        "Which samples leave where, and how sure the exit is (entropy in nats)", fontsize=style.FONT_SIZE + 2
+    )
     style.save(figure, path)
 
 
@@ -56,7 +58,7 @@ def _rows(result, left_at, exit_index, n):
 
 
 def _draw_sample(axes, image, entropy, class_names, truth, answer):
-    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)   # (1, H, W) -> (H, W), (3, H, W) -> (H, W, 3)
+    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)  # (1, H, W) -> (H, W), (3, H, W) -> (H, W, 3)
     axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(_entropy_text(entropy), fontsize=style.FONT_SIZE - 1, pad=3)
     text = {"ha": "center", "va": "top", "fontsize": style.FONT_SIZE - 1, "transform": axes.transAxes}

@@ -32,7 +32,9 @@ def exit_share(run: dict, path) -> None:
     name = "accuracy" if len(best) == len(points) else "best accuracy"
     best_accuracies = [point["accuracy_pct"] for point in best]
     axes.plot(best_shares, best_accuracies, "o-", color=style.BLUE, markersize=4, label=f"{name} (left)")
-    positive = [(share, point["thresholds"][0]) for share, point in zip(best_shares, best) if point["thresholds"][0] > 0]
+    positive = [
+        (share, point["thresholds"][0]) for share, point in zip(best_shares, best) if point["thresholds"][0] > 0
+    ]
     if positive:
         threshold_axes.plot(*zip(*positive), "s--", color=style.RED, markersize=4)
         threshold_axes.set_yscale("log")
