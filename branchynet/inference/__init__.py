@@ -1,5 +1,11 @@
-"""Early-exit inference. `reference` is the paper's algorithm, written to be read; other paths are held against it."""
+"""Early-exit inference.
 
+`run` is the paper's algorithm on the network itself, written to be read; other paths are held against it. `compile`
+makes a plan of the network and runs it on an engine: the fast path.
+"""
+
+from branchynet.inference.compiled import CompiledNet, compile, compile_plain
+from branchynet.inference.lowering import register_lowering
 from branchynet.inference.reference import Answers, record_exits, run
 
-__all__ = ["Answers", "record_exits", "run"]
+__all__ = ["Answers", "CompiledNet", "compile", "compile_plain", "record_exits", "register_lowering", "run"]

@@ -1,0 +1,240 @@
+"""The arrays engine: a plan on NumPy or CuPy arrays, with every buffer made beforehand.
+
+A program runs a sequence of operations on a fixed number of samples: a list of calls on views of fixed buffers, with
+no shape worked out and nothing allocated at run time. One body serves NumPy and CuPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from branchynet.errors import CompileError
+from branchynet.functions.spans import window_spans
+from branchynet.inference import operations as ops
+
+
+class Program:
+    """A sequence of operations on `n_samples` samples.
+
+    Args:
+        xp: NumPy or CuPy.
+        operations: of `branchynet.inference.operations`.
+        source: the buffer (n_samples, ...) float32 that the operations start from; it is not written to.
+
+    Attributes:
+        result: the buffer, or view, (n_samples, ...) that holds the result after `run`.
+    """
+
+    def __init__(self, xp, operations, source):
+        self.xp = xp
+        self.calls = []
+        self.buffers = []
+        # A fresh array may be written to in place; the source may not, for others read it.
+        self.result, self._is_fresh = source, False
+        for operation in _pool_before_relu(operations):
+            self._add(operation)
+
+    def run(self):
+        """Computes the result from what the source holds now."""
+        for call in self.calls:
+            call()
+
+    def n_bytes(self) -> int:
+        """Memory that the buffers take."""
+        return sum(buffer.nbytes for buffer in self.buffers)
+
+    def _add(self, operation):
+        try:
+            build = _BUILDERS[type(operation)]
+        except KeyError:
+            raise CompileError(f"the arrays engine cannot compute {type(operation).__name__}") from None
+        self.result = build(self, operation, self.result)
+        self._is_fresh = True
+
+    def buffer(self, shape, value=None):
+        """A float32 buffer; `value` fills it once and for all."""
+        array = self.xp.empty(shape, np.float32) if value is None else self.xp.full(shape, value, np.float32)
+        self.buffers.append(array)
+        return array
+
+    def call(self, function, *args, **kwargs):
+        """Adds a call to the program."""
+        self.calls.append(functools.partial(function, *args, **kwargs))
+
+    def writable(self, x):
+        """x itself if it may be overwritten, else a copy made at run time."""
+        if self._is_fresh:
+            return x
+        copy = self.buffer(x.shape)
+        self.call(self.xp.copyto, copy, x)
+        return copy
+
+
+def _pool_before_relu(operations):
+    """ReLU and max pooling change places where they can: the maximum of fewer numbers, the same result."""
+    operations = list(operations)
+    for index in range(len(operations) - 1):
+        if isinstance(operations[index], ops.Relu) and isinstance(operations[index + 1], ops.MaxPooling):
+            operations[index], operations[index + 1] = operations[index + 1], operations[index]
+    return operations
+
+
+def _convolution(program, operation, x):
+    """Windows side by side as columns, one matrix product a sample. The bias is one more column weight, times one."""
+    xp = program.xp
+    n_samples, channels, height, width = x.shape
+    n_out, _, kh, kw = operation.W.shape
+    (sy, sx), (ph, pw) = operation.stride, operation.pad
+    _, out_h, out_w = operation.out_shape(x.shape[1:])
+    padded_h, padded_w = max((out_h - 1) * sy + kh, ph + height), max((out_w - 1) * sx + kw, pw + width)
+    dense = (sy, sx) == (1, 1)
+    # At stride 1 each row of windows is taken across the padded width: unbroken runs of memory (see
+    # branchynet.functions); its last windows run past the end by kw - 1.
+    run_w = padded_w if dense else out_w
+    padded = program.buffer((n_samples, channels, padded_h * padded_w + kw - 1), 0)
+    image = padded[:, :, : padded_h * padded_w].reshape(n_samples, channels, padded_h, padded_w)
+    program.call(xp.copyto, image[:, :, ph : ph + height, pw : pw + width], x)
+
+    n_weights = channels * kh * kw
+    columns = program.buffer((n_samples, n_weights + 1, out_h * run_w), 1)
+    sample, channel, number = padded.strides
+    row = number * padded_w
+    windows = xp.lib.stride_tricks.as_strided(
+        padded,
+        (n_samples, channels, kh, kw, out_h, run_w),
+        (sample, channel, row, number, row * sy, number * sx),
+    )
+    if dense:
+        shape = (n_samples, channels, kh, kw, out_h * run_w)
+        windows = xp.lib.stride_tricks.as_strided(padded, shape, (sample, channel, row, number, number))
+    program.call(xp.copyto, columns[:, :n_weights].reshape(windows.shape), windows)
+
+    weights = np.concatenate([operation.W.reshape(n_out, -1), operation.b[:, None]], axis=1)
+    product = program.buffer((n_samples, n_out, out_h * run_w))
+    program.call(xp.matmul, xp.asarray(weights), columns, out=product)
+    return product.reshape(n_samples, n_out, out_h, run_w)[..., :out_w]
+
+
+def _linear(program, operation, x):
+    xp = program.xp
+    flat = _flattened(program, x)
+    product = program.buffer((len(x), len(operation.W)))
+    program.call(xp.matmul, flat, xp.asarray(np.ascontiguousarray(operation.W.T)), out=product)
+    program.call(xp.add, product, xp.asarray(operation.b), out=product)
+    return product
+
+
+def _flattened(program, x):
+    """x as (n_samples, numbers), copied where it is no unbroken run of memory."""
+    if x.ndim == 2:
+        return x
+    if not x.flags.c_contiguous:
+        copy = program.buffer(x.shape)
+        program.call(program.xp.copyto, copy, x)
+        x = copy
+    return x.reshape(len(x), -1)
+
+
+def _scale(program, operation, x):
+    xp = program.xp
+    x = program.writable(x)
+    shape = (-1, *[1] * (x.ndim - 2))
+    program.call(xp.multiply, x, xp.asarray(operation.scale).reshape(shape), out=x)
+    program.call(xp.add, x, xp.asarray(operation.shift).reshape(shape), out=x)
+    return x
+
+
+def _relu(program, operation, x):
+    x = program.writable(x)
+    program.call(program.xp.maximum, x, program.xp.float32(0), out=x)
+    return x
+
+
+def _max_pooling(program, operation, x):
+    """First down the rows, then along them."""
+    _, out_h, out_w = operation.out_shape(x.shape[1:])
+    by_rows = program.buffer((*x.shape[:2], out_h, x.shape[3]))
+    _fold(program, by_rows, x, 2, operation)
+    y = program.buffer((*x.shape[:2], out_h, out_w))
+    _fold(program, y, by_rows, 3, operation)
+    return y
+
+
+def _fold(program, out, x, axis, operation):
+    xp = program.xp
+    spans = _spans(x, out, axis, operation)
+    before = (slice(None),) * axis
+    complete = [span for span in spans if span[0] == slice(0, out.shape[axis])]
+    if complete:
+        spans.remove(complete[0])
+        program.call(xp.copyto, out, x[(*before, complete[0][1])])
+    else:
+        program.call(out.fill, -np.inf)
+    for outputs, inputs in spans:
+        part = out[(*before, outputs)]
+        program.call(xp.maximum, part, x[(*before, inputs)], out=part)
+
+
+def _average_pooling(program, operation, x):
+    xp = program.xp
+    _, out_h, out_w = operation.out_shape(x.shape[1:])
+    y = program.buffer((*x.shape[:2], out_h, out_w))
+    program.call(y.fill, 0)
+    for out_rows, rows in _spans(x, y, 2, operation):
+        for out_cols, cols in _spans(x, y, 3, operation):
+            part = y[:, :, out_rows, out_cols]
+            program.call(xp.add, part, x[:, :, rows, cols], out=part)
+    program.call(xp.divide, y, xp.float32(math.prod(operation.ksize)), out=y)
+    return y
+
+
+def _spans(x, out, axis, operation):
+    return window_spans(
+        x.shape[axis], out.shape[axis], operation.ksize[axis - 2], operation.stride[axis - 2], operation.pad[axis - 2]
+    )
+
+
+def _local_response_normalization(program, operation, x):
+    xp = program.xp
+    square, base, y = (program.buffer(x.shape) for _ in range(3))
+    program.call(xp.multiply, x, x, out=square)
+    program.call(xp.copyto, base, square)
+    for distance in range(1, operation.n // 2 + 1):
+        program.call(xp.add, base[:, distance:], square[:, :-distance], out=base[:, distance:])
+        program.call(xp.add, base[:, :-distance], square[:, distance:], out=base[:, :-distance])
+    program.call(xp.multiply, base, xp.float32(operation.alpha), out=base)
+    program.call(xp.add, base, xp.float32(operation.k), out=base)
+    if operation.beta == 0.75:  # two square roots are faster than a power
+        program.call(xp.sqrt, base, out=base)
+        program.call(xp.sqrt, base, out=square)
+        program.call(xp.multiply, base, square, out=base)
+    else:
+        program.call(xp.power, base, xp.float32(operation.beta), out=base)
+    program.call(xp.divide, x, base, out=y)
+    return y
+
+
+def _residual(program, operation, x):
+    body = Program(program.xp, operation.body, x)
+    program.calls += body.calls
+    program.buffers += body.buffers
+    shortcut = x[:, :, :: operation.stride, :: operation.stride]
+    y = body.writable(body.result)
+    part = y[:, : y.shape[1] - operation.added_channels]
+    program.call(program.xp.add, part, shortcut, out=part)
+    return y
+
+
+_BUILDERS = {
+    ops.Convolution: _convolution,
+    ops.Linear: _linear,
+    ops.Scale: _scale,
+    ops.Relu: _relu,
+    ops.MaxPooling: _max_pooling,
+    ops.AveragePooling: _average_pooling,
+    ops.LocalResponseNormalization: _local_response_normalization,
+    ops.Residual: _residual,
+}

@@ -1,0 +1,92 @@
+"""Runs a plan with programs on arrays (`branchynet.inference.arrays`), on NumPy and CuPy alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from branchynet.inference.arrays import Program
+
+# On the CPU a program works on few samples at a time, so that its buffers stay in the cache; a GPU wants many.
+MAX_SAMPLES_CPU = 32
+MAX_SAMPLES_GPU = 1024
+
+
+class ArraysEngine:
+    """Programs for 1, 2, 4, ... samples, made when they are first needed; a batch is cut into such pieces.
+
+    Args:
+        device: chainer device.
+    """
+
+    name = "arrays"
+
+    def __init__(self, device):
+        self.device = device
+        self.max_samples = MAX_SAMPLES_CPU if device.xp is np else MAX_SAMPLES_GPU
+        self.plan = None
+        self._programs = {}
+
+    def load(self, plan) -> None:
+        """Takes a plan and makes the programs for one sample."""
+        self.plan = plan
+        source = None
+        for index in range(plan.n_exits):
+            source = self._program(index, 1, source).trunk.result
+
+    def n_bytes(self) -> int:
+        """Memory of all programs made so far."""
+        return sum(program.n_bytes() for program in self._programs.values())
+
+    def run_segment(self, index, h):
+        """One segment on a batch.
+
+        Args:
+            index: of the segment.
+            h: (n, ...) float32, n >= 1, on the device.
+
+        Returns:
+            (logits (n, n_classes), input of the next segment (n, ...)); the arrays may be the engine's own, which the
+            next call overwrites.
+        """
+        if len(h) == 1:
+            return self._program(index, 1).run(h)
+        segment = self.plan.segments[index]
+        logits = self.device.xp.empty((len(h), self.plan.n_classes), np.float32)
+        result = self.device.xp.empty((len(h), *segment.out_shape), np.float32)
+        start = 0
+        while start < len(h):
+            n_samples = min(self.max_samples, 1 << (len(h) - start).bit_length() - 1)
+            part = slice(start, start + n_samples)
+            logits[part], result[part] = self._program(index, n_samples).run(h[part])
+            start += n_samples
+        return logits, result
+
+    def _program(self, index, n_samples, source=None):
+        key = (index, n_samples)
+        if key not in self._programs:
+            self._programs[key] = _SegmentProgram(self.device.xp, self.plan.segments[index], n_samples, source)
+        return self._programs[key]
+
+
+class _SegmentProgram:
+    """Trunk piece and head of one segment, for a fixed number of samples.
+
+    Args:
+        source: an array that the segment may read its input from in place: the result of the segment before.
+    """
+
+    def __init__(self, xp, segment, n_samples, source=None):
+        self.xp = xp
+        self.source = xp.zeros((n_samples, *segment.in_shape), np.float32) if source is None else source
+        self.trunk = Program(xp, segment.trunk, self.source)
+        self.head = Program(xp, segment.head, self.trunk.result)
+
+    def run(self, h):
+        if h is not self.source:
+            self.xp.copyto(self.source, h)
+        self.trunk.run()
+        self.head.run()
+        return self.head.result, self.trunk.result
+
+    def n_bytes(self):
+        return self.source.nbytes + self.trunk.n_bytes() + self.head.n_bytes()

@@ -1,0 +1,149 @@
+"""The fast inference path: a net compiled into a plan, run by an engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from branchynet.confidence import entropy, entropy_of_one
+from branchynet.devices import get_device, to_host
+from branchynet.errors import CompileError, NetworkError
+from branchynet.inference.arrays_engine import ArraysEngine
+from branchynet.inference.onnxruntime_engine import OnnxRuntimeEngine, onnxruntime_problem
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.inference.reference import Answers, check_batch
+from branchynet.thresholds import as_exit_rule
+
+ENGINES = ("auto", "arrays", "onnxruntime")
+
+
+def compile(net, sample_shape, engine="auto", device="cpu", threads=1) -> CompiledNet:
+    """Compiles a trained network for early-exit inference.
+
+    Args:
+        net: a `BranchyNet`; later changes to its weights do not reach the compiled one.
+        sample_shape: shape of one sample, (C, H, W).
+        engine: "arrays" (NumPy or CuPy), "onnxruntime" (needs the extra `onnx`; CPU), or "auto": the fastest that is
+            installed.
+        device: "cpu", "gpu" or "gpu:N".
+        threads: of ONNX Runtime; the arrays engine computes in the caller's thread.
+
+    Raises:
+        CompileError: a layer or an engine that cannot be had.
+        DeviceError: a device that cannot be used.
+    """
+    return CompiledNet(make_plan(net, sample_shape), _make_engine(engine, device, threads))
+
+
+def compile_plain(net, sample_shape, engine="auto", device="cpu", threads=1) -> CompiledNet:
+    """Compiles the plain network, trunk and last exit, for the same engines: the same-engine baseline.
+
+    Arguments and errors are those of `compile`.
+    """
+    return CompiledNet(make_plain_plan(net, sample_shape), _make_engine(engine, device, threads))
+
+
+class CompiledNet:
+    """A network that answers.
+
+    Attributes:
+        plan: the `Plan` that it runs.
+        engine: name of the engine.
+        device: where it computes.
+    """
+
+    def __init__(self, plan, engine):
+        self.plan = plan
+        self._engine = engine
+        self.engine, self.device = engine.name, engine.device
+        engine.load(plan)
+
+    def run(self, x, thresholds) -> Answers:
+        """Classifies samples, each leaving at the first exit that is sure enough of it.
+
+        Args:
+            x: (N, C, H, W) float32, on the host or on the device; any N, contiguous or not.
+            thresholds: what `branchynet.thresholds.as_exit_rule` takes.
+
+        Returns:
+            `Answers`, in the order of the input, on the engine's device.
+
+        Raises:
+            NetworkError: x is of another type or shape, or holds numbers that are not finite.
+            ThresholdError: the thresholds do not fit the network's exits.
+        """
+        rule = as_exit_rule(thresholds, self.plan.n_exits)
+        x = self._checked(x)
+        if len(x) == 1:
+            return self._run_one(x, rule)
+        return self._run_batch(x, rule)
+
+    def n_bytes(self) -> int:
+        """Memory of the prepared buffers; 0 where the engine does not tell."""
+        return self._engine.n_bytes()
+
+    def _checked(self, x):
+        check_batch(x)
+        if tuple(x.shape[1:]) != self.plan.in_shape:
+            raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
+        x = self.device.send(x)
+        if not self.device.xp.isfinite(x).all():
+            raise NetworkError("expected finite numbers, got NaN or infinity")
+        return x
+
+    def _run_one(self, x, rule):
+        xp = self.device.xp
+        h = x
+        for index in range(self.plan.n_exits):
+            logits, h = self._engine.run_segment(index, h)
+            values = to_host(logits)[0].tolist()
+            confidence = np.array([entropy_of_one(values)], dtype=np.float32)
+            if index == self.plan.n_exits - 1 or rule.leaves(index, confidence)[0]:
+                label = max(range(len(values)), key=values.__getitem__)
+                return Answers(
+                    xp.array([label], dtype=np.int32),
+                    xp.array([index], dtype=np.int32),
+                    xp.asarray(confidence),
+                    logits.copy(),  # the engine writes into its own array again
+                )
+
+    def _run_batch(self, x, rule):
+        xp = self.device.xp
+        n_samples = len(x)
+        labels, exits = xp.empty(n_samples, np.int32), xp.empty(n_samples, np.int32)
+        entropies = xp.empty(n_samples, np.float32)
+        all_logits = xp.empty((n_samples, self.plan.n_classes), np.float32)
+        remaining = xp.arange(n_samples)
+        h = x
+        for index in range(self.plan.n_exits):
+            if len(remaining) == 0:
+                break
+            logits, h = self._engine.run_segment(index, h)
+            confidence = entropy(logits)
+            if index < self.plan.n_exits - 1:
+                leaving = rule.leaves(index, confidence)
+            else:
+                leaving = xp.ones(len(remaining), dtype=bool)
+            rows = remaining[leaving]
+            labels[rows] = logits[leaving].argmax(axis=1)
+            exits[rows] = index
+            entropies[rows] = confidence[leaving]
+            all_logits[rows] = logits[leaving]
+            remaining = remaining[~leaving]
+            if index < self.plan.n_exits - 1:
+                h = h[~leaving]
+        return Answers(labels, exits, entropies, all_logits)
+
+
+def _make_engine(engine, device, threads):
+    if engine not in ENGINES:
+        raise CompileError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    device = get_device(device)
+    on_gpu = device.xp is not np
+    problem = onnxruntime_problem()
+    if engine == "onnxruntime" and problem:
+        raise CompileError(problem)
+    if engine == "onnxruntime" and on_gpu:
+        raise CompileError("the onnxruntime engine computes on the CPU; on a GPU take the arrays engine")
+    if engine == "arrays" or (engine == "auto" and (problem or on_gpu)):
+        return ArraysEngine(device)
+    return OnnxRuntimeEngine(device, threads)

@@ -1,0 +1,172 @@
+"""From the layers of a network list to operations: a small registry that can be added to.
+
+@register_lowering(MyLink)
+def lower_my_link(link):
+    return [Linear(link.W.array, link.b.array), Relu()]
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+
+from branchynet import functions
+from branchynet.devices import to_host
+from branchynet.errors import CompileError
+from branchynet.inference.operations import (
+    AveragePooling,
+    Convolution,
+    Linear,
+    LocalResponseNormalization,
+    MaxPooling,
+    Relu,
+    Residual,
+    Scale,
+)
+from branchynet.links import FL, Layers, ResBlock
+
+_LINKS = {}
+_FUNCTIONS = {}
+
+
+def register_lowering(kind):
+    """A decorator that registers how a kind of layer becomes operations.
+
+    Args:
+        kind: a link class; the decorated function takes the link. Or a function, as it stands in an `FL`; the
+            decorated function takes the settings of its call, by name and with their defaults.
+
+    The decorated function returns a list of operations (`branchynet.inference.operations`), with arrays of float32 on
+    the host.
+    """
+
+    def register(lower):
+        (_LINKS if isinstance(kind, type) else _FUNCTIONS)[kind] = lower
+        return lower
+
+    return register
+
+
+def lower(layers, where) -> list:
+    """The operations of a sequence of layers.
+
+    Args:
+        layers: links and `FL` items.
+        where: how an error names the sequence.
+
+    Raises:
+        CompileError: a layer of a kind that is not registered, named by its place.
+    """
+    operations = []
+    for index, layer in enumerate(layers):
+        operations += _lower_layer(layer, f"{where}, layer {index + 1}")
+    return operations
+
+
+def _lower_layer(layer, where):
+    if isinstance(layer, FL):
+        if layer.function in _FUNCTIONS:
+            bound = inspect.signature(layer.function).bind(None, *layer.args, **layer.kwargs)
+            bound.apply_defaults()
+            settings = dict(list(bound.arguments.items())[1:])
+            return _FUNCTIONS[layer.function](settings)
+    else:
+        for kind in type(layer).__mro__:
+            if kind in _LINKS:
+                return _LINKS[kind](layer)
+    raise CompileError(
+        f"{where}: cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)"
+    )
+
+
+def _pair(value):
+    return tuple(value) if hasattr(value, "__getitem__") else (value, value)
+
+
+def _host_copy(array):
+    """Of its own, so that later training does not reach a compiled net."""
+    return np.array(to_host(array))
+
+
+def _bias(link, n_out):
+    return np.zeros(n_out, np.float32) if link.b is None else _host_copy(link.b.array)
+
+
+@register_lowering(L.Convolution2D)
+def _convolution(link):
+    if link.groups != 1 or _pair(link.dilate) != (1, 1):
+        raise CompileError("cannot compile a grouped or dilated convolution")
+    W = _host_copy(link.W.array)
+    return [Convolution(W, _bias(link, len(W)), _pair(link.stride), _pair(link.pad))]
+
+
+@register_lowering(L.Linear)
+def _linear(link):
+    W = _host_copy(link.W.array)
+    return [Linear(W, _bias(link, len(W)))]
+
+
+@register_lowering(L.BatchNormalization)
+def _batch_normalization(link):
+    mean, variance = _host_copy(link.avg_mean), _host_copy(link.avg_var)
+    gamma = np.ones_like(mean) if link.gamma is None else _host_copy(link.gamma.array)
+    beta = np.zeros_like(mean) if link.beta is None else _host_copy(link.beta.array)
+    scale = (gamma / np.sqrt(variance + link.eps)).astype(np.float32)
+    return [Scale(scale, (beta - mean * scale).astype(np.float32))]
+
+
+@register_lowering(ResBlock)
+def _res_block(link):
+    body = lower([link.conv1, link.bn1, FL(F.relu), link.conv2, link.bn2], "residual block")
+    return [Residual(tuple(fold_scales(body)), link.stride, link.added_channels), Relu()]
+
+
+@register_lowering(Layers)
+def _layers(link):
+    return lower(link.layers, type(link).__name__)
+
+
+@register_lowering(F.relu)
+def _relu(settings):
+    return [Relu()]
+
+
+@register_lowering(F.dropout)
+def _dropout(settings):
+    return []  # nothing is dropped at inference
+
+
+@register_lowering(F.max_pooling_2d)
+@register_lowering(functions.max_pooling_2d)
+def _max_pooling(settings):
+    return [MaxPooling(*_window(settings), bool(settings["cover_all"]))]
+
+
+@register_lowering(F.average_pooling_2d)
+def _average_pooling(settings):
+    return [AveragePooling(*_window(settings), False)]
+
+
+@register_lowering(F.local_response_normalization)
+@register_lowering(functions.local_response_normalization)
+def _local_response_normalization(settings):
+    return [LocalResponseNormalization(*(settings[name] for name in ("n", "k", "alpha", "beta")))]
+
+
+def _window(settings):
+    stride = settings["ksize"] if settings["stride"] is None else settings["stride"]
+    return _pair(settings["ksize"]), _pair(stride), _pair(settings["pad"])
+
+
+def fold_scales(operations) -> list:
+    """Takes each per-channel scale that follows a convolution or a fully connected layer into its weights."""
+    folded = []
+    for operation in operations:
+        if isinstance(operation, Scale) and folded and hasattr(folded[-1], "scaled"):
+            folded[-1] = folded[-1].scaled(operation.scale, operation.shift)
+        else:
+            folded.append(operation)
+    return folded

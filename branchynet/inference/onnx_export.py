@@ -1,0 +1,133 @@
+"""Export to ONNX: the whole early-exit network in one portable file, and its segments one by one.
+
+The one file is for one sample at a time: an `If` stands at every exit, so that nothing above an exit is computed for
+a sample that leaves there. The segments are for batches: the caller runs a segment, keeps the samples whose entropy is
+not below the threshold, and hands their features to the next one. Both need nothing but ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from branchynet.errors import OutputError, ThresholdError
+from branchynet.files import replacing
+from branchynet.inference.onnx_graph import Graph, make_model, tensor
+from branchynet.inference.plan import make_plan
+from branchynet.thresholds import EntropyThresholds, as_exit_rule
+
+# Names and types of the answer, the same in the one file and in the segments.
+_ANSWER = (("label", TensorProto.INT64), ("exit", TensorProto.INT64), ("entropy", TensorProto.FLOAT))
+
+
+def export_onnx(net, sample_shape, thresholds, path) -> list:
+    """Writes the network as ONNX files.
+
+    `PATH`: one graph for one sample. Inputs: `x` (1, C, H, W) float32, and `thresholds` (n_exits - 1,) float32 in nats,
+    which has the given values where the caller gives none. Outputs: `label` (1,) int64, `exit` (1,) int64, 0 for the
+    first, `entropy` (1,) float32 in nats, `logits` (1, n_classes) float32.
+
+    `STEM.segmentN.onnx`, N from 1: for any number of samples. Input: `x` (n, ...) float32, the samples or the features
+    of the segment before. Outputs: `label`, `entropy`, `logits`, and `features`, except in the last one.
+
+    Args:
+        net: a `BranchyNet`.
+        sample_shape: shape of one sample, (C, H, W).
+        thresholds: what `branchynet.thresholds.as_exit_rule` takes, as entropies in nats.
+        path: ends in .onnx; its folder exists.
+
+    Returns:
+        the paths of the files.
+
+    Raises:
+        CompileError: a layer that cannot be exported.
+        ThresholdError: thresholds that do not fit the network, or percentages.
+        OutputError: the files cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".onnx":
+        raise OutputError(f"export: expected a path that ends in .onnx, got {path}")
+    rule = as_exit_rule(thresholds, net.n_exits)
+    if not isinstance(rule, EntropyThresholds):
+        raise ThresholdError(
+            "export: expected thresholds in nats; a percentage is of a batch, the file is for one sample"
+        )
+    plan = make_plan(net, sample_shape)
+    models = {path: _whole_model(plan, rule.values)}
+    for index in range(plan.n_exits):
+        models[path.with_suffix(f".segment{index + 1}.onnx")] = _segment_model(plan, index)
+    for model_path, model in models.items():
+        with replacing(model_path) as handle:
+            handle.write(model.SerializeToString())
+    return list(models)
+
+
+def _whole_model(plan, thresholds):
+    graph = Graph()
+    defaults = numpy_helper.from_array(np.array(thresholds, np.float32), "thresholds")
+    _add_segments(graph, plan, 0, "x", "")
+    inputs = [tensor("x", [1, *plan.in_shape]), tensor("thresholds", [len(thresholds)])]
+    proto = graph.build("branchynet", inputs, _answer_infos(plan, ""))
+    proto.initializer.append(defaults)  # an input with an initializer is one that may be left out
+    return make_model(proto)
+
+
+def _add_segments(graph, plan, index, x, suffix):
+    """Adds the segments from `index` on; the answer gets the names of `_ANSWER` and `logits`, with the suffix."""
+    segment = plan.segments[index]
+    features = graph.operations(segment.trunk, x, segment.in_shape)
+    logits = graph.operations(segment.head, features, segment.out_shape)
+    names = [f"{name}{suffix}" for name, _ in _ANSWER] + [f"logits{suffix}"]
+    if index == plan.n_exits - 1:
+        _add_answer(graph, logits, index, graph.entropy(logits), names)
+        return
+    entropy = graph.entropy(logits)
+    threshold = graph.node("Gather", "thresholds", graph.constant(np.array([index], np.int64), "exit"), axis=0)
+    leaves = graph.node("Squeeze", graph.node("Less", entropy, threshold))
+    answer, onward = Graph(f"leave{index}_"), Graph(f"go_on{index}_")
+    _add_answer(answer, logits, index, entropy, [f"{name}_leave{index}" for name in names])
+    _add_segments(onward, plan, index + 1, features, f"{suffix}_go_on{index}")
+    branches = {
+        "then_branch": answer.build("leave", [], _infos(plan, [f"{name}_leave{index}" for name in names])),
+        "else_branch": onward.build("go_on", [], _answer_infos(plan, f"{suffix}_go_on{index}")),
+    }
+    graph.nodes.append(onnx.helper.make_node("If", [leaves], names, **branches))
+
+
+def _add_answer(graph, logits, index, entropy, names):
+    label, exit_index, entropy_name, logits_name = names
+    graph.node("ArgMax", logits, output=label, axis=1, keepdims=0)
+    graph.node("Identity", graph.constant(np.array([index], np.int64), "exit"), output=exit_index)
+    graph.node("Identity", entropy, output=entropy_name)
+    graph.node("Identity", logits, output=logits_name)
+
+
+def _answer_infos(plan, suffix):
+    return _infos(plan, [f"{name}{suffix}" for name, _ in _ANSWER] + [f"logits{suffix}"])
+
+
+def _infos(plan, names):
+    infos = [tensor(name, [1], kind) for name, (_, kind) in zip(names, _ANSWER)]
+    return [*infos, tensor(names[-1], [1, plan.n_classes])]
+
+
+def _segment_model(plan, index):
+    segment = plan.segments[index]
+    graph = Graph()
+    features = graph.operations(segment.trunk, "x", segment.in_shape)
+    logits = graph.operations(segment.head, features, segment.out_shape)
+    graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)
+    graph.node("Identity", graph.entropy(logits), output="entropy")
+    graph.node("Identity", logits, output="logits")
+    outputs = [
+        tensor("label", ["n"], TensorProto.INT64),
+        tensor("entropy", ["n"]),
+        tensor("logits", ["n", plan.n_classes]),
+    ]
+    if index < plan.n_exits - 1:
+        graph.node("Identity", features, output="features")
+        outputs.append(tensor("features", ["n", *segment.out_shape]))
+    return make_model(graph.build(f"segment{index + 1}", [tensor("x", ["n", *segment.in_shape])], outputs))

@@ -1,0 +1,196 @@
+"""A plan's operations as an ONNX graph: one node or a few for each operation.
+
+Only this module and `onnx_export` speak of the `onnx` package; both need the extra `onnx`.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from branchynet.errors import CompileError
+from branchynet.inference import operations as ops
+
+# Old enough for every ONNX Runtime of the last years; it has all that the networks need.
+OPSET = 13
+IR_VERSION = 7
+
+
+class Graph:
+    """Nodes and weights of one ONNX graph, under construction.
+
+    Args:
+        prefix: in front of all names, so that graphs within graphs never share one.
+    """
+
+    def __init__(self, prefix=""):
+        self.prefix = prefix
+        self.nodes = []
+        self.initializers = []
+        self._numbers = itertools.count()
+
+    def constant(self, array, name="constant") -> str:
+        """Adds an array; returns its name."""
+        name = self._name(name)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def node(self, kind, *inputs, output=None, **attributes) -> str:
+        """Adds a node with one output; returns the output's name."""
+        output = output or self._name(kind.lower())
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def operations(self, operations, x, shape) -> str:
+        """Adds a sequence of operations.
+
+        Args:
+            operations: of `branchynet.inference.operations`.
+            x: name of what they start from.
+            shape: of one sample of x.
+
+        Returns:
+            the name of the result.
+        """
+        for operation in operations:
+            try:
+                build = _BUILDERS[type(operation)]
+            except KeyError:
+                raise CompileError(f"no ONNX node is known for {type(operation).__name__}") from None
+            x = build(self, operation, x, shape)
+            shape = operation.out_shape(shape)
+        return x
+
+    def entropy(self, logits) -> str:
+        """Adds the entropy of the softmax output: (N, n_classes) -> (N,), nats."""
+        shifted = self.node("Sub", logits, self.node("ReduceMax", logits, axes=[1], keepdims=1))
+        exponentials = self.node("Exp", shifted)
+        axes = self.constant(np.array([1], np.int64), "axes")
+        total = self.node("ReduceSum", exponentials, axes, keepdims=0)
+        weighted = self.node("ReduceSum", self.node("Mul", exponentials, shifted), axes, keepdims=0)
+        return self.node("Sub", self.node("Log", total), self.node("Div", weighted, total))
+
+    def build(self, name, inputs, outputs) -> onnx.GraphProto:
+        """The finished graph.
+
+        Args:
+            inputs, outputs: lists of value infos, as of `tensor`.
+        """
+        return helper.make_graph(self.nodes, name, inputs, outputs, self.initializers)
+
+    def _name(self, word):
+        return f"{self.prefix}{word}_{next(self._numbers)}"
+
+
+def tensor(name, shape, kind=TensorProto.FLOAT):
+    """The description of an input or output; a text in `shape` names a size that is open."""
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def make_model(graph) -> onnx.ModelProto:
+    """A checked model of a finished graph."""
+    model = helper.make_model(
+        graph, producer_name="branchynet", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def segment_model(segment) -> onnx.ModelProto:
+    """One segment as a model of its own, for any number of samples: x -> logits, features (the next segment's x)."""
+    graph = Graph()
+    features = graph.operations(segment.trunk, "x", segment.in_shape)
+    logits = graph.operations(segment.head, features, segment.out_shape)
+    graph.node("Identity", logits, output="logits")
+    graph.node("Identity", features, output="features")
+    (n_classes,) = ops.shape_after(segment.head, segment.out_shape)
+    outputs = [tensor("logits", ["n", n_classes]), tensor("features", ["n", *segment.out_shape])]
+    return make_model(graph.build("segment", [tensor("x", ["n", *segment.in_shape])], outputs))
+
+
+def _convolution(graph, operation, x, shape):
+    (ph, pw), kernel = operation.pad, list(operation.W.shape[2:])
+    weights, bias = graph.constant(operation.W, "W"), graph.constant(operation.b, "b")
+    strides = list(operation.stride)
+    return graph.node("Conv", x, weights, bias, kernel_shape=kernel, strides=strides, pads=[ph, pw, ph, pw])
+
+
+def _linear(graph, operation, x, shape):
+    if len(shape) > 1:
+        x = graph.node("Flatten", x, axis=1)
+    return graph.node("Gemm", x, graph.constant(operation.W, "W"), graph.constant(operation.b, "b"), transB=1)
+
+
+def _relu(graph, operation, x, shape):
+    return graph.node("Relu", x)
+
+
+def _scale(graph, operation, x, shape):
+    per_channel = (-1, *[1] * (len(shape) - 1))
+    x = graph.node("Mul", x, graph.constant(operation.scale.reshape(per_channel), "scale"))
+    return graph.node("Add", x, graph.constant(operation.shift.reshape(per_channel), "shift"))
+
+
+def _max_pooling(graph, operation, x, shape):
+    settings = _window_settings(operation, shape)
+    return graph.node("MaxPool", x, **settings)
+
+
+def _average_pooling(graph, operation, x, shape):
+    return graph.node("AveragePool", x, count_include_pad=1, **_window_settings(operation, shape))
+
+
+def _window_settings(operation, shape):
+    """Windows beyond the border (cover_all) are padding at the end, of just the size that they need."""
+    _, *out_sizes = operation.out_shape(shape)
+    ends = [
+        max((out_sizes[i] - 1) * operation.stride[i] + operation.ksize[i] - shape[1 + i] - operation.pad[i], 0)
+        for i in (0, 1)
+    ]
+    return {
+        "kernel_shape": list(operation.ksize),
+        "strides": list(operation.stride),
+        "pads": [*operation.pad, *ends],
+    }
+
+
+def _local_response_normalization(graph, operation, x, shape):
+    """The sum over neighbouring channels is a 1x1 convolution with a band of ones, far faster than the LRN node."""
+    if operation.beta != 0.75:
+        return graph.node(
+            "LRN", x, size=operation.n, alpha=operation.alpha * operation.n, beta=operation.beta, bias=operation.k
+        )
+    channels, half = shape[0], operation.n // 2
+    distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
+    band = (operation.alpha * (distance <= half)).astype(np.float32)[:, :, None, None]
+    bias = graph.constant(np.full(channels, operation.k, np.float32), "k")
+    base = graph.node("Conv", graph.node("Mul", x, x), graph.constant(band, "band"), bias, kernel_shape=[1, 1])
+    root = graph.node("Sqrt", base)
+    return graph.node("Div", x, graph.node("Mul", root, graph.node("Sqrt", root)))
+
+
+def _residual(graph, operation, x, shape):
+    y = graph.operations(operation.body, x, shape)
+    if operation.stride > 1:
+        starts, ends = np.array([0, 0], np.int64), np.array(shape[1:], np.int64)
+        axes, steps = np.array([2, 3], np.int64), np.array([operation.stride] * 2, np.int64)
+        x = graph.node("Slice", x, *(graph.constant(array, "slice") for array in (starts, ends, axes, steps)))
+    if operation.added_channels:
+        pads = np.array([0, 0, 0, 0, 0, operation.added_channels, 0, 0], np.int64)
+        x = graph.node("Pad", x, graph.constant(pads, "pads"))
+    return graph.node("Add", y, x)
+
+
+_BUILDERS = {
+    ops.Convolution: _convolution,
+    ops.Linear: _linear,
+    ops.Relu: _relu,
+    ops.Scale: _scale,
+    ops.MaxPooling: _max_pooling,
+    ops.AveragePooling: _average_pooling,
+    ops.LocalResponseNormalization: _local_response_normalization,
+    ops.Residual: _residual,
+}

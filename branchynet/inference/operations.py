@@ -1,0 +1,167 @@
+"""The operations that a compiled plan is made of: what a layer computes at inference, without Chainer.
+
+Each operation knows the shape of its result and its multiply-adds, both for one sample. Operations without parameters
+are equal when their settings are, which is how a plan finds work that a branch and the trunk both do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from chainer.utils.conv import get_conv_outsize
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Convolution:
+    """Two-dimensional convolution.
+
+    Attributes:
+        W: (O, C, kh, kw) float32.
+        b: (O,) float32.
+        stride, pad: pairs (vertical, horizontal).
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    stride: tuple
+    pad: tuple
+
+    def out_shape(self, shape):
+        """(C, H, W) -> (O, out_h, out_w)."""
+        sizes = [get_conv_outsize(shape[1 + i], self.W.shape[2 + i], self.stride[i], self.pad[i]) for i in (0, 1)]
+        return (len(self.W), *sizes)
+
+    def multiply_adds(self, shape):
+        """Of one sample of that shape."""
+        return self.W[0].size * math.prod(self.out_shape(shape))
+
+    def scaled(self, scale, shift):
+        """The same followed by ``y * scale + shift`` per channel: batch normalisation folded in."""
+        return dataclasses.replace(self, W=self.W * scale[:, None, None, None], b=self.b * scale + shift)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Linear:
+    """A fully connected layer on the flattened sample: W (O, K), b (O,), float32."""
+
+    W: np.ndarray
+    b: np.ndarray
+
+    def out_shape(self, shape):
+        """(...) -> (O,)."""
+        return (len(self.W),)
+
+    def multiply_adds(self, shape):
+        """Of one sample."""
+        return self.W.size
+
+    def scaled(self, scale, shift):
+        """The same followed by ``y * scale + shift``."""
+        return dataclasses.replace(self, W=self.W * scale[:, None], b=self.b * scale + shift)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scale:
+    """``x * scale + shift`` per channel, float32 (C,): batch normalisation with its running statistics."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+    def out_shape(self, shape):
+        """The shape of the input."""
+        return shape
+
+    def multiply_adds(self, shape):
+        """Of one sample."""
+        return math.prod(shape)
+
+
+class _ParameterFree:
+    """What operations without parameters share; their arithmetic is not counted, as is the habit."""
+
+    def multiply_adds(self, shape):
+        """None are counted."""
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Relu(_ParameterFree):
+    """max(x, 0)."""
+
+    def out_shape(self, shape):
+        """The shape of the input."""
+        return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pooling(_ParameterFree):
+    ksize: tuple
+    stride: tuple
+    pad: tuple
+    cover_all: bool
+
+    def out_shape(self, shape):
+        """(C, H, W) -> (C, out_h, out_w)."""
+        sizes = [
+            get_conv_outsize(shape[1 + i], self.ksize[i], self.stride[i], self.pad[i], self.cover_all) for i in (0, 1)
+        ]
+        return (shape[0], *sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaxPooling(_Pooling):
+    """The largest number in each window; `cover_all` counts windows that reach beyond the border."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AveragePooling(_Pooling):
+    """The mean of each window, padding included."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalResponseNormalization(_ParameterFree):
+    """``x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta``."""
+
+    n: int
+    k: float
+    alpha: float
+    beta: float
+
+    def out_shape(self, shape):
+        """The shape of the input."""
+        return shape
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Residual:
+    """``body(x) + shortcut(x)``; the shortcut takes every `stride`-th pixel and adds zero channels."""
+
+    body: tuple
+    stride: int
+    added_channels: int
+
+    def out_shape(self, shape):
+        """The shape of the body's result."""
+        return shape_after(self.body, shape)
+
+    def multiply_adds(self, shape):
+        """Of the body."""
+        return count_multiply_adds(self.body, shape)
+
+
+def shape_after(operations, shape):
+    """The shape of one sample after a sequence of operations."""
+    for operation in operations:
+        shape = operation.out_shape(shape)
+    return shape
+
+
+def count_multiply_adds(operations, shape) -> int:
+    """Multiply-adds of a sequence of operations on one sample of that shape."""
+    total = 0
+    for operation in operations:
+        total += operation.multiply_adds(shape)
+        shape = operation.out_shape(shape)
+    return total

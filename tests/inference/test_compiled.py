@@ -1,0 +1,250 @@
+"""Compiled inference gives the answers of the reference path, on every engine, for every batch size."""
+
+import gc
+import math
+import tracemalloc
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+
+from branchynet import FL, Branch, BranchyNet, PercentExits, run
+from branchynet.devices import gpu_problem, to_host
+from branchynet.errors import CompileError, NetworkError, ThresholdError
+from branchynet.inference import compile, compile_plain, record_exits, register_lowering
+from branchynet.inference.compiled import onnxruntime_problem
+from branchynet.inference.operations import Linear, Relu
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.links import Convolution2D, ResBlock
+from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
+
+ENGINES = [
+    ("arrays", "cpu"),
+    pytest.param(("arrays", "gpu"), marks=pytest.mark.gpu),
+    ("onnxruntime", "cpu"),
+]
+NETWORKS = {
+    "lenet": (lambda: lenet_mnist.get_network(), lenet_mnist.INPUT_SHAPE),
+    "alexnet paper": (lambda: alexnet_cifar10.get_network(placement="paper"), alexnet_cifar10.INPUT_SHAPE),
+    "alexnet authors": (lambda: alexnet_cifar10.get_network(placement="authors"), alexnet_cifar10.INPUT_SHAPE),
+    "resnet": (lambda: resnet_cifar10.get_network(n=1), resnet_cifar10.INPUT_SHAPE),
+}
+
+
+@pytest.fixture(params=ENGINES, ids=lambda engine: "-".join(engine))
+def engine(request):
+    """Settings of `compile`; what is missing is skipped, visibly."""
+    name, device = request.param
+    problem = gpu_problem() if device == "gpu" else onnxruntime_problem() if name == "onnxruntime" else None
+    if problem:
+        pytest.skip(problem)
+    return {"engine": name, "device": device}
+
+
+def between(values, share):
+    """A threshold that lies between two of the values, so that no rounding decides."""
+    values = np.sort(values)
+    index = int(share * (len(values) - 1))
+    return float((values[index] + values[index + 1]) / 2)
+
+
+def mixed_thresholds(net, x):
+    records = record_exits(net, x, np.zeros(len(x), np.int32))
+    return [between(entropies, 0.5) for entropies in records.entropies[:-1]]
+
+
+def assert_same_answers(ours, theirs):
+    np.testing.assert_array_equal(to_host(ours.labels), to_host(theirs.labels))
+    np.testing.assert_array_equal(to_host(ours.exits), to_host(theirs.exits))
+    np.testing.assert_allclose(to_host(ours.entropies), to_host(theirs.entropies), atol=1e-4)
+    np.testing.assert_allclose(to_host(ours.logits), to_host(theirs.logits), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_papers_networks_answer_as_the_reference_path(name, engine, rng):
+    build, shape = NETWORKS[name]
+    np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
+    net = BranchyNet(build())
+    x = rng.normal(size=(21, *shape)).astype(np.float32)
+    with chainer.using_config("train", True), chainer.no_backprop_mode():
+        net(x)  # gives batch normalisation statistics that are not trivial
+    thresholds = mixed_thresholds(net, x)
+    expected = run(net, x, thresholds)
+    assert len(set(expected.exits.tolist())) > 1
+    compiled = compile(net, shape, **engine)
+    assert_same_answers(compiled.run(x, thresholds), expected)
+    for i in range(5):
+        assert_same_answers(compiled.run(x[i : i + 1], thresholds), run(net, x[i : i + 1], thresholds))
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 31, 32, 33, 70])
+def test_batch_size_does_not_change_an_answer(engine, n_samples):
+    net = tiny_net()
+    x, _ = tiny_batch(70)
+    thresholds = mixed_thresholds(net, x)
+    compiled = compile(net, SHAPE, **engine)
+    assert_same_answers(compiled.run(x[:n_samples], thresholds), run(net, x[:n_samples], thresholds))
+
+
+@pytest.mark.parametrize(("threshold", "exit_index"), [(0, 2), (math.log(N_CLASSES) + 0.01, 0)])
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_the_ends_of_the_range_of_thresholds(engine, threshold, exit_index, n_samples):
+    answers = compile(tiny_net(), SHAPE, **engine).run(tiny_batch(n_samples)[0], threshold)
+    assert set(to_host(answers.exits)) == {exit_index}
+
+
+def test_answers_stay_when_the_next_ones_are_computed(engine):
+    compiled = compile(tiny_net(), SHAPE, **engine)
+    x, _ = tiny_batch(8)
+    for n_samples in (1, 4):
+        first = compiled.run(x[:n_samples], 0.0)
+        kept = to_host(first.logits).copy()
+        compiled.run(x[4 : 4 + n_samples], 0.0)
+        np.testing.assert_array_equal(to_host(first.logits), kept)
+
+
+def test_the_plain_network_compiles_for_the_same_engines(engine):
+    net = tiny_net()
+    x, _ = tiny_batch(9)
+    plain = compile_plain(net, SHAPE, **engine)
+    with chainer.using_config("train", False):
+        expected = net.baseline()(x).array
+    np.testing.assert_allclose(to_host(plain.run(x, []).logits), expected, atol=1e-5)
+    assert set(to_host(plain.run(x, []).exits)) == {0}
+
+
+def test_percent_exits_leave_by_share_of_the_batch(engine):
+    exits = to_host(compile(tiny_net(), SHAPE, **engine).run(tiny_batch(40)[0], PercentExits((50, 50))).exits)
+    assert np.bincount(exits).tolist() == [20, 10, 10]
+
+
+def test_a_non_contiguous_batch_and_an_empty_one(engine):
+    net = tiny_net()
+    x, _ = tiny_batch(12)
+    compiled = compile(net, SHAPE, **engine)
+    assert_same_answers(compiled.run(x[::2], 1.0), run(net, x[::2], 1.0))
+    transposed = np.ascontiguousarray(x.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
+    assert_same_answers(compiled.run(transposed[:1], 1.0), run(net, x[:1], 1.0))
+    empty = compiled.run(x[:0], 1.0)
+    assert len(empty.labels) == 0 and empty.logits.shape == (0, N_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, *SHAPE)), "expected a float32 batch .*, got float64"),
+        (np.zeros((2, 1, 7, 6), np.float32), r"expected samples of shape \(1, 6, 6\), got \(1, 7, 6\)"),
+        (np.full((1, *SHAPE), np.nan, np.float32), "NaN or infinity"),
+        (np.full((3, *SHAPE), np.inf, np.float32), "NaN or infinity"),
+        (np.stack([np.full(SHAPE, np.inf), np.full(SHAPE, -np.inf)]).astype(np.float32), "NaN or infinity"),
+    ],
+)
+def test_an_input_of_another_form_is_refused(engine, x, message):
+    with pytest.raises(NetworkError, match=message):
+        compile(tiny_net(), SHAPE, **engine).run(x, 1.0)
+
+
+def test_large_finite_numbers_are_not_refused(engine):
+    x = np.full((2, *SHAPE), 3e38, np.float32)
+    with np.errstate(all="ignore"):
+        assert len(compile(tiny_net(), SHAPE, **engine).run(x, 1.0).labels) == 2
+
+
+def test_a_wrong_number_of_thresholds_is_refused(engine):
+    with pytest.raises(ThresholdError, match=r"expected 2 \(the last exit takes all\), got 3"):
+        compile(tiny_net(), SHAPE, **engine).run(tiny_batch()[0], [1, 2, 3])
+
+
+def test_later_changes_of_the_weights_do_not_reach_a_compiled_net(engine):
+    net = tiny_net()
+    x, _ = tiny_batch()
+    compiled = compile(net, SHAPE, **engine)
+    before = to_host(compiled.run(x, 1.0).logits).copy()
+    for param in net.params():
+        param.array[...] += 1
+    np.testing.assert_array_equal(to_host(compiled.run(x, 1.0).logits), before)
+
+
+@pytest.mark.parametrize("n_samples", [1, 20])
+def test_run_allocates_nothing_that_grows_with_the_number_of_calls(n_samples):
+    compiled = compile(tiny_net(), SHAPE, engine="arrays")
+    x, _ = tiny_batch(n_samples)
+
+    def bytes_after(n_calls):
+        for _ in range(n_calls):
+            compiled.run(x, 1.0)
+        gc.collect()  # empties the interpreter's free lists too
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        few = bytes_after(300)  # what is made once has been made
+        assert bytes_after(300) - few < 1_000
+    finally:
+        tracemalloc.stop()
+
+
+class Doubling(chainer.Link):
+    """A link that the compiler does not know."""
+
+    def forward(self, x):
+        return 2 * x
+
+
+def test_a_layer_that_cannot_be_compiled_is_named_by_its_place():
+    net = BranchyNet([FL(F.relu), Branch([L.Linear(4, 2)]), Doubling(), Branch([L.Linear(4, 2)])])
+    with pytest.raises(CompileError, match=r"stage 2 of the trunk, layer 1: cannot compile <.*Doubling"):
+        compile(net, (4,))
+    net = BranchyNet([Branch([L.Linear(4, 2), FL(F.tanh)])])
+    with pytest.raises(CompileError, match=r"exit 1, layer 2: cannot compile FL\(tanh\)"):
+        compile(net, (4,))
+
+
+def test_a_lowering_can_be_added_from_outside(engine):
+    class Negated(L.Linear):
+        def forward(self, x):
+            return -super().forward(x)
+
+    @register_lowering(Negated)
+    def lower_negated(link):
+        return [Linear(-link.W.array, -link.b.array)]
+
+    net = BranchyNet([Negated(4, 4), FL(F.relu), Branch([L.Linear(4, 3)])])
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    assert_same_answers(compile(net, (4,), **engine).run(x, []), run(net, x, []))
+
+
+def test_engines_and_devices_that_do_not_exist_are_refused():
+    with pytest.raises(CompileError, match="expected one of auto, arrays, onnxruntime, got 'tpu'"):
+        compile(tiny_net(), SHAPE, engine="tpu")
+
+
+def test_work_that_branch_and_trunk_both_begin_with_is_done_once():
+    plan = make_plan(BranchyNet(lenet_mnist.get_network()), lenet_mnist.INPUT_SHAPE)
+    assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution", "MaxPooling", "Relu"]
+    assert [type(op).__name__ for op in plan.segments[0].head] == ["Convolution", "MaxPooling", "Relu", "Linear"]
+    assert Relu() not in plan.segments[1].trunk[:1]
+
+
+def test_multiply_adds_are_those_of_the_layers():
+    net = BranchyNet(lenet_mnist.get_network())
+    conv1, branch = 25 * 5 * 30 * 30, 45 * 10 * 15 * 15 + 6400
+    rest = 125 * 10 * 17 * 17 + 250 * 20 * 11 * 11 + 720 * 84 + 840
+    assert make_plan(net, lenet_mnist.INPUT_SHAPE).path_multiply_adds() == [conv1 + branch, conv1 + branch + rest]
+    assert make_plain_plan(net, lenet_mnist.INPUT_SHAPE).path_multiply_adds() == [conv1 + rest]
+
+
+def test_batch_normalisation_is_folded_and_dropout_is_gone():
+    layers = [
+        Convolution2D(1, 2, 3),
+        L.BatchNormalization(2),
+        FL(F.dropout),
+        Branch([ResBlock(2, 2), L.Linear(None, 3)]),
+    ]
+    plan = make_plan(BranchyNet(layers), (1, 5, 5))
+    assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution"]
+    assert [type(op).__name__ for op in plan.segments[0].head] == ["Residual", "Relu", "Linear"]
+    assert [type(op).__name__ for op in plan.segments[0].head[0].body] == ["Convolution", "Relu", "Convolution"]
