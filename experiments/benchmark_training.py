@@ -13,43 +13,18 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
-import branchynet  # noqa: F401  (first: it makes Chainer importable)
-
-# isort: split
-import chainer.functions as F
-import chainer.links as L
 import numpy as np
 import threadpoolctl
+from peers import torch_layers
 
-from branchynet import FL, Branch, BranchyNet, functions, records, threads
+from branchynet import BranchyNet, functions, records, threads
 from branchynet.command_line import whole_number
 from branchynet.devices import describe, get_device
-from branchynet.links import Convolution2D
 from branchynet.timing import gain
 from branchynet.training import JointLoss, TrainingSettings
 from networks import alexnet_cifar10, lenet_mnist
 
 NETWORKS = {"lenet": lenet_mnist, "alexnet": alexnet_cifar10}
-CHAINER_FUNCTIONS = {
-    functions.max_pooling_2d: F.max_pooling_2d,
-    functions.local_response_normalization: F.local_response_normalization,
-}
-
-
-def plain_chainer(layers):
-    """The same network list with Chainer's own links and functions, and weights of its own."""
-    plain = []
-    for layer in layers:
-        if isinstance(layer, Branch):
-            plain.append(Branch(plain_chainer(layer.layers), layer.weight))
-        elif isinstance(layer, Convolution2D):
-            n_out, n_in, *ksize = layer.W.shape
-            plain.append(L.Convolution2D(n_in, n_out, tuple(ksize), layer.stride, layer.pad))
-        elif isinstance(layer, FL):
-            plain.append(FL(CHAINER_FUNCTIONS.get(layer.function, layer.function), *layer.args, **layer.kwargs))
-        else:
-            plain.append(L.Linear(layer.W.shape[1], len(layer.W)))
-    return plain
 
 
 def chainer_step(layers, x, t):
@@ -65,31 +40,6 @@ def chainer_step(layers, x, t):
             optimizer.update()
 
     return step
-
-
-def torch_layers(layers):
-    """The same layers in PyTorch; a fully connected layer flattens its input."""
-    from torch import nn
-
-    made = []
-    for layer in layers:
-        if isinstance(layer, Convolution2D):
-            n_out, n_in, *ksize = layer.W.shape
-            made.append(nn.Conv2d(n_in, n_out, tuple(ksize), layer.stride, layer.pad))
-        elif isinstance(layer, L.Linear):
-            made += [nn.Flatten(), nn.Linear(layer.W.shape[1], len(layer.W))]
-        elif layer.function is F.relu:
-            made.append(nn.ReLU())
-        elif layer.function is F.dropout:
-            made.append(nn.Dropout(*layer.args))
-        elif layer.function is functions.max_pooling_2d:
-            made.append(nn.MaxPool2d(*layer.args, ceil_mode=True))
-        elif layer.function is functions.local_response_normalization:
-            n = layer.kwargs["n"]
-            made.append(nn.LocalResponseNorm(n, layer.kwargs["alpha"] * n, layer.kwargs["beta"], k=2))
-        else:
-            raise ValueError(f"no PyTorch twin is known for {layer!r}")
-    return nn.Sequential(*made)
 
 
 def torch_step(layers, x, t, n_threads):
@@ -120,16 +70,20 @@ def contenders(module, x, t, n_threads):
     steps = {
         "branchynet": (lambda: threads.limited(n_threads), chainer_step(module.get_network(), x, t)),
         # Plain Chainer uses more than one core only within BLAS, which has all of them here.
-        "plain Chainer": (
-            lambda: threadpoolctl.threadpool_limits(n_threads),
-            chainer_step(plain_chainer(module.get_network()), x, t),
-        ),
+        "plain Chainer": (lambda: plain_chainer_threads(n_threads), chainer_step(module.get_network(), x, t)),
     }
     if importlib.util.find_spec("torch") is not None:
         for n in sorted({1, n_threads}):
             name = f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"
             steps[name] = (contextlib.nullcontext, torch_step(module.get_network(), x, t, n))
     return steps
+
+
+@contextlib.contextmanager
+def plain_chainer_threads(n_threads):
+    """Chainer's own functions, with that many threads in BLAS."""
+    with threadpoolctl.threadpool_limits(n_threads), functions.plain_chainer():
+        yield
 
 
 def time_in_turn(steps, n_rounds):

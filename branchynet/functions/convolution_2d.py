@@ -13,6 +13,7 @@ from chainer.functions.connection import convolution_2d as chainer_convolution_2
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
 from branchynet.functions._windows import windows
+from branchynet.functions.choice import computes_here
 from branchynet.threads import chunks, map_strips
 
 
@@ -29,6 +30,8 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):
     Returns:
         Variable (N, O, out_h, out_w).
     """
+    if not computes_here(x):
+        return chainer.functions.convolution_2d(x, W, b, stride, pad, cover_all)
     function = _Convolution2D(stride, pad, cover_all)
     return function.apply((x, W) if b is None else (x, W, b))[0]
 

@@ -10,6 +10,7 @@ import chainer
 import numpy as np
 from chainer.utils import type_check
 
+from branchynet.functions.choice import computes_here
 from branchynet.threads import map_strips
 
 
@@ -24,7 +25,7 @@ def local_response_normalization(x, n=5, k=2, alpha=1e-4, beta=0.75):
     Returns:
         Variable of the shape and dtype of x.
     """
-    if not isinstance(chainer.as_array(x), np.ndarray):
+    if not computes_here(x):
         return chainer.functions.local_response_normalization(x, n, k, alpha, beta)
     return _LocalResponseNormalization(int(n), float(k), float(alpha), float(beta)).apply((x,))[0]
 

@@ -10,6 +10,7 @@ import chainer
 import numpy as np
 from chainer.utils import conv, type_check
 
+from branchynet.functions.choice import computes_here
 from branchynet.functions.spans import window_spans
 from branchynet.threads import chunks, map_strips, scratch
 
@@ -28,7 +29,7 @@ def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True):
     Returns:
         Variable (N, C, out_h, out_w).
     """
-    if not isinstance(chainer.as_array(x), np.ndarray):
+    if not computes_here(x):
         return chainer.functions.max_pooling_2d(x, ksize, stride, pad, cover_all)
     return _MaxPooling2D(_pair(ksize), _pair(ksize if stride is None else stride), _pair(pad), cover_all).apply((x,))[0]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from branchynet.confidence import entropy, entropy_of_one
-from branchynet.devices import get_device, to_host
+from branchynet.devices import get_device
 from branchynet.errors import CompileError, NetworkError
 from branchynet.inference.arrays_engine import ArraysEngine
 from branchynet.inference.onnxruntime_engine import OnnxRuntimeEngine, onnxruntime_problem
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.inference.reference import Answers, check_batch
-from branchynet.thresholds import as_exit_rule
+from branchynet.thresholds import EntropyThresholds, as_exit_rule
+
+_NONE = object()  # what no caller gives as thresholds
 
 ENGINES = ("auto", "arrays", "onnxruntime")
 
@@ -55,6 +57,7 @@ class CompiledNet:
         self.plan = plan
         self._engine = engine
         self.engine, self.device = engine.name, engine.device
+        self._last_thresholds, self._last_rule = _NONE, None
         engine.load(plan)
 
     def run(self, x, thresholds) -> Answers:
@@ -71,38 +74,45 @@ class CompiledNet:
             NetworkError: x is of another type or shape, or holds numbers that are not finite.
             ThresholdError: the thresholds do not fit the network's exits.
         """
-        rule = as_exit_rule(thresholds, self.plan.n_exits)
+        rule = self._rule(thresholds)
         x = self._checked(x)
-        if len(x) == 1:
-            return self._run_one(x, rule)
+        if len(x) == 1 and isinstance(rule, EntropyThresholds):
+            return self._run_one(x, rule.values)
         return self._run_batch(x, rule)
 
     def n_bytes(self) -> int:
         """Memory of the prepared buffers; 0 where the engine does not tell."""
         return self._engine.n_bytes()
 
+    def _rule(self, thresholds):
+        # Callers give the same thresholds again and again; immutable ones need be looked at only once.
+        if thresholds is not self._last_thresholds:
+            self._last_rule = as_exit_rule(thresholds, self.plan.n_exits)
+            self._last_thresholds = thresholds if isinstance(thresholds, (float, tuple, EntropyThresholds)) else _NONE
+        return self._last_rule
+
     def _checked(self, x):
         check_batch(x)
-        if tuple(x.shape[1:]) != self.plan.in_shape:
+        if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
         x = self.device.send(x)
         if not self.device.xp.isfinite(x).all():
             raise NetworkError("expected finite numbers, got NaN or infinity")
         return x
 
-    def _run_one(self, x, rule):
+    def _run_one(self, x, thresholds):
+        """One sample. The rule is `EntropyThresholds.leaves`, written out for a plain number."""
         xp = self.device.xp
-        h = x
-        for index in range(self.plan.n_exits):
+        h, last = x, self.plan.n_exits - 1
+        for index in range(last + 1):
             logits, h = self._engine.run_segment(index, h)
-            values = to_host(logits)[0].tolist()
-            confidence = np.array([entropy_of_one(values)], dtype=np.float32)
-            if index == self.plan.n_exits - 1 or rule.leaves(index, confidence)[0]:
-                label = max(range(len(values)), key=values.__getitem__)
+            values = logits[0].tolist()
+            confidence = entropy_of_one(values)
+            if index == last or confidence < thresholds[index]:
                 return Answers(
-                    xp.array([label], dtype=np.int32),
+                    xp.array([values.index(max(values))], dtype=np.int32),
                     xp.array([index], dtype=np.int32),
-                    xp.asarray(confidence),
+                    xp.array([confidence], dtype=np.float32),
                     logits.copy(),  # the engine writes into its own array again
                 )
 

@@ -31,22 +31,70 @@ class OnnxRuntimeEngine:
         self.device = device
         self.threads = threads
         self._sessions = []
+        self._single = []
 
     def load(self, plan) -> None:
-        """Makes the sessions of a plan."""
+        """Makes the sessions of a plan, and binds their arrays for one sample."""
         from branchynet.inference.onnx_graph import segment_model
 
         self._sessions = [make_session(segment_model(segment), self.threads) for segment in plan.segments]
+        source = np.zeros((1, *plan.in_shape), np.float32)
+        for session, segment in zip(self._sessions, plan.segments):
+            self._single.append(_BoundSegment(session, source, segment.out_shape, plan.n_classes))
+            source = self._single[-1].features
 
     def n_bytes(self) -> int:
-        """Not told by ONNX Runtime."""
-        return 0
+        """Memory of the bound arrays; what ONNX Runtime itself takes it does not tell."""
+        return sum(segment.n_bytes() for segment in self._single)
 
     def run_segment(self, index, h):
-        """One segment on a batch: (n, ...) float32 -> (logits (n, n_classes), input of the next segment (n, ...))."""
-        if index == len(self._sessions) - 1:
-            return self._sessions[index].run(["logits"], {"x": h})[0], None
-        return self._sessions[index].run(["logits", "features"], {"x": np.ascontiguousarray(h)})
+        """One segment on a batch.
+
+        Args:
+            index: of the segment.
+            h: (n, ...) float32, n >= 1.
+
+        Returns:
+            (logits (n, n_classes), input of the next segment (n, ...)); the arrays may be the engine's own, which the
+            next call overwrites.
+        """
+        if len(h) == 1:
+            return self._single[index].run(h)
+        names = ["logits", "features"] if index < len(self._sessions) - 1 else ["logits"]
+        results = self._sessions[index].run(names, {"x": np.ascontiguousarray(h)})
+        return results if len(results) == 2 else (results[0], None)
+
+
+class _BoundSegment:
+    """One segment for one sample, reading and writing fixed arrays: nothing is allocated or copied at run time.
+
+    Args:
+        source: the array (1, ...) that the segment reads: for all but the first, what the segment before writes.
+    """
+
+    def __init__(self, session, source, feature_shape, n_classes):
+        import onnxruntime
+
+        self.source = source
+        self.features = np.zeros((1, *feature_shape), np.float32)
+        self.logits = np.zeros((1, n_classes), np.float32)
+        self._run = session.run_with_iobinding
+        self._binding = session.io_binding()
+        # An OrtValue of the CPU shares the memory of its NumPy array, which is kept here.
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in (source, self.features, self.logits)]
+        self._binding.bind_ortvalue_input("x", values[0])
+        self._binding.bind_ortvalue_output("features", values[1])
+        self._binding.bind_ortvalue_output("logits", values[2])
+        self._values = values
+
+    def run(self, h):
+        if h is not self.source:
+            np.copyto(self.source, h)
+        self._run(self._binding)
+        return self.logits, self.features
+
+    def n_bytes(self):
+        return self.features.nbytes + self.logits.nbytes
 
 
 def make_session(model, threads):
