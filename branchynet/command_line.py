@@ -6,6 +6,8 @@ import argparse
 import shlex
 import sys
 
+from branchynet.inference.compiled import ENGINES
+
 
 def parse_arguments(experiment, argv=None) -> argparse.Namespace:
     """Parses an experiment's command line; prints an error and exits with status 2 where it makes no sense.
@@ -41,6 +43,12 @@ def _parser(experiment):
     presets = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
     add("--preset", f"{presets} (default: %(default)s)", choices=list(experiment.presets), default="standard")
     add("--device", "where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N")
+    add(
+        "--engine",
+        "of the timed path; auto is the fastest that is installed (default: %(default)s)",
+        choices=ENGINES,
+        default="auto",
+    )
     add("--dataset", "default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
     add(
         "--data-dir",

@@ -115,7 +115,7 @@ def _run_experiment(experiment, arguments):
     with threads.limited(threads.usable_cores()):
         training = _train(experiment, arguments, net, splits, prepare, prepared, out)
     with threads.limited(TIMING_THREADS):
-        results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds)
+        results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine)
 
     run_record = _record(experiment, arguments, device, dataset, training, results)
     _write_results(out, run_record, reference, net, dataset, splits, prepared)
@@ -158,7 +158,7 @@ def _override(settings, arguments, epochs):
 
 def _record(experiment, arguments, device, dataset, training, results):
     """The record of the run: the keys are described in `branchynet.records`."""
-    baseline_ms = results.pop("baseline_ms")
+    chainer_ms, baseline_ms = results.pop("chainer_ms"), results.pop("baseline_ms")
     joint_last_exit_pct = results["exits"][-1]["accuracy_pct"]["test"]
     return {
         "schema": records.SCHEMA,
@@ -167,7 +167,6 @@ def _record(experiment, arguments, device, dataset, training, results):
         "dataset": dataset.name,
         "dataset_source": dataset.source,
         "device": "cpu" if device.xp is np else "gpu",
-        "engine": "chainer",
         "preset": arguments.preset,
         "seed": arguments.seed,
         "command": arguments.command,
@@ -180,6 +179,12 @@ def _record(experiment, arguments, device, dataset, training, results):
                 "training": "main network alone",
                 "accuracy_pct": training["baseline_accuracy_pct"],
                 "latency_ms": baseline_ms,
+            },
+            {
+                "name": f"{experiment.network} (plain Chainer)",
+                "training": "main network alone",
+                "accuracy_pct": training["baseline_accuracy_pct"],
+                "latency_ms": chainer_ms,
             },
             {
                 "name": f"{experiment.network} (joint, last exit only)",

@@ -24,6 +24,7 @@ class BranchyNet(chainer.Chain):
     Attributes:
         trunk: ChainList of `Layers`, one stage for each exit; stage n leads from exit point n - 1 to exit point n.
         exits: ChainList of `Branch`, the heads, the last exit last.
+        sample_shape: shape of one sample, (C, H, W), once `initialise` was told; None before.
 
     Raises:
         NetworkError: the list is not of that form, or a layer stands in it twice.
@@ -36,6 +37,7 @@ class BranchyNet(chainer.Chain):
     def __init__(self, layers):
         super().__init__()
         stages, branches = _cut_at_branches(layers)
+        self.sample_shape = None
         with self.init_scope():
             self.trunk = chainer.ChainList(*[Layers(stage, where="network list") for stage in stages])
             self.exits = chainer.ChainList(*branches)
@@ -92,6 +94,7 @@ class BranchyNet(chainer.Chain):
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
             raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
+        self.sample_shape = tuple(sample_shape)
 
     def describe(self) -> list:
         """The architecture as text: for each exit, the lines of its stage and of its branch."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import tiny_batch, tiny_net
+from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet import benchmark
 from branchynet.analysis import Prepared, analyse
@@ -10,6 +10,12 @@ from branchynet.inference import record_exits
 from branchynet.thresholds import KNEE_RULE, evaluate, knee
 
 GRID = (0.5, 0.9, 1.0, 1.05, 1.2)
+
+
+def initialised_net():
+    net = tiny_net()
+    net.initialise(SHAPE)
+    return net
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def small_budget(monkeypatch):
 
 
 def test_t_is_chosen_on_validation_and_reported_on_test(samples):
-    net = tiny_net()
+    net = initialised_net()
     results = analyse(net, samples, GRID)
     validation = [p for p in results["points"] if p["split"] == "validation"]
     assert len(validation) == len(results["points"]) - len(validation) == len(GRID) ** 2
@@ -42,7 +48,7 @@ def test_t_is_chosen_on_validation_and_reported_on_test(samples):
 
 
 def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(samples):
-    results = analyse(tiny_net(), samples, GRID)
+    results = analyse(initialised_net(), samples, GRID)
     costs_ms = [entry["latency_ms"]["mean"] for entry in results["exits"]]
     for point in results["points"]:
         expected_ms = sum(share / 100 * cost_ms for share, cost_ms in zip(point["exit_pct"], costs_ms))
@@ -51,7 +57,7 @@ def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(samples):
 
 
 def test_the_front_is_marked_on_each_split(samples):
-    results = analyse(tiny_net(), samples, GRID)
+    results = analyse(initialised_net(), samples, GRID)
     for split in ("validation", "test"):
         points = [p for p in results["points"] if p["split"] == split]
         marked = [p for p in points if p["on_front"]]
@@ -64,14 +70,14 @@ def test_the_front_is_marked_on_each_split(samples):
 
 
 def test_thresholds_given_by_the_user_are_used_as_they_are(samples):
-    results = analyse(tiny_net(), samples, GRID, fixed_thresholds=[0.95, 1.01])
+    results = analyse(initialised_net(), samples, GRID, fixed_thresholds=[0.95, 1.01])
     assert results["choice"]["thresholds"] == [0.95, 1.01]
     assert results["choice"]["rule"] == "given by the user"
     assert results["points"][results["knee"]]["thresholds"] == [0.95, 1.01]
 
 
 def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(samples):
-    results = analyse(tiny_net(), samples, GRID)
-    records = record_exits(tiny_net(), samples.test_x, samples.test_labels)
+    results = analyse(initialised_net(), samples, GRID)
+    records = record_exits(initialised_net(), samples.test_x, samples.test_labels)
     expected = 100 * records.exit_accuracies()
     np.testing.assert_allclose([entry["accuracy_pct"]["test"] for entry in results["exits"]], expected)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import tiny_batch, tiny_net
+from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet import benchmark, run
 from branchynet.devices import to_host
@@ -17,6 +17,12 @@ def net(device):
     return net
 
 
+def contenders(net):
+    """The network and its compiled forms on the engine that is always there."""
+    net.initialise(SHAPE)
+    return benchmark.Contenders.of(net, "arrays")
+
+
 @pytest.fixture(autouse=True)
 def small_budget(monkeypatch):
     monkeypatch.setattr(benchmark, "BUDGET_S", 0.1)
@@ -27,23 +33,24 @@ def test_paths_answer_like_the_reference(net):
     x, labels = tiny_batch(20)
     threshold = float(np.median(record_exits(net, x, labels).entropies[0]))
     answers = run(net, x, [threshold, 0.0])
-    branchy = benchmark.branchy_path(net, [threshold, 0.0])
+    branchy = benchmark.compiled_path(contenders(net).compiled, (threshold, 0.0))
     trunk = benchmark.trunk_path(net, [threshold, 0.0], Clock(net.device))
-    baseline = benchmark.baseline_path(net)
+    chainer_plain, plain = benchmark.chainer_path(net), benchmark.compiled_path(contenders(net).plain, ())
     last = to_host(run(net, x, 0.0).labels)
     with benchmark.inference_mode():
         for i in range(20):
             sample = x[i : i + 1]
             assert branchy(sample) == (answers.labels[i], answers.exits[i])
             assert trunk(sample)[1] == answers.exits[i]
-            assert baseline(sample) == last[i]
+            assert chainer_plain(sample) == plain(sample)[0] == last[i]
 
 
 def test_every_path_is_timed_on_the_same_samples(net):
-    costs = benchmark.path_costs(net, tiny_batch(30)[0])
+    costs = benchmark.path_costs(contenders(net), tiny_batch(30)[0])
     n_samples = len(costs.baseline_ms)
     assert 5 <= n_samples <= 30
     assert costs.end_to_end_ms.shape == costs.paper_clock_ms.shape == (3, n_samples)
+    assert costs.chainer_ms.shape == (n_samples,)
     assert (costs.baseline_ms > 0).all()
 
 
@@ -67,15 +74,28 @@ def test_the_papers_clock_leaves_the_branches_out(net):
 
 
 def test_a_measurement_reports_both_clocks_with_intervals(net):
-    summary = benchmark.measure(net, tiny_batch(30)[0], 1.0).summary()
+    summary = benchmark.measure(contenders(net), tiny_batch(30)[0], 1.0).summary()
     assert summary["n_samples_timed"] >= 5
-    for name in ("baseline_ms", "end_to_end_ms", "paper_clock_ms"):
+    for name in ("chainer_ms", "baseline_ms", "end_to_end_ms", "paper_clock_ms"):
         assert set(summary[name]) == {"mean", "p50", "p90", "p99"}
-    for name in ("end_to_end_gain", "paper_clock_gain"):
+    for name in ("end_to_end_gain", "gain_over_chainer", "paper_clock_gain"):
         assert summary[name]["low"] <= summary[name]["value"] <= summary[name]["high"]
 
 
 def test_a_timed_path_that_answers_otherwise_is_found_out(net, monkeypatch):
-    monkeypatch.setattr(benchmark, "branchy_path", lambda net, thresholds: lambda x: (7, 0))
+    monkeypatch.setattr(benchmark, "compiled_path", lambda compiled, thresholds: lambda x: (7, 0))
     with pytest.raises(RuntimeError, match="timed answers differ"):
-        benchmark.measure(net, tiny_batch(30)[0], 1.0)
+        benchmark.measure(contenders(net), tiny_batch(30)[0], 1.0)
+
+
+def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
+    x, labels = tiny_batch(5)
+    recorded = record_exits(net, x, labels)
+    on_the_edge = [float(recorded.entropies[0, 0]), 0.0]
+    answers = run(net, x, on_the_edge)
+    exits = to_host(answers.exits).copy()
+    exits[0] = 0 if exits[0] else 2
+    assert benchmark.check_answers(net, x, on_the_edge, to_host(answers.labels), exits) == 1
+    exits[1] = 0 if exits[1] else 2
+    with pytest.raises(RuntimeError, match="1 of 5 timed answers"):
+        benchmark.check_answers(net, x, on_the_edge, to_host(answers.labels), exits)

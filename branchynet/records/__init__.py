@@ -21,8 +21,9 @@ dictionary or None where nothing was measured. Exits are in the order of the net
     choice              {split, rule, thresholds, paper_way: {thresholds, accuracy_pct, exit_pct}}; `paper_way` is what
                         choosing on the test split, as the paper did, would have given
     measured            the chosen setting, timed for real on the test split: {thresholds, split, accuracy_pct,
-                        exit_pct, n_samples_timed, end_to_end_ms, paper_clock_ms, baseline_ms: latency each,
-                        end_to_end_gain, paper_clock_gain: gain each}
+                        exit_pct, n_samples_timed, end_to_end_ms, paper_clock_ms, baseline_ms (the plain network on
+                        the same engine), chainer_ms (in plain Chainer): latency each, end_to_end_gain (over
+                        baseline_ms), gain_over_chainer, paper_clock_gain (over chainer_ms): gain each}
     history             list, one entry for each epoch: {phase ("main" or "joint"), epoch, iteration, elapsed_s, exits:
                         list of {exit, loss, accuracy, validation_loss, validation_accuracy}, accuracies in [0, 1]};
                         step 1, the main network alone, has one entry in `exits`, the last exit

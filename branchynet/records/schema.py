@@ -13,6 +13,8 @@ _MAY_BE_EMPTY = {
     "end_to_end_ms",
     "paper_clock_ms",
     "baseline_ms",
+    "chainer_ms",
+    "gain_over_chainer",
     "end_to_end_gain",
     "paper_clock_gain",
 }
@@ -41,6 +43,8 @@ _RUN = _keys(
         end_to_end_ms=_LATENCY,
         paper_clock_ms=_LATENCY,
         baseline_ms=_LATENCY,
+        chainer_ms=_LATENCY,
+        gain_over_chainer=_GAIN,
         end_to_end_gain=_GAIN,
         paper_clock_gain=_GAIN,
     ),
