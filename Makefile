@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+RELEASED := experiments/results/released
 
 # `python3.13` may name a pyenv shim that is not switched on: then the newest 3.13 that pyenv holds is meant.
 runs = $(shell $(1) -c 'print(1)' 2>/dev/null)
@@ -18,13 +19,16 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make lenet      B-LeNet on MNIST: fetch, train, choose T, measure; table, figures, records"
 	@echo "make alexnet    B-AlexNet on CIFAR-10"
 	@echo "make resnet     B-ResNet on CIFAR-10"
+	@echo "make bench      B-LeNet against the plain network on every engine, with the released weights"
+	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
+	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make test       lint and tests"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -42,6 +46,17 @@ alexnet: $(STAMP)
 
 resnet: $(STAMP)
 	@$(VENV)/bin/python experiments/resnet_cifar10.py --resume $(ARGS)
+
+bench: $(STAMP)
+	@$(VENV)/bin/python experiments/benchmark.py --weights $(RELEASED)/lenet_mnist --out experiments/results/bench-lenet $(ARGS)
+
+bench-gpu: $(STAMP)
+	$(VENV)/bin/python -m pytest -m gpu
+	@$(VENV)/bin/python experiments/benchmark.py --device gpu --weights $(RELEASED)/lenet_mnist \
+	    --out experiments/results/bench-lenet-gpu $(ARGS)
+
+bench-training: $(STAMP)
+	@$(VENV)/bin/python experiments/benchmark_training.py $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m ruff check .

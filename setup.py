@@ -18,6 +18,9 @@ def version():
     return re.search(r'^__version__ = "([^"]+)"$', read("branchynet/__init__.py"), re.MULTILINE).group(1)
 
 
+# The second engine of compiled inference, and the export.
+ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
+
 setup(
     name="branchynet",
     version=version(),
@@ -41,11 +44,11 @@ setup(
             "cupy-cuda12x[ctk]>=14; python_version >= '3.10'",
             "cupy-cuda12x>=13.6,<14; python_version < '3.10'",
         ],
-        "onnx": ["onnx", "onnxruntime"],
-        "bench": ["onnxruntime", "torch"],  # what the speed is compared with
+        "onnx": ONNX,
+        "bench": [*ONNX, "torch"],  # what the speed is compared with
         "mpi": ["mpi4py"],
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": ["pytest>=7", "ruff~=0.17.6"],
+        "test": [*ONNX, "pytest>=7", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",
