@@ -56,6 +56,7 @@ class Experiment:
         variant: (parsed arguments) -> text that tells settings of the script's own options apart in folder names.
         augment: None, or (images uint8, numpy Generator) -> images uint8, applied in training by every preset but
             "paper".
+        full_name: (parsed arguments) -> the network's name where the script's own options decide it.
     """
 
     script: pathlib.Path
@@ -68,6 +69,7 @@ class Experiment:
     normalise: bool = True
     variant: typing.Callable | None = None
     augment: typing.Callable | None = None
+    full_name: typing.Callable | None = None
 
 
 def main(experiment: Experiment, argv=None) -> int:
@@ -159,11 +161,12 @@ def _override(settings, arguments, epochs):
 def _record(experiment, arguments, device, dataset, training, results):
     """The record of the run: the keys are described in `branchynet.records`."""
     chainer_ms, baseline_ms = results.pop("chainer_ms"), results.pop("baseline_ms")
+    network = experiment.full_name(arguments) if experiment.full_name else experiment.network
     joint_last_exit_pct = results["exits"][-1]["accuracy_pct"]["test"]
     return {
         "schema": records.SCHEMA,
-        "network": experiment.network,
-        "branchy_network": f"B-{experiment.network}",
+        "network": network,
+        "branchy_network": f"B-{network}",
         "dataset": dataset.name,
         "dataset_source": dataset.source,
         "device": "cpu" if device.xp is np else "gpu",
@@ -175,19 +178,19 @@ def _record(experiment, arguments, device, dataset, training, results):
         "environment": records.environment(describe(device), TIMING_THREADS),
         "baselines": [
             {
-                "name": experiment.network,
+                "name": network,
                 "training": "main network alone",
                 "accuracy_pct": training["baseline_accuracy_pct"],
                 "latency_ms": baseline_ms,
             },
             {
-                "name": f"{experiment.network} (plain Chainer)",
+                "name": f"{network} (plain Chainer)",
                 "training": "main network alone",
                 "accuracy_pct": training["baseline_accuracy_pct"],
                 "latency_ms": chainer_ms,
             },
             {
-                "name": f"{experiment.network} (joint, last exit only)",
+                "name": f"{network} (joint, last exit only)",
                 "training": "joint, branches removed",
                 "accuracy_pct": joint_last_exit_pct,
                 "latency_ms": baseline_ms,

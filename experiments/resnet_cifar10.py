@@ -26,6 +26,7 @@ def add_options(parser):
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
     network=resnet_cifar10.NAME,
+    full_name=lambda arguments: f"{resnet_cifar10.NAME}-{6 * arguments.n + 2}",
     build=lambda arguments: resnet_cifar10.get_network(n=arguments.n),
     datasets=("cifar10",),
     presets={
