@@ -1,28 +1,31 @@
 """The windows that a convolution looks through, as columns of a matrix, for a chunk of samples at a time.
 
-`DenseWindows` is for stride 1. There the columns of a window row are taken across the whole padded width, so that
-each is one unbroken run of memory to copy and to add; the few outputs at the row ends that belong to no window are
+`DenseWindows` is for stride 1. There the windows are taken on across the row ends, so that what all of them have at one
+offset is one unbroken run of memory to copy and to add; the few places at the row ends that belong to no window are
 dropped. `StridedWindows` is for all other strides.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
 from branchynet.threads import scratch
 
 
-def windows(x_shape, kernel, stride, pad, out_size, itemsize):
-    """The windows of one convolution.
+@functools.lru_cache(maxsize=256)
+def windows(image_shape, kernel, stride, pad, out_size, itemsize):
+    """The windows of one convolution; its arguments are tuples, for the cache's sake.
 
     Args:
-        x_shape: (N, C, H, W).
+        image_shape: (C, H, W).
         kernel, stride, pad: pairs (vertical, horizontal).
         out_size: (out_h, out_w).
         itemsize: bytes of a number.
     """
-    kind = DenseWindows if tuple(stride) == (1, 1) else StridedWindows
-    return kind(x_shape, kernel, stride, pad, out_size, itemsize)
+    kind = DenseWindows if stride == (1, 1) else StridedWindows
+    return kind(image_shape, kernel, stride, pad, out_size, itemsize)
 
 
 class StridedWindows:
@@ -34,13 +37,13 @@ class StridedWindows:
         sample_bytes: bytes of the matrix of one image.
     """
 
-    def __init__(self, x_shape, kernel, stride, pad, out_size, itemsize):
-        _, self.channels, self.height, self.width = x_shape
+    def __init__(self, image_shape, kernel, stride, pad, out_size, itemsize):
+        self.channels, self.height, self.width = image_shape
         (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw) = kernel, stride, pad
         self.out_h, self.out_w = out_size
         # The image with its padding, and all that the windows reach beyond it (cover_all).
         self.padded_h = max((self.out_h - 1) * self.sy + self.kh, self.ph + self.height)
-        self.padded_w = max((self.out_w - 1) * self.sx + self.kw, self.pw + self.width)
+        self.padded_w = self._count_padded_columns()
         self.n_columns = self.channels * self.kh * self.kw
         self.n_places = self._count_places()
         self.sample_bytes = self.n_columns * self.n_places * itemsize
@@ -75,6 +78,9 @@ class StridedWindows:
         """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (n, O, n_places)."""
         return gy.reshape(*gy.shape[:2], self.n_places)
 
+    def _count_padded_columns(self):
+        return max((self.out_w - 1) * self.sx + self.kw, self.pw + self.width)
+
     def _count_places(self):
         return self.out_h * self.out_w
 
@@ -102,7 +108,13 @@ class StridedWindows:
 
 
 class DenseWindows(StridedWindows):
-    """Windows at stride 1, each row of them across the whole padded width."""
+    """Windows at stride 1, taken on across the row ends.
+
+    Rows are padded at the left only: what a window reads to the right of the image is the padding of the row below.
+    """
+
+    def _count_padded_columns(self):
+        return max(self.out_w, self.pw + self.width)
 
     def _count_places(self):
         return self.out_h * self.padded_w
@@ -123,9 +135,8 @@ class DenseWindows(StridedWindows):
         return spread.reshape(*gy.shape[:2], self.n_places)
 
     def _padded_zeros(self, n_samples, dtype):
-        # The last windows of the last row run past the end by as much as a row end is dropped later.
-        size = self.padded_h * self.padded_w + self.kw - 1
-        padded = scratch("padded", (n_samples, self.channels, size), dtype)
+        # The last windows of the last row run past the end.
+        padded = scratch("padded", (n_samples, self.channels, self.padded_h * self.padded_w + self.kw - 1), dtype)
         padded[...] = 0
         return padded
 
@@ -140,12 +151,7 @@ class DenseWindows(StridedWindows):
         return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
 
     def _add_windows(self, padded, columns):
-        # First along the rows of a window, then down them: kw + kh additions of long runs, not kw * kh of short ones.
-        by_rows = scratch("by rows", (*columns.shape[:3], self.n_places + self.kw - 1), columns.dtype)
-        by_rows[..., : self.n_places] = columns[:, :, :, 0]
-        by_rows[..., self.n_places :] = 0
-        for j in range(1, self.kw):
-            by_rows[..., j : j + self.n_places] += columns[:, :, :, j]
         for i in range(self.kh):
-            first = i * self.padded_w
-            padded[:, :, first : first + by_rows.shape[3]] += by_rows[:, :, i]
+            for j in range(self.kw):
+                first = i * self.padded_w + j
+                padded[:, :, first : first + self.n_places] += columns[:, :, i, j]

@@ -40,20 +40,8 @@ class _Convolution2D(chainer_convolution_2d.Convolution2DFunction):
     """Chainer's function with another way of computing on the CPU; its checks and its GPU path are Chainer's."""
 
     def _forward_cpu_core(self, x, W, b):
-        out_size = self._get_out_size(x.shape, W.shape)
-        places = windows(x.shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
-        y = np.empty((len(x), len(W), *out_size), dtype=x.dtype)
-        kernels = W.reshape(len(W), -1)  # (O, C * kh * kw)
-
-        def convolve(start, stop):
-            for chunk in chunks(start, stop, places.sample_bytes):
-                product = places.result_buffer(y[chunk])
-                np.matmul(kernels, places.columns(x[chunk]), out=product)
-                if b is not None:
-                    product += b[:, None]
-                places.write_result(product, y[chunk])
-
-        map_strips(convolve, len(x))
+        y = np.empty((len(x), len(W), *self._get_out_size(x.shape, W.shape)), dtype=x.dtype)
+        _correlate(x, W, b, (self.sy, self.sx), (self.ph, self.pw), y)
         return (y,)
 
     def backward(self, indexes, grad_outputs):
@@ -74,11 +62,20 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
     """The gradient for the input: gy (N, O, out_h, out_w), W (O, C, kh, kw) -> (N, C, H, W)."""
 
     def _forward_cpu_core(self, gy, W, b):
-        n_samples, n_out, *out_size = gy.shape
-        x_shape = (n_samples, W.shape[1], self.outh, self.outw)
-        places = windows(x_shape, W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), out_size, gy.itemsize)
-        gx = np.empty(x_shape, dtype=gy.dtype)
-        kernels = W.reshape(n_out, -1).T  # (C * kh * kw, O)
+        kh, kw = W.shape[2:]
+        gx = np.empty((len(gy), W.shape[1], self.outh, self.outw), dtype=gy.dtype)
+        if (self.sy, self.sx) == (1, 1) and self.ph < kh and self.pw < kw:
+            # A convolution of gy, again at stride 1, with every kernel turned round: much faster than adding up.
+            turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, O, kh, kw)
+            _correlate(gy, turned, None, (1, 1), (kh - 1 - self.ph, kw - 1 - self.pw), gx)
+        else:
+            self._add_up(gy, W, gx)
+        return (gx,)
+
+    def _add_up(self, gy, W, gx):
+        """Every output adds its share to each number that its window read."""
+        places = windows(gx.shape[1:], W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), gy.shape[2:], gy.itemsize)
+        kernels = W.reshape(len(W), -1).T  # (C * kh * kw, O)
 
         def convolve_back(start, stop):
             for chunk in chunks(start, stop, places.sample_bytes):
@@ -86,16 +83,15 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
                 np.matmul(kernels, places.spread(gy[chunk]), out=columns)
                 places.scatter(columns, gx[chunk])
 
-        map_strips(convolve_back, n_samples)
-        return (gx,)
+        map_strips(convolve_back, len(gy))
 
 
 class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
     """The gradient for the kernels: x (N, C, H, W), gy (N, O, out_h, out_w) -> (O, C, kh, kw)."""
 
     def _forward_cpu_core(self, x, gy):
-        n_out, *out_size = gy.shape[1:]
-        places = windows(x.shape, (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
+        n_out, out_size = gy.shape[1], gy.shape[2:]
+        places = windows(x.shape[1:], (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
 
         def correlate(start, stop):
             total = np.zeros((places.n_columns, n_out), dtype=self.W_dtype)
@@ -106,4 +102,21 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
             return total
 
         # Added up strip by strip, in their order: the result does not depend on the number of threads.
-        return (sum(map_strips(correlate, len(x))).T.reshape(self.W_shape),)
+        total = sum(map_strips(correlate, len(x)), np.zeros((places.n_columns, n_out), dtype=self.W_dtype))
+        return (total.T.reshape(self.W_shape),)
+
+
+def _correlate(x, W, b, stride, pad, y):
+    """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w)."""
+    places = windows(x.shape[1:], W.shape[2:], stride, pad, y.shape[2:], x.itemsize)
+    kernels = W.reshape(len(W), -1)  # (O, C * kh * kw)
+
+    def correlate(start, stop):
+        for chunk in chunks(start, stop, places.sample_bytes):
+            product = places.result_buffer(y[chunk])
+            np.matmul(kernels, places.columns(x[chunk]), out=product)
+            if b is not None:
+                product += b[:, None]
+            places.write_result(product, y[chunk])
+
+    map_strips(correlate, len(x))

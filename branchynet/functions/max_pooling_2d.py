@@ -1,7 +1,7 @@
 """Max pooling, fast on the CPU.
 
-Chainer copies all windows and takes argmax along them. Here the maximum is taken slice by slice, first down the rows,
-then along them, and the gradient finds the maximum again by comparing.
+Chainer copies all windows and takes argmax along them. Here the maximum is taken offset by offset, over all windows
+of a chunk of samples at once, and the gradient finds the maximum again by comparing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import chainer
 import numpy as np
 from chainer.utils import conv, type_check
 
+from branchynet.functions._planes import planes_for
 from branchynet.functions.choice import computes_here
-from branchynet.functions.spans import window_spans
 from branchynet.threads import chunks, map_strips, scratch
+
+# Memory that the work on a chunk touches, in sizes of its planes: x, gx, and four arrays of the outputs' size.
+_TEMPORARIES = 3
 
 
 def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True):
@@ -47,14 +50,18 @@ class _MaxPooling2D(chainer.FunctionNode):
         (x,) = inputs
         self.retain_inputs((0,))
         self.retain_outputs((0,))
-        (rows, out_h), (cols, out_w) = (self._spans(size, axis) for axis, size in enumerate(x.shape[2:]))
-        y = np.empty((*x.shape[:2], out_h, out_w), dtype=x.dtype)
+        planes = self.planes(x)
+        y = np.empty((*x.shape[:2], *planes.out_size), dtype=x.dtype)
 
         def pool(start, stop):
-            for chunk in chunks(start, stop, 2 * x[0].nbytes):
-                by_rows = scratch("by rows", (chunk.stop - chunk.start, x.shape[1], out_h, x.shape[3]), x.dtype)
-                _fold(by_rows, x[chunk], rows, 2)
-                _fold(y[chunk], by_rows, cols, 3)
+            for chunk in chunks(start, stop, _TEMPORARIES * planes.sample_bytes):
+                n_samples = chunk.stop - chunk.start
+                (first, _), *others = planes.windows(planes.deal(x[chunk]), n_samples)
+                top = scratch("maxima", first.shape, x.dtype)
+                top[...] = first
+                for numbers, _ in others:
+                    np.maximum(top, numbers, out=top)
+                planes.write_result(top, y[chunk])
 
         map_strips(pool, len(x))
         return (y,)
@@ -63,13 +70,14 @@ class _MaxPooling2D(chainer.FunctionNode):
         (x,), (y,) = self.get_retained_inputs(), self.get_retained_outputs()
         return _Unpool(self).apply((x, y, grad_outputs[0]))
 
-    def _spans(self, size, axis):
-        """The spans of the windows along an axis, and the size of the output."""
-        ksize, stride, pad = self.ksize[axis], self.stride[axis], self.pad[axis]
-        n_out = conv.get_conv_outsize(size, ksize, stride, pad, self.cover_all)
-        if n_out <= 0:
-            raise ValueError(f"max pooling: no window of {ksize} fits an image of {size} with padding {pad}")
-        return window_spans(size, n_out, ksize, stride, pad), n_out
+    def planes(self, x):
+        """How a batch is dealt out for these windows."""
+        axes = list(zip(x.shape[2:], self.ksize, self.stride, self.pad))
+        out_size = tuple(conv.get_conv_outsize(*axis, self.cover_all) for axis in axes)
+        for n_out, (size, ksize, _, pad) in zip(out_size, axes):
+            if n_out <= 0:
+                raise ValueError(f"max pooling: no window of {ksize} fits an image of {size} with padding {pad}")
+        return planes_for(x.shape[1:], out_size, self.ksize, self.stride, self.pad, x.dtype)
 
 
 class _Unpool(chainer.FunctionNode):
@@ -81,28 +89,14 @@ class _Unpool(chainer.FunctionNode):
 
     def forward(self, inputs):
         x, y, gy = inputs
-        self.retain_inputs((0, 1))
-        gx = np.empty_like(x)
-        offsets = self._window_offsets(x.shape)
-        # Where no two windows share a number, its gradient is written; elsewhere it is added up.
-        disjoint = all(stride >= ksize for stride, ksize in zip(self.pooling.stride, self.pooling.ksize))
+        planes = self.pooling.planes(x)
+        gx = np.empty(x.shape, dtype=x.dtype)
 
         def unpool(start, stop):
-            for chunk in chunks(start, stop, 3 * x[0].nbytes):
-                shape = (chunk.stop - chunk.start, *gy.shape[1:])
-                left, is_max, share = (
-                    scratch(name, shape, dtype)
-                    for name, dtype in (("left", gy.dtype), ("is max", np.bool_), ("share", gy.dtype))
-                )
-                left[...] = gy[chunk]
-                gx[chunk] = 0
-                for outputs, inputs in offsets:
-                    target = gx[chunk][inputs] if disjoint else share[outputs]
-                    np.equal(x[chunk][inputs], y[chunk][outputs], out=is_max[outputs])
-                    np.multiply(is_max[outputs], left[outputs], out=target)
-                    left[outputs] -= target  # a later maximum of the same value gets nothing
-                    if not disjoint:
-                        gx[chunk][inputs] += target
+            for chunk in chunks(start, stop, _TEMPORARIES * planes.sample_bytes):
+                gx_planes = planes.gradient_buffer(chunk.stop - chunk.start)
+                _share_out(planes, planes.deal(x[chunk]), y[chunk], gy[chunk], gx_planes)
+                planes.collect(gx_planes, gx[chunk])
 
         map_strips(unpool, len(x))
         return (gx,)
@@ -110,19 +104,20 @@ class _Unpool(chainer.FunctionNode):
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError("max pooling on the CPU has no second derivative here; use Chainer's own function")
 
-    def _window_offsets(self, x_shape):
-        """Index pairs (into outputs, into inputs) for each place in a window, in the order of rows."""
-        (rows, _), (cols, _) = (self.pooling._spans(size, axis) for axis, size in enumerate(x_shape[2:]))
-        return [((..., ro, co), (..., ri, ci)) for ro, ri in rows for co, ci in cols]
 
-
-def _fold(out, x, spans, axis):
-    """The maximum of the inputs of each output, along one axis; -inf where an output has no input."""
-    before = (slice(None),) * axis
-    out[...] = -np.inf
-    for outputs, inputs in spans:
-        part = out[(*before, outputs)]
-        np.maximum(part, x[(*before, inputs)], out=part)
+def _share_out(planes, x_planes, y, gy, gx_planes):
+    """Gives every gy to the first number in its window that equals the maximum y."""
+    top, left = planes.spread("maxima", y), planes.spread("left", gy)
+    share, here = scratch("share", left.shape, left.dtype), scratch("here", left.shape, bool)
+    views = zip(planes.windows(x_planes, len(y)), planes.windows(gx_planes, len(y)))
+    for (numbers, _), (gradient, is_first) in views:
+        np.equal(numbers, top, out=here)
+        target = gradient if is_first else share
+        target[...] = here
+        target *= left
+        left -= target  # a later maximum of the same value gets nothing
+        if not is_first:
+            gradient += share
 
 
 def _pair(value):

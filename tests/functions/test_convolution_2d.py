@@ -66,9 +66,19 @@ def test_any_number_of_samples_and_no_bias(rng, device, n_samples):
     )
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_empty_batch_gives_nothing_and_moves_nothing(rng, stride):
+    x, W, b = (chainer.Variable(rng.normal(size=s).astype(np.float32)) for s in ((0, 2, 6, 6), (3, 2, 3, 3), (3,)))
+    y = convolution_2d(x, W, b, stride, pad=1)
+    y.grad = np.ones_like(y.array)
+    y.backward()
+    assert y.shape == (0, 3, *y.shape[2:]) and x.grad.shape == x.shape
+    np.testing.assert_array_equal(W.grad, np.zeros_like(W.array))
+
+
 def test_large_images_are_worked_on_in_chunks(rng):
     x, W = rng.normal(size=(5, 8, 60, 60)).astype(np.float32), rng.normal(size=(2, 8, 5, 5)).astype(np.float32)
-    assert threads.CHUNK_BYTES < 8 * 25 * 56 * 56 * 4
+    assert threads.CHUNK_BYTES < 8 * 25 * 56 * 60 * 4
     assert_same_results(convolution_2d, F.convolution_2d, chainer.get_device("@numpy"), x, W, rtol=1e-3)
 
 

@@ -32,6 +32,9 @@ def pool_and_gradient(function, device, x):
         ((3, 2), (1, 2), (1, 0)),
         (3, 1, 1),
         (2, 3, 0),
+        (2, 4, 3),
+        (4, 3, 1),
+        ((1, 5), (2, 1), (0, 2)),
     ],
 )
 @pytest.mark.parametrize("rounded", [False, True], ids=["distinct", "ties"])
@@ -56,6 +59,23 @@ def test_a_nan_is_not_lost():
     x = np.zeros((1, 1, 2, 4), np.float32)
     x[0, 0, 1, 2] = np.nan
     np.testing.assert_array_equal(max_pooling_2d(x, 2).array[0, 0], [[0, np.nan]])
+
+
+def test_an_empty_batch_gives_nothing():
+    x = chainer.Variable(np.zeros((0, 2, 4, 4), np.float32))
+    y = max_pooling_2d(x, 2)
+    y.grad = np.zeros_like(y.array)
+    y.backward()
+    assert y.shape == (0, 2, 2, 2) and x.grad.shape == x.shape
+
+
+def test_chunks_of_samples_do_not_touch_each_other(rng, monkeypatch):
+    x, cpu = rng.normal(size=(20, 3, 9, 9)).astype(np.float32), chainer.get_device("@numpy")
+    whole = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
+    monkeypatch.setattr(threads, "CHUNK_BYTES", 1)
+    single = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
+    for a, b in zip(whole, single):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_double_precision_stays():
