@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from branchynet.confidence import entropy, softmax
+from branchynet.confidence import entropy, entropy_of_one, softmax
 from branchynet.devices import to_host
 
 
@@ -45,3 +45,9 @@ def test_softmax_sums_to_one(rng, device):
     probabilities = to_host(softmax(device.send(rng.normal(scale=30, size=(20, 4)).astype(np.float32))))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert (probabilities >= 0).all()
+
+
+def test_one_sample_in_plain_python_has_the_same_entropy(rng):
+    logits = rng.normal(scale=5, size=(30, 10)).astype(np.float32)
+    np.testing.assert_allclose([entropy_of_one(row.tolist()) for row in logits], naive_entropy(logits), atol=1e-6)
+    assert entropy_of_one([1e4, 0.0]) == 0.0

@@ -1,0 +1,139 @@
+"""Exported files answer as the reference path, in ONNX Runtime alone."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import venv
+
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+
+from branchynet import PercentExits, run
+from branchynet.errors import OutputError, ThresholdError
+from branchynet.inference import record_exits
+from inference.test_compiled import between
+
+onnxruntime = pytest.importorskip("onnxruntime")
+export_onnx = pytest.importorskip("branchynet.inference.onnx_export").export_onnx
+
+N_SAMPLES = 12
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """The net, samples, thresholds at which samples leave everywhere, and the files."""
+    net = tiny_net()
+    x, _ = tiny_batch(N_SAMPLES)
+    records = record_exits(net, x, np.zeros(N_SAMPLES, np.int32))
+    thresholds = [between(entropies, share) for entropies, share in zip(records.entropies[:-1], (0.4, 0.7))]
+    assert set(run(net, x, thresholds).exits.tolist()) == {0, 1, 2}
+    return net, x, thresholds, export_onnx(net, SHAPE, thresholds, tmp_path / "net.onnx")
+
+
+def test_one_file_and_one_for_each_segment(exported):
+    assert [path.name for path in exported[3]] == [
+        "net.onnx", "net.segment1.onnx", "net.segment2.onnx", "net.segment3.onnx"
+    ]  # fmt: skip
+
+
+def assert_answers(answers, expected, index):
+    label, exit_index, entropy, logits = answers
+    assert (label.tolist(), exit_index.tolist()) == ([expected.labels[index]], [expected.exits[index]])
+    np.testing.assert_allclose(entropy, expected.entropies[index : index + 1], atol=1e-5)
+    np.testing.assert_allclose(logits, expected.logits[index : index + 1], atol=1e-5)
+
+
+def test_the_one_file_answers_as_the_reference_path(exported):
+    net, x, thresholds, paths = exported
+    session = onnxruntime.InferenceSession(paths[0])
+    expected = run(net, x, thresholds)
+    for i in range(N_SAMPLES):
+        assert_answers(session.run(["label", "exit", "entropy", "logits"], {"x": x[i : i + 1]}), expected, i)
+
+
+def test_thresholds_are_an_input_with_defaults(exported):
+    net, x, _, paths = exported
+    session = onnxruntime.InferenceSession(paths[0])
+    for thresholds in ([0.0, 0.0], [0.0, 9.0], [9.0, 0.0]):
+        expected = run(net, x, thresholds)
+        for i in range(3):
+            inputs = {"x": x[i : i + 1], "thresholds": np.array(thresholds, np.float32)}
+            assert_answers(session.run(["label", "exit", "entropy", "logits"], inputs), expected, i)
+
+
+def test_segments_serve_batches(exported):
+    net, x, thresholds, paths = exported
+    expected = run(net, x, thresholds)
+    remaining, h = np.arange(N_SAMPLES), x
+    for index, path in enumerate(paths[1:]):
+        results = onnxruntime.InferenceSession(path).run(None, {"x": h})
+        label, entropy, logits = results[:3]
+        leaving = entropy < thresholds[index] if index < 2 else np.ones(len(h), bool)
+        rows = remaining[leaving]
+        assert (expected.exits[rows] == index).all()
+        np.testing.assert_array_equal(label[leaving], expected.labels[rows])
+        np.testing.assert_allclose(logits[leaving], expected.logits[rows], atol=1e-5)
+        remaining, h = remaining[~leaving], results[3][~leaving] if index < 2 else None
+    assert len(remaining) == 0
+
+
+DEPLOYED = """
+import json, sys
+import numpy as np, onnxruntime
+try:
+    import chainer
+except ImportError:
+    pass
+else:
+    sys.exit("Chainer is here")
+x = np.load("x.npy")
+session = onnxruntime.InferenceSession("net.onnx")
+answers = [session.run(["label", "exit"], {"x": x[i : i + 1]}) for i in range(len(x))]
+print(json.dumps([[int(label[0]), int(exit_index[0])] for label, exit_index in answers]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links to packages")
+def test_a_machine_without_chainer_gives_the_same_answers(exported, tmp_path):
+    """A virtual environment with NumPy and ONNX Runtime and nothing else."""
+    net, x, thresholds, _ = exported
+    venv.create(tmp_path / "venv", with_pip=False)
+    site = next((tmp_path / "venv").rglob("site-packages"))
+    source = pathlib.Path(np.__file__).parents[1]
+    for name in ("numpy", "numpy.libs", "onnxruntime", "onnxruntime.libs"):
+        if (source / name).exists():
+            (site / name).symlink_to(source / name)
+    np.save(tmp_path / "x.npy", x)
+    python = tmp_path / "venv" / "bin" / "python"
+    result = subprocess.run(
+        [python, "-I", "-c", DEPLOYED], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    expected = run(net, x, thresholds)
+    assert json.loads(result.stdout) == list(map(list, zip(expected.labels.tolist(), expected.exits.tolist())))
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "error", "message"),
+    [
+        ([0.1, 0.2, 0.3], ThresholdError, "expected 2"),
+        (PercentExits((50, 50)), ThresholdError, "expected thresholds in nats; a percentage"),
+    ],
+)
+def test_thresholds_that_do_not_fit_are_refused(tmp_path, thresholds, error, message):
+    with pytest.raises(error, match=message):
+        export_onnx(tiny_net(), SHAPE, thresholds, tmp_path / "net.onnx")
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"ends in \.onnx"):
+        export_onnx(tiny_net(), SHAPE, 0.5, tmp_path / "net.bin")
+    with pytest.raises(OutputError, match="cannot write"):
+        export_onnx(tiny_net(), SHAPE, 0.5, tmp_path / "missing" / "net.onnx")
+
+
+def test_logits_have_a_column_for_each_class(exported):
+    session = onnxruntime.InferenceSession(exported[3][0])
+    assert {o.name: o.shape for o in session.get_outputs()}["logits"] == [1, N_CLASSES]
