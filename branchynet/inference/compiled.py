@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from branchynet.confidence import entropy, entropy_of_one
+from branchynet.confidence import entropy_of_one
 from branchynet.devices import get_device
 from branchynet.errors import CompileError, NetworkError
 from branchynet.inference.arrays_engine import ArraysEngine
 from branchynet.inference.onnxruntime_engine import OnnxRuntimeEngine, onnxruntime_problem
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.inference.reference import Answers, check_batch
+from branchynet.inference.reference import Answers, check_batch, leave_early
 from branchynet.thresholds import EntropyThresholds, as_exit_rule
 
 _NONE = object()  # what no caller gives as thresholds
@@ -78,7 +78,9 @@ class CompiledNet:
         x = self._checked(x)
         if len(x) == 1 and isinstance(rule, EntropyThresholds):
             return self._run_one(x, rule.values)
-        return self._run_batch(x, rule)
+        if len(x) == 0:
+            return self._no_answers()
+        return leave_early(self.device.xp, x, self.plan.n_exits, self._engine.run_segment, rule)
 
     def n_bytes(self) -> int:
         """Memory of the prepared buffers; 0 where the engine does not tell."""
@@ -100,6 +102,11 @@ class CompiledNet:
             raise NetworkError("expected finite numbers, got NaN or infinity")
         return x
 
+    def _no_answers(self):
+        xp = self.device.xp
+        integers, floats = xp.empty(0, np.int32), xp.empty(0, np.float32)
+        return Answers(integers, integers.copy(), floats, xp.empty((0, self.plan.n_classes), np.float32))
+
     def _run_one(self, x, thresholds):
         """One sample. The rule is `EntropyThresholds.leaves`, written out for a plain number."""
         xp = self.device.xp
@@ -115,33 +122,6 @@ class CompiledNet:
                     xp.array([confidence], dtype=np.float32),
                     logits.copy(),  # the engine writes into its own array again
                 )
-
-    def _run_batch(self, x, rule):
-        xp = self.device.xp
-        n_samples = len(x)
-        labels, exits = xp.empty(n_samples, np.int32), xp.empty(n_samples, np.int32)
-        entropies = xp.empty(n_samples, np.float32)
-        all_logits = xp.empty((n_samples, self.plan.n_classes), np.float32)
-        remaining = xp.arange(n_samples)
-        h = x
-        for index in range(self.plan.n_exits):
-            if len(remaining) == 0:
-                break
-            logits, h = self._engine.run_segment(index, h)
-            confidence = entropy(logits)
-            if index < self.plan.n_exits - 1:
-                leaving = rule.leaves(index, confidence)
-            else:
-                leaving = xp.ones(len(remaining), dtype=bool)
-            rows = remaining[leaving]
-            labels[rows] = logits[leaving].argmax(axis=1)
-            exits[rows] = index
-            entropies[rows] = confidence[leaving]
-            all_logits[rows] = logits[leaving]
-            remaining = remaining[~leaving]
-            if index < self.plan.n_exits - 1:
-                h = h[~leaving]
-        return Answers(labels, exits, entropies, all_logits)
 
 
 def _make_engine(engine, device, threads):

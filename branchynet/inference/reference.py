@@ -95,34 +95,51 @@ def check_batch(x) -> None:
         raise NetworkError(f"expected a float32 batch (N, ...), got {found}")
 
 
-def _run_batch(net, x, rule):
-    """One batch through the exits; samples that leave are removed from the batch, on the device they are on."""
-    xp = net.xp
+def leave_early(xp, x, n_exits, run_segment, rule) -> Answers:
+    """One batch through the exits; samples that leave are removed from the batch, on the device they are on.
+
+    Args:
+        xp: NumPy or CuPy.
+        x: (N, ...) float32 array, N >= 1.
+        n_exits: the network's exits, the last one included.
+        run_segment: (index of the exit, h (n, ...)) -> (logits (n, n_classes), input of the next segment (n, ...));
+            the latter is not looked at behind the last exit.
+        rule: an exit rule of `as_exit_rule`.
+    """
     n_samples = len(x)
     labels = xp.empty(n_samples, dtype=np.int32)
     exits = xp.empty(n_samples, dtype=np.int32)
     entropies = xp.empty(n_samples, dtype=np.float32)
     all_logits = None
     remaining = xp.arange(n_samples)
-    for exit_index, (stage, branch) in enumerate(net.stages()):
-        x = stage(chainer.as_variable(x)).array
-        logits = branch(chainer.as_variable(x)).array  # (n remaining, n_classes)
+    for index in range(n_exits):
+        logits, x = run_segment(index, x)
         if all_logits is None:
             all_logits = xp.empty((n_samples, logits.shape[1]), dtype=np.float32)
         sample_entropies = entropy(logits)
-        if exit_index < net.n_exits - 1:
-            leaving = rule.leaves(exit_index, sample_entropies)
-        else:
-            leaving = xp.ones(len(remaining), dtype=bool)
+        is_last = index == n_exits - 1
+        leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_entropies)
         rows = remaining[leaving]
         labels[rows] = logits[leaving].argmax(axis=1)
-        exits[rows] = exit_index
+        exits[rows] = index
         entropies[rows] = sample_entropies[leaving]
         all_logits[rows] = logits[leaving]
-        remaining, x = remaining[~leaving], x[~leaving]
+        remaining = remaining[~leaving]
         if len(remaining) == 0:
             break
+        x = x[~leaving]
     return Answers(labels, exits, entropies, all_logits)
+
+
+def _run_batch(net, x, rule):
+    segments = list(net.stages())
+
+    def run_segment(index, h):
+        stage, branch = segments[index]
+        h = stage(chainer.as_variable(h)).array
+        return branch(chainer.as_variable(h)).array, h
+
+    return leave_early(net.xp, x, net.n_exits, run_segment, rule)
 
 
 def _fields(answers):
