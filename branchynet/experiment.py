@@ -180,18 +180,21 @@ def _record(experiment, arguments, device, dataset, training, results):
             {
                 "name": network,
                 "training": "main network alone",
+                "engine": results["engine"],
                 "accuracy_pct": training["baseline_accuracy_pct"],
                 "latency_ms": baseline_ms,
             },
             {
                 "name": f"{network} (plain Chainer)",
                 "training": "main network alone",
+                "engine": "chainer",
                 "accuracy_pct": training["baseline_accuracy_pct"],
                 "latency_ms": chainer_ms,
             },
             {
                 "name": f"{network} (joint, last exit only)",
                 "training": "joint, branches removed",
+                "engine": results["engine"],
                 "accuracy_pct": joint_last_exit_pct,
                 "latency_ms": baseline_ms,
             },

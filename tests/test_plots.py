@@ -60,6 +60,12 @@ def test_latencies_of_a_benchmark(tmp_path):
     assert_is_a_figure(tmp_path / "latency.png")
 
 
+def test_gains_of_two_networks(tmp_path):
+    comparisons = {"B-LeNet": [("paper", 5.4), ("ours, end to end", 1.9)], "B-AlexNet": [("paper", 1.5)]}
+    plots.gains(comparisons, tmp_path / "gains.png")
+    assert_is_a_figure(tmp_path / "gains.png")
+
+
 def test_figures_leave_pyplot_alone(tmp_path):
     import sys
 

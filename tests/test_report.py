@@ -73,3 +73,20 @@ def test_the_summary_fits_on_one_screen(n_early, tmp_path):
 )
 def test_milliseconds_have_three_significant_digits(value, text):
     assert formats.ms(value) == text
+
+
+def test_the_comparison_has_every_source_and_every_clock():
+    text = report.comparison([make_run(), make_run(2)], REFERENCE)
+    assert cells_of(text, "Paper, Table I")[2:7] == ["99.20", "99.25", "3.37", "0.62", "5.4x"]
+    assert cells_of(text, "Ours, plain Chainer")[4:7] == ["8.00", "0.500", "4.00x (3.50–4.50)"]
+    assert cells_of(text, "Ours, over plain Chainer")[4:7] == ["8.00", "1.23", "6.48x (6.00–7.00)"]
+    assert cells_of(text, "Ours, on the same engine")[4:7] == ["2.00", "1.23", "1.62x (1.50–1.75)"]
+    assert "## AlexNet on cifar10, CPU" in text and "## Why they differ" in text
+
+
+def test_the_gains_of_a_comparison_leave_out_what_was_not_measured():
+    run = make_run()
+    run["measured"]["end_to_end_gain"] = None
+    labels = dict(report.gains_of(run, REFERENCE))
+    assert labels["paper"] == 5.4 and labels["ours, paper's clock"] == 4.0
+    assert "ours, end to end, same engine" not in labels

@@ -50,7 +50,8 @@ def _draw_milliseconds(axes, run, points):
     axes.plot(*_columns(points, "end_to_end_ms"), ".", color=style.GREY, alpha=0.5, label="all settings of T")
     axes.plot(times, accuracies, "o-", color=style.BLUE, markersize=4, label=f"{run['branchy_network']}, best settings")
     for index, baseline in enumerate(run["baselines"]):
-        if baseline["latency_ms"]:
+        # A baseline on another engine, many times slower, would squeeze the curve into a corner: it is in the table.
+        if baseline["latency_ms"] and baseline.get("engine", run["engine"]) == run["engine"]:
             fill = style.RED if index == 0 else "white"
             time, accuracy = baseline["latency_ms"]["mean"], baseline["accuracy_pct"]
             axes.plot(time, accuracy, color=style.RED, markerfacecolor=fill, label=baseline["name"], **_DIAMOND)
@@ -78,17 +79,16 @@ def _draw_relative(axes, run, points, published):
             drawn.extend(curve)
 
     name = run["branchy_network"]
-    baseline_ms = (run["baselines"][0]["latency_ms"] or {}).get("mean")
-    if baseline_ms:
-        for clock, line, colour in (("end_to_end", "-", style.BLUE), ("paper_clock", "--", style.SKY)):
-            draw(
-                [(time / baseline_ms, accuracy) for time, accuracy in _curve(points, f"{clock}_ms")],
-                color=colour,
-                linestyle=line,
-                marker="o",
-                markersize=4,
-                label=f"this run, {_CLOCKS[clock]}",
-            )
+    for clock, line, colour in (("end_to_end", "-", style.BLUE), ("paper_clock", "--", style.SKY)):
+        relative = [{**point, "relative": 1 / point[f"{clock}_gain"]} for point in points if point[f"{clock}_gain"]]
+        draw(
+            _curve(relative, "relative") if relative else [],
+            color=colour,
+            linestyle=line,
+            marker="o",
+            markersize=4,
+            label=f"this run, {_CLOCKS[clock]}",
+        )
     _draw_choice(draw, run["measured"])
     draw([(1, run["baselines"][0]["accuracy_pct"])], color=style.RED, label="this run, baseline", **_DIAMOND)
     _draw_published(draw, published)

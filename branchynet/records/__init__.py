@@ -10,8 +10,8 @@ dictionary or None where nothing was measured. Exits are in the order of the net
     command             the command line as text, without folders of the machine
     arguments           the parsed command line
     environment         versions, machine and commit: see `environment`
-    baselines           list of {name, training, accuracy_pct (test), latency_ms: latency}; the first one is what gains
-                        are measured against
+    baselines           list of {name, training, engine, accuracy_pct (test), latency_ms: latency}; gains end to end
+                        are measured against the first one
     exits               list, one entry an exit: {exit (from 1), accuracy_pct: {validation, test} if all samples left
                         there, latency_ms: latency end to end, paper_clock_ms: latency, count: samples timed}
     points              list, one entry for each setting of T on each split: {thresholds, split, accuracy_pct, exit_pct,

@@ -1,7 +1,8 @@
-"""A run's table, in the paper's layout next to the paper's and the authors' rows, and its summary for the terminal."""
+"""A run's table in the paper's layout, its summary for the terminal, and the comparison with what was published."""
 
 from branchynet.records.reference import load_reference
+from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.summary import summary
 from branchynet.report.table import table
 
-__all__ = ["load_reference", "summary", "table"]
+__all__ = ["comparison", "gains_of", "load_reference", "summary", "table"]

@@ -24,9 +24,11 @@ def table(run: dict, reference: dict) -> str:
     title = f"### {run['network']} and {run['branchy_network']} on {run['dataset']}, {run['device'].upper()}"
     parts = [
         title,
-        _markdown(_HEADINGS, rows),
+        markdown_table(_HEADINGS, rows),
         "Latency of one sample, in ms, end to end unless said otherwise:",
-        _markdown(("Path", "Mean", "p50", "p90", "p99", "Validation acc. (%)", "Test acc. (%)"), _latency_rows(run)),
+        markdown_table(
+            ("Path", "Mean", "p50", "p90", "p99", "Validation acc. (%)", "Test acc. (%)"), _latency_rows(run)
+        ),
         "\n".join(_notes(run, published)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -165,7 +167,7 @@ def _which_row(published):
     return "its most accurate row"
 
 
-def _markdown(headings, rows):
+def markdown_table(headings, rows) -> str:
     """A Markdown table, with the columns in line in the source as well."""
     lines = [list(headings), *rows]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(headings))]
