@@ -70,7 +70,7 @@ def synchronise(device: chainer.backend.Device) -> None:
 
 def to_host(array) -> np.ndarray:
     """A NumPy or CuPy array as a NumPy array, same shape and dtype; a NumPy array is returned as it is."""
-    return chainer.get_device("@numpy").send(array)
+    return array if isinstance(array, np.ndarray) else chainer.get_device("@numpy").send(array)
 
 
 def describe(device: chainer.backend.Device) -> str:

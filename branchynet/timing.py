@@ -29,17 +29,20 @@ class Clock:
         return time.perf_counter_ns() / 1e6
 
 
-def time_interleaved(contenders, samples, clock, warm_up=20) -> dict:
+def time_interleaved(contenders, samples, clock, warm_up=20, block=25) -> dict:
     """Times several ways of answering on the same samples, taking turns, so that a drift of the machine's speed
     touches all alike.
 
-    The order of the contenders is reversed on every other sample (A B B A ...).
+    A turn is a block of samples, after two that are not timed: a contender runs with its own code and weights in the
+    caches, as it would where it is deployed, not with those of the one before it. The order of the contenders is
+    reversed on every other block (A B B A ...).
 
     Args:
         contenders: {name: function of one sample}.
         samples: sequence of samples.
         clock: `Clock`.
-        warm_up: samples that every contender answers before the clock starts.
+        warm_up: samples that every contender answers before the first block.
+        block: samples of a turn.
 
     Returns:
         {name: (latency_ms (n_samples,) float64, answers, a list)}
@@ -50,12 +53,16 @@ def time_interleaved(contenders, samples, clock, warm_up=20) -> dict:
             contenders[name](sample)
     times = {name: np.empty(len(samples)) for name in names}
     answers = {name: [] for name in names}
-    for index, sample in enumerate(samples):
-        for name in names if index % 2 == 0 else reversed(names):
-            start_ms = clock.now_ms()
-            answer = contenders[name](sample)
-            times[name][index] = clock.now_ms() - start_ms
-            answers[name].append(answer)
+    for number, start in enumerate(range(0, len(samples), block)):
+        for name in names if number % 2 == 0 else reversed(names):
+            answer = contenders[name]
+            for sample in samples[start : start + 2]:
+                answer(sample)
+            for index, sample in enumerate(samples[start : start + block], start):
+                start_ms = clock.now_ms()
+                result = answer(sample)
+                times[name][index] = clock.now_ms() - start_ms
+                answers[name].append(result)
     return {name: (times[name], answers[name]) for name in names}
 
 

@@ -87,17 +87,21 @@ def plain_chainer_threads(n_threads):
 
 
 def time_in_turn(steps, n_rounds):
-    """{name: seconds of each round (n_rounds,)}, after one round that does not count."""
+    """{name: seconds of each step (3 n_rounds,)}, after one round that does not count.
+
+    A turn is one step that is not timed and three that are: threads of the one before may still be spinning at first.
+    """
     seconds = {name: [] for name in steps}
     for n in range(n_rounds + 1):
         for name in steps if n % 2 else reversed(steps):
             context, step = steps[name]
             with context():
-                start = time.perf_counter()
                 step()
-                elapsed = time.perf_counter() - start
-            if n > 0:
-                seconds[name].append(elapsed)
+                for _ in range(3):
+                    start = time.perf_counter()
+                    step()
+                    if n > 0:
+                        seconds[name].append(time.perf_counter() - start)
     return {name: np.array(values) for name, values in seconds.items()}
 
 

@@ -6,7 +6,6 @@ others go on. Nothing above an exit is computed for a sample that left there.
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 
 import chainer
@@ -17,8 +16,7 @@ from branchynet.errors import NetworkError
 from branchynet.thresholds import ExitRecords, as_exit_rule
 
 
-@dataclasses.dataclass(frozen=True)
-class Answers:
+class Answers(typing.NamedTuple):
     """What early-exit inference answers, in the order of the input, on the device of the network.
 
     Attributes:
@@ -53,13 +51,13 @@ def run(net, x, thresholds, batch_size=None) -> Answers:
     if len(x) == 0:
         # Chainer's functions refuse an empty batch; the answer to one sample, less that sample, is the right answer.
         answers = run(net, np.zeros((1, *x.shape[1:]), dtype=np.float32), thresholds)
-        return Answers(*[array[:0] for array in _fields(answers)])
+        return Answers(*[array[:0] for array in answers])
     step = batch_size or len(x)
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         parts = [_run_batch(net, net.device.send(x[i : i + step]), rule) for i in range(0, len(x), step)]
     if len(parts) == 1:
         return parts[0]
-    return Answers(*[net.xp.concatenate(arrays) for arrays in zip(*map(_fields, parts))])
+    return Answers(*[net.xp.concatenate(arrays) for arrays in zip(*parts)])
 
 
 def record_exits(net, x, labels, batch_size=500) -> ExitRecords:
@@ -140,7 +138,3 @@ def _run_batch(net, x, rule):
         return branch(chainer.as_variable(h)).array, h
 
     return leave_early(net.xp, x, net.n_exits, run_segment, rule)
-
-
-def _fields(answers):
-    return answers.labels, answers.exits, answers.entropies, answers.logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from branchynet.plots import style
 
@@ -28,17 +29,19 @@ def training(run: dict, path) -> None:
         epochs, losses, accuracies = zip(*rows)
         settings = {"color": style.OF_EXITS[exit_index % len(style.OF_EXITS)], "linestyle": _STYLES[split]}
         marker = {"marker": "o", "markersize": 2.5}
-        for phase in (slice(0, None),) if n_main == 0 else _phases(epochs, n_main):
+        for phase in _phases(epochs, n_main):
             loss_axes.plot(epochs[phase], losses[phase], **settings, **marker)
             accuracy_axes.plot(epochs[phase], [100 * value for value in accuracies[phase]], **settings, **marker)
-    style.label(loss_axes, "epoch", "cross-entropy (nats)", "loss")
-    style.label(accuracy_axes, "epoch", "accuracy (%)", "accuracy")
+    style.label(loss_axes, "epoch", "loss: cross-entropy (nats)")
+    style.label(accuracy_axes, "epoch", "accuracy (%)")
     if history:
-        loss_axes.set_yscale("log")
+        _scale_losses(loss_axes)
         accuracy_axes.set_ylim(*_accuracy_limits(history))
     for axes in (loss_axes, accuracy_axes):
         _mark_phases(axes, n_main, len(history))
-        style.legend_below(axes, columns=n_exits + 1, handles=_handles(n_exits))
+    # One legend for both panels: the colours under the left one, the lines under the right one.
+    style.legend_below(loss_axes, columns=min(n_exits, 4), handles=_exit_handles(n_exits))
+    style.legend_below(accuracy_axes, handles=_split_handles())
     figure.suptitle(f"{run['branchy_network']} on {run['dataset']}: training", fontsize=style.FONT_SIZE + 2)
     style.save(figure, path)
 
@@ -62,6 +65,14 @@ def _phases(epochs, n_main):
     return slice(0, n_in_main), slice(n_in_main, None)
 
 
+def _scale_losses(axes):
+    """A logarithmic axis with plain numbers, also where the losses span less than a power of ten."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _accuracy_limits(history):
     """From where most of the training lies: the first epoch of a step, when it is far below, is left out."""
     values = [
@@ -81,21 +92,24 @@ def _mark_phases(axes, n_main, n_epochs):
         axes.text(0.5, 0.5, "no training in this run", ha="center", va="center", transform=axes.transAxes)
         return
     axes.set_xlim(0.5, n_epochs + 0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for start, stop, name in ((0, n_main, "main network"), (n_main, n_epochs, "joint")):
         if stop > start:
-            centre = ((start + stop) / 2 + 0.5 - 0.5) / n_epochs
-            axes.text(
-                centre, 1.01, name, ha="center", va="bottom", fontsize=style.FONT_SIZE - 1, transform=axes.transAxes
-            )
+            centre = (start + stop) / 2 / n_epochs
+            axes.text(centre, 1.01, name, ha="center", va="bottom", fontsize=style.FONT_SIZE, transform=axes.transAxes)
     if 0 < n_main < n_epochs:
         axes.axvline(n_main + 0.5, color="0.4", linewidth=1)
 
 
-def _handles(n_exits):
-    """A legend of colours (exits) and lines (splits), rather than of every pair."""
+def _exit_handles(n_exits):
+    """A legend of colours, which stand for exits."""
     handles = []
     for index in range(n_exits):
         name = f"exit {index + 1}" + (" (last)" if index == n_exits - 1 else "")
         handles.append(Line2D([], [], color=style.OF_EXITS[index % len(style.OF_EXITS)], linewidth=3, label=name))
-    return handles + [Line2D([], [], color="0.3", linestyle=line, label=split) for split, line in _STYLES.items()]
+    return handles
+
+
+def _split_handles():
+    """A legend of lines, which stand for splits."""
+    return [Line2D([], [], color="0.3", linestyle=line, label=split) for split, line in _STYLES.items()]

@@ -18,9 +18,9 @@ DPI = 150
 FONT_SIZE = 9
 
 
-def new_figure(width_in, height_in):
-    """A figure of its own, known to no window system."""
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+def new_figure(width_in, height_in, layout="constrained"):
+    """A figure of its own, known to no window system; layout None leaves the places of the axes to the caller."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

@@ -78,7 +78,6 @@ def _draw_relative(axes, run, points, published):
             axes.plot(*zip(*curve), **settings)
             drawn.extend(curve)
 
-    name = run["branchy_network"]
     for clock, line, colour in (("end_to_end", "-", style.BLUE), ("paper_clock", "--", style.SKY)):
         relative = [{**point, "relative": 1 / point[f"{clock}_gain"]} for point in points if point[f"{clock}_gain"]]
         draw(
@@ -93,8 +92,8 @@ def _draw_relative(axes, run, points, published):
     draw([(1, run["baselines"][0]["accuracy_pct"])], color=style.RED, label="this run, baseline", **_DIAMOND)
     _draw_published(draw, published)
     axes.axvline(1, color="0.6", linewidth=1, linestyle=":")
-    title = f"time relative to the plain network\n({name} / plain, everyone on their own machine)"
-    style.label(axes, "time per sample / that of one's own baseline", "test accuracy (%)", title)
+    title = "relative time\n(each divided by its own baseline, each on its own machine)"
+    style.label(axes, "time per sample / time of the baseline", "test accuracy (%)", title)
     _set_limits(axes, *zip(*drawn), above=0.08)
     style.legend_below(axes)
 
