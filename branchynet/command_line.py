@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 
@@ -73,7 +74,7 @@ def _parser(experiment):
     add(
         "--thresholds",
         "entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
-        type=float,
+        type=_finite_number,
         nargs="+",
         metavar="T",
     )
@@ -95,6 +96,16 @@ def whole_number(lowest):
         return number
 
     return parse
+
+
+def _finite_number(text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return number
 
 
 def _folder_name(experiment, arguments):

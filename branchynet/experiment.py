@@ -212,6 +212,11 @@ def _write_results(out, run_record, reference, net, dataset, splits, prepared):
     plots.tradeoff(run_record, reference, out / "tradeoff")
     plots.training(run_record, out / "training.png")
     answers = run(net, prepared.test_x, run_record["choice"]["thresholds"], batch_size=500)
-    result = {"label": to_host(answers.labels), "exit": to_host(answers.exits), "entropy": to_host(answers.entropies)}
+    result = {
+        "label": to_host(answers.labels),
+        "exit": to_host(answers.exits),
+        "entropy": to_host(answers.entropies),
+        "n_exits": net.n_exits,
+    }
     plots.exits(splits.test.images, splits.test.labels, result, out / "exits.png", dataset.class_names)
     plots.exit_share(run_record, out / "exit_share.png")

@@ -128,7 +128,14 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
 
 @pytest.mark.parametrize(
     "argv",
-    [["--presett", "quick"], ["--preset", "slow"], ["--dataset", "svhn"], ["--seed", "-1"], ["--batch-size", "x"]],
+    [
+        ["--presett", "quick"],
+        ["--preset", "slow"],
+        ["--dataset", "svhn"],
+        ["--seed", "-1"],
+        ["--batch-size", "x"],
+        ["--thresholds", "inf"],
+    ],
 )
 def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
     with pytest.raises(SystemExit) as exit_info:

@@ -78,5 +78,5 @@ def _draw_sample(axes, image, entropy, truth, answer):
 
 
 def _entropy_text(entropy):
-    """Two significant digits; what is too small to matter is said to be so."""
-    return "< 0.0001" if entropy < 1e-4 else f"{entropy:.2g}"
+    """Three significant digits; what is too small to matter is said to be so."""
+    return "< 0.0001" if entropy < 1e-4 else f"{entropy:.3g}"

@@ -28,7 +28,8 @@ def training(run: dict, path) -> None:
     for (exit_index, split), rows in series.items():
         epochs, losses, accuracies = zip(*rows)
         settings = {"color": style.OF_EXITS[exit_index % len(style.OF_EXITS)], "linestyle": _STYLES[split]}
-        marker = {"marker": "o", "markersize": 2.5}
+        # Hollow and full marks tell the splits apart where a step has one epoch and so no line.
+        marker = {"marker": "o", "markersize": 3, "markerfacecolor": "white" if split == "training" else None}
         for phase in _phases(epochs, n_main):
             loss_axes.plot(epochs[phase], losses[phase], **settings, **marker)
             accuracy_axes.plot(epochs[phase], [100 * value for value in accuracies[phase]], **settings, **marker)

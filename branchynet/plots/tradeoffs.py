@@ -145,17 +145,18 @@ def _annotate_choice(axes, run, time, accuracy):
     gain = measured["end_to_end_gain"]
     text = f"T = {thresholds}" + (f": {gain['value']:.2f}x faster" if gain else "")
     low, high = axes.get_xlim()
-    # Kept off the edges, the text stays within the axes.
-    x = min(max((time - low) / (high - low), 0.22), 0.78)
+    x = (time - low) / (high - low)
+    # Near an edge the text runs inwards, so that it stays within the axes and the line to the star stays upright.
+    side, start = ("left", 0.0) if x < 0.25 else ("right", 1.0) if x > 0.75 else ("center", 0.5)
     axes.annotate(
         text,
         xy=(time, accuracy),
-        xytext=(x, 0.94),
+        xytext=(x, 0.92),
         textcoords="axes fraction",
-        ha="center",
-        va="center",
+        ha=side,
+        va="bottom",
         fontsize=style.FONT_SIZE,
-        arrowprops={"arrowstyle": "-", "color": "0.4", "linewidth": 0.8, "shrinkB": 6},
+        arrowprops={"arrowstyle": "-", "color": "0.4", "linewidth": 0.8, "shrinkB": 6, "relpos": (start, 0.0)},
     )
 
 
