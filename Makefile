@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      B-LeNet against the plain network on every engine, with the released weights"
 	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
+	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make test       lint and tests"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -54,6 +55,9 @@ bench-gpu: $(STAMP)
 	$(VENV)/bin/python -m pytest -m gpu
 	@$(VENV)/bin/python experiments/benchmark.py --device gpu --weights $(RELEASED)/lenet_mnist \
 	    --out experiments/results/bench-lenet-gpu $(ARGS)
+
+compare: $(STAMP)
+	@$(VENV)/bin/python experiments/compare.py $(ARGS)
 
 bench-training: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark_training.py $(ARGS)

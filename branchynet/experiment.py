@@ -168,7 +168,7 @@ def _record(experiment, arguments, device, dataset, training, results):
         "network": network,
         "branchy_network": f"B-{network}",
         "dataset": dataset.name,
-        "dataset_source": dataset.source,
+        "dataset_sha256": {"train": dataset.train.sha256(), "test": dataset.test.sha256()},
         "device": "cpu" if device.xp is np else "gpu",
         "preset": arguments.preset,
         "seed": arguments.seed,

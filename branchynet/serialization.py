@@ -148,8 +148,11 @@ def _read_arrays(path, target):
 def _open_arrays(path):
     try:
         arrays = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise SnapshotError(f"{path}: expected a readable .npz file: {error}") from error
+    except OSError as error:
+        raise SnapshotError(f"{path}: expected a readable .npz file: {error.strerror or error}") from error
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        # NumPy's own message proposes to unpickle.
+        raise SnapshotError(f"{path}: expected a readable .npz file, got a damaged one or another kind") from error
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise SnapshotError(f"{path}: expected an .npz file, got a single array")
     return arrays

@@ -10,6 +10,7 @@ from tiny import tiny_list, tiny_net
 from branchynet import Branch, BranchyNet, load_weights, save_weights
 from branchynet.devices import to_host
 from branchynet.errors import OutputError, SnapshotError
+from branchynet.serialization import read_snapshot_description
 
 
 def test_weights_survive_a_round_trip(tmp_path, device):
@@ -87,3 +88,12 @@ def test_refused_weights_leave_the_network_as_it_was(tmp_path):
 def test_a_folder_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(OutputError, match="cannot write .*No such file"):
         save_weights(tiny_net(), tmp_path / "missing" / "w")
+
+
+@pytest.mark.parametrize("contents", [b"", b"broken", b"PK\x03\x04broken"])
+def test_a_damaged_file_is_refused_without_advice_to_unpickle(tmp_path, contents):
+    path = tmp_path / "main.snapshot.npz"
+    path.write_bytes(contents)
+    with pytest.raises(SnapshotError, match=r"expected a readable \.npz file, got a damaged one") as error_info:
+        read_snapshot_description(path)
+    assert "pickle" not in str(error_info.value)
