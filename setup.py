@@ -46,7 +46,6 @@ setup(
         ],
         "onnx": ONNX,
         "bench": [*ONNX, "torch"],  # what the speed is compared with
-        "mpi": ["mpi4py"],
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
         "test": [*ONNX, "pytest>=7", "ruff~=0.17.6"],
     },

@@ -6,7 +6,6 @@ path. Writes bench.json, bench.md and latency.png.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import pathlib
 import sys
@@ -274,7 +273,7 @@ def _run(arguments):
     exit_pct = (100 * np.bincount(assign_exits(test.entropies, rule), minlength=net.n_exits) / len(labels)).tolist()
 
     rows, costs = [], {}
-    with threads.limited(1), contextlib.suppress(KeyboardInterrupt):
+    with threads.limited(1):
         for batch_size in arguments.batch_sizes:
             more, costs = bench(net, x, rule, arguments.device, batch_size, arguments.budget)
             rows += more
