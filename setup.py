@@ -45,6 +45,7 @@ setup(
             "cupy-cuda12x>=13.6,<14; python_version < '3.10'",
         ],
         "onnx": ONNX,
+        "mpi": ["mpi4py>=4", "mpich>=4"],  # training by several processes: ChainerMN's MPI, and mpiexec
         "bench": [*ONNX, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
         "test": [*ONNX, "pytest>=7", "ruff~=0.17.6"],

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+import time
+import traceback
 import typing
 
 import numpy as np
@@ -19,11 +21,14 @@ from branchynet.devices import describe, get_device, to_host
 from branchynet.errors import UserError
 from branchynet.inference import record_exits, run
 from branchynet.net import BranchyNet
+from branchynet.processes import Processes, get_processes
 from branchynet.thresholds import as_exit_rule
 from branchynet.training import Data, TrainingSettings, train_joint, train_main
 
 # Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
 TIMING_THREADS = 1
+# An error that all processes meet is reported once, by the first, which then ends the others.
+_FIRST_REPORTS_WITHIN_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,19 +88,35 @@ def main(experiment: Experiment, argv=None) -> int:
         the exit status: 0, or 2 after an error that the user can mend, or 130 after Ctrl-C.
     """
     arguments = parse_arguments(experiment, argv)
+    name, processes = experiment.script.name, Processes()
     try:
-        _run_experiment(experiment, arguments)
-    except UserError as error:
-        print(f"{experiment.script.name}: error: {error}", file=sys.stderr)
-        return 2
+        processes = get_processes(on_gpu=arguments.device != "cpu")
+        _run_experiment(experiment, arguments, processes)
+        processes.wait()
     except KeyboardInterrupt:
-        print(f"\n{experiment.script.name}: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        if processes.is_first:
+            print(f"\n{name}: stopped; the same command with --resume goes on from here", file=sys.stderr)
         return 130
+    except Exception as error:
+        if isinstance(error, UserError):
+            if not processes.is_first:
+                time.sleep(_FIRST_REPORTS_WITHIN_S)
+            print(f"{name}: error: {error}", file=sys.stderr, flush=True)
+        elif processes.size == 1:
+            raise
+        else:
+            traceback.print_exc()
+        # The others may wait for this process for ever.
+        status = 2 if isinstance(error, UserError) else 1
+        processes.abort(status)
+        return status
     return 0
 
 
-def _run_experiment(experiment, arguments):
-    device = get_device(arguments.device)
+def _run_experiment(experiment, arguments, processes):
+    # Of several processes on a machine, each has a GPU of its own.
+    several = processes.size > 1 and arguments.device == "gpu"
+    device = get_device(f"gpu:{processes.rank_on_this_machine}" if several else arguments.device)
     device.use()
     out = pathlib.Path(arguments.out)
     records.prepare_output(out)
@@ -114,8 +135,10 @@ def _run_experiment(experiment, arguments):
         prepare(splits.validation.images), splits.validation.labels, prepare(splits.test.images), splits.test.labels
     )
 
-    with threads.limited(threads.usable_cores()):
-        training = _train(experiment, arguments, net, splits, prepare, prepared, out)
+    with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
+        training = _train(experiment, arguments, net, splits, prepare, prepared, out, processes)
+    if not processes.is_first:
+        return
     with threads.limited(TIMING_THREADS):
         results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine)
 
@@ -124,7 +147,7 @@ def _run_experiment(experiment, arguments):
     print(report.summary(run_record, reference, out))
 
 
-def _train(experiment, arguments, net, splits, prepare, prepared, out):
+def _train(experiment, arguments, net, splits, prepare, prepared, out, processes):
     """Both training steps; returns the history and the accuracy of the plain network between them."""
     preset = experiment.presets[arguments.preset]
     train, validation = splits.train, splits.validation
@@ -133,18 +156,21 @@ def _train(experiment, arguments, net, splits, prepare, prepared, out):
     provenance = {"command": arguments.command, "seed": arguments.seed, "preset": arguments.preset}
 
     main_settings = _override(preset.main, arguments, arguments.epochs_main)
-    history = train_main(net, data, main_settings, out, arguments.resume)
+    history = train_main(net, data, main_settings, out, arguments.resume, processes=processes)
     # Between the steps the last exit is the plain network: the branches are not trained yet.
     plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
-    serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
+    if processes.is_first:
+        serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
 
     joint_settings = _override(preset.joint, arguments, arguments.epochs_joint)
-    history = history + train_joint(net, data, joint_settings, out, arguments.resume)
-    serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
+    history = history + train_joint(net, data, joint_settings, out, arguments.resume, processes=processes)
+    if processes.is_first:
+        serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
     return {
         "history": history,
         "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
         "settings": {"main": dataclasses.asdict(main_settings), "joint": dataclasses.asdict(joint_settings)},
+        "processes": processes.size,
     }
 
 
@@ -175,6 +201,7 @@ def _record(experiment, arguments, device, dataset, training, results):
         "command": arguments.command,
         "arguments": arguments.recorded,
         "training_settings": training["settings"],
+        "training_processes": training["processes"],
         "environment": records.environment(describe(device), TIMING_THREADS),
         "baselines": [
             {

@@ -31,7 +31,7 @@ def torch_layers(layers):
             copy_weights(layer, made[-1])
         elif layer.function is F.relu:
             made.append(nn.ReLU())
-        elif layer.function is F.dropout:
+        elif layer.function in (F.dropout, functions.dropout):
             made.append(nn.Dropout(*layer.args))
         elif layer.function is functions.max_pooling_2d:
             made.append(nn.MaxPool2d(*layer.args, ceil_mode=True))

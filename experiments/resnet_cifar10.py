@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 from branchynet.command_line import whole_number
+from branchynet.datasets.augmentation import random_crop_and_flip
 from branchynet.experiment import Experiment, Preset, main
 from branchynet.training import TrainingSettings
 from networks import resnet_cifar10
@@ -49,6 +50,7 @@ EXPERIMENT = Experiment(
     threshold_grid=resnet_cifar10.THRESHOLD_GRID,
     options=add_options,
     variant=lambda arguments: f"n{arguments.n}",
+    augment=random_crop_and_flip,
 )
 
 if __name__ == "__main__":

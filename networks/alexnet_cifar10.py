@@ -8,7 +8,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from branchynet.errors import NetworkError
-from branchynet.functions import local_response_normalization, max_pooling_2d
+from branchynet.functions import dropout, local_response_normalization, max_pooling_2d
 from branchynet.links import FL, Branch, Convolution2D
 
 NAME = "AlexNet"
@@ -42,10 +42,10 @@ def get_network(n_classes=10, placement="paper"):
         _pool(),  # 64x4x4
         L.Linear(1024, 256),
         FL(F.relu),
-        FL(F.dropout, 0.5),
+        FL(dropout, 0.5),
         L.Linear(256, 128),
         FL(F.relu),
-        FL(F.dropout, 0.5),
+        FL(dropout, 0.5),
     ]
     last = Branch([L.Linear(128, n_classes)], weight=0.3)
     if placement == "paper":

@@ -23,3 +23,31 @@ def random_shift(images, rng, max_shift):
     places = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
     down, right = rng.integers(0, 2 * max_shift + 1, (2, n_samples))
     return places[np.arange(n_samples), :, down, right]
+
+
+def random_flip(images, rng):
+    """Mirrors each image, left to right, with probability 1/2.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        rng: NumPy `Generator`.
+
+    Returns:
+        (N, C, H, W) uint8, a new array.
+    """
+    mirrored = rng.random(len(images)) < 0.5
+    return np.where(mirrored[:, None, None, None], images[..., ::-1], images)
+
+
+def random_crop_and_flip(images, rng, margin=4):
+    """What CIFAR-10 is usually trained with: a random crop of the image with a margin of zeros, then a random flip.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        rng: NumPy `Generator`.
+        margin: pixels added on every side before the crop.
+
+    Returns:
+        (N, C, H, W) uint8, a new array.
+    """
+    return random_flip(random_shift(images, rng, margin), rng)

@@ -135,6 +135,7 @@ def _relu(settings):
 
 
 @register_lowering(F.dropout)
+@register_lowering(functions.dropout)
 def _dropout(settings):
     return []  # nothing is dropped at inference
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import chainer
 import numpy as np
 
+from branchynet.processes import Processes
+
 
 class ShuffledBatches(chainer.dataset.Iterator):
     """Passes over the samples, each in a new order; the last batch of a pass may be smaller.
@@ -19,16 +21,22 @@ class ShuffledBatches(chainer.dataset.Iterator):
         prepare: images (n, C, H, W) uint8 -> (n, C, H, W) float32.
         seed: int >= 0.
         augment: None, or (images uint8, numpy Generator) -> images uint8.
+        processes: what comes is this process's share of each batch; all of it, where there is one.
+
+    Attributes:
+        share: `branchynet.processes.Share`, of the batch that came last.
 
     Yields:
         (x (n, C, H, W) float32, t (n,) int32)
     """
 
-    def __init__(self, images, labels, batch_size, prepare, seed=0, augment=None):
+    def __init__(self, images, labels, batch_size, prepare, seed=0, augment=None, processes=None):
         self.images, self.labels = images, labels
         self.batch_size = batch_size
         self.prepare, self.augment = prepare, augment
         self.seed = seed
+        self.processes = processes or Processes()
+        self.share = None
         self.epoch = 0
         self.position = 0
         self.is_new_epoch = False
@@ -55,7 +63,9 @@ class ShuffledBatches(chainer.dataset.Iterator):
         self.is_new_epoch = self.position >= len(self.images)
         if self.is_new_epoch:
             self.epoch, self.position = self.epoch + 1, 0
-        return self.prepare(images), self.labels[rows]
+        # Changed as a whole and then shared out: what a sample looks like does not depend on the number of processes.
+        self.share = self.processes.share(len(rows))
+        return self.prepare(images[self.share.rows]), self.labels[rows[self.share.rows]]
 
     next = __next__
 

@@ -12,7 +12,7 @@ import chainer.functions as F
 import tqdm
 
 
-def validation(loss, images, labels, prepare, device, batch_size=500):
+def validation(loss, images, labels, prepare, device, processes, batch_size=500):
     """A Trainer extension that reports loss and accuracy of every trained exit on samples held back from training.
 
     Args:
@@ -20,18 +20,24 @@ def validation(loss, images, labels, prepare, device, batch_size=500):
         images, labels: (N, C, H, W) uint8 and (N,) int32.
         prepare: images uint8 -> float32.
         device: chainer device of the network.
+        processes: they share the samples out.
         batch_size: samples at a time.
     """
 
     def validate(trainer):
+        processes.mean_statistics(loss.net)
         summary = chainer.reporter.DictSummary()
+        share = processes.share(len(images))
         with chainer.using_config("train", False), chainer.no_backprop_mode():
-            for start in range(0, len(images), batch_size):
-                x = device.send(prepare(images[start : start + batch_size]))
-                t = device.send(labels[start : start + batch_size])
+            for start in range(share.start, share.stop, batch_size):
+                rows = slice(start, min(start + batch_size, share.stop))
+                x = device.send(prepare(images[rows]))
+                t = device.send(labels[rows])
                 for number, logits in loss.logits(x).items():
                     summary.add(_loss_and_accuracy(f"validation/exit{number}", logits, t))
-        chainer.report(summary.compute_mean())
+        n_samples = (share.stop - share.start) if share.weight else 0
+        means = processes.mean({name: (mean, n_samples) for name, mean in summary.compute_mean().items()})
+        chainer.report({name: mean for name, (mean, _) in means.items()})
 
     return validate
 

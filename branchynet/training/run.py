@@ -12,6 +12,7 @@ from chainer.training import extensions as chainer_extensions
 
 from branchynet import serialization
 from branchynet.errors import SnapshotError
+from branchynet.processes import Processes
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.extensions import Progress, StopRequest, validation
 from branchynet.training.loss import JointLoss, MainLoss
@@ -37,7 +38,7 @@ class Data:
     augment: typing.Callable | None = None
 
 
-def train_main(net, data, settings, out, resume=False, show_progress=True) -> list:
+def train_main(net, data, settings, out, resume=False, show_progress=True, processes=None) -> list:
     """Step 1: trains the main network, trunk and last exit, without the branches.
 
     Args:
@@ -47,6 +48,7 @@ def train_main(net, data, settings, out, resume=False, show_progress=True) -> li
         out: folder for `main.log.json` and `main.snapshot.npz`, written after every epoch.
         resume: go on from the snapshot, if there is one; the result is that of a run that was not interrupted.
         show_progress: progress on stderr.
+        processes: `branchynet.processes.Processes` that train together, each calling this; the first one writes.
 
     Returns:
         the history, one dict an epoch (see `branchynet.records`).
@@ -57,15 +59,15 @@ def train_main(net, data, settings, out, resume=False, show_progress=True) -> li
         SnapshotError: the snapshot belongs to another network or to other settings.
         OutputError: the log or a snapshot cannot be written.
     """
-    return _train("main", MainLoss(net), net, data, settings, out, resume, show_progress)
+    return _train("main", MainLoss(net), net, data, settings, out, resume, show_progress, processes)
 
 
-def train_joint(net, data, settings, out, resume=False, show_progress=True) -> list:
+def train_joint(net, data, settings, out, resume=False, show_progress=True, processes=None) -> list:
     """Step 2: trains trunk and exits jointly, starting from all the weights that `net` has, the last classifier's too.
 
     Arguments, result and errors are those of `train_main`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    return _train("joint", JointLoss(net, settings.keep), net, data, settings, out, resume, show_progress)
+    return _train("joint", JointLoss(net, settings.keep), net, data, settings, out, resume, show_progress, processes)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
@@ -73,21 +75,27 @@ def snapshot_path(out, phase) -> pathlib.Path:
     return pathlib.Path(out) / f"{phase}.snapshot.npz"
 
 
-def _train(phase, loss, net, data, settings, out, resume, show_progress):
+def _train(phase, loss, net, data, settings, out, resume, show_progress, processes):
+    processes = processes or Processes()
     net.initialise(data.prepare(data.train_images[:1]).shape[1:])
+    processes.send_first_weights(net)
     batches = ShuffledBatches(
-        data.train_images, data.train_labels, settings.batch_size, data.prepare, settings.seed, data.augment
+        data.train_images, data.train_labels, settings.batch_size, data.prepare, settings.seed, data.augment, processes
     )
     n_iterations = settings.epochs * batches.batches_per_epoch
-    updater = JointUpdater(batches, loss, settings, n_iterations, net.device)
+    updater = JointUpdater(batches, loss, settings, n_iterations, net.device, processes)
     stop = StopRequest()
     trainer = chainer.training.Trainer(
-        updater, stop_trigger=lambda trainer: stop.requested or trainer.updater.iteration >= n_iterations, out=str(out)
+        updater,
+        # All processes stop after the same step, whichever was asked to.
+        stop_trigger=lambda trainer: processes.any(stop.requested) or trainer.updater.iteration >= n_iterations,
+        out=str(out),
     )
-    log_report = chainer_extensions.LogReport(filename=f"{phase}.log.json")
-    validate = validation(loss, data.validation_images, data.validation_labels, data.prepare, net.device)
+    log_report = chainer_extensions.LogReport(filename=f"{phase}.log.json" if processes.is_first else None)
+    validate = validation(loss, data.validation_images, data.validation_labels, data.prepare, net.device, processes)
     trainer.extend(validate, name="validation", trigger=(1, "epoch"), priority=chainer.training.PRIORITY_WRITER)
     trainer.extend(log_report, name="log")
+    show_progress = show_progress and processes.is_first
     trainer.extend(Progress(phase, log_report, settings.epochs, n_iterations, show_progress), name="progress")
 
     path = snapshot_path(out, phase)
@@ -96,7 +104,8 @@ def _train(phase, loss, net, data, settings, out, resume, show_progress):
     description["architecture"] = net.describe()
 
     def save(trainer):
-        serialization.save_snapshot(trainer, path, description)
+        if processes.is_first:
+            serialization.save_snapshot(trainer, path, description)
 
     trainer.extend(save, name="snapshot", trigger=(1, "epoch"), priority=-100)
     if resume and path.exists():

@@ -8,6 +8,7 @@ import chainer
 import numpy as np
 
 from branchynet.errors import TrainingError
+from branchynet.processes import Processes
 
 
 class JointUpdater(chainer.training.updaters.StandardUpdater):
@@ -22,13 +23,15 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         settings: `TrainingSettings`.
         n_iterations: steps of the whole phase, for the schedule.
         device: chainer device of the network.
+        processes: those that train together; the iterator deals out their shares.
     """
 
-    def __init__(self, iterator, loss, settings, n_iterations, device):
+    def __init__(self, iterator, loss, settings, n_iterations, device, processes=None):
         optimizers = {name: settings.adam(target) for name, target in loss.targets().items()}
         super().__init__(iterator, optimizers, loss_func=loss, device=device)
         self.settings = settings
         self.n_iterations = n_iterations
+        self.processes = processes or Processes()
 
     def update_core(self):
         """Runs one step."""
@@ -40,11 +43,26 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         for optimizer in self.get_all_optimizers().values():
             optimizer.alpha = alpha
             optimizer.target.cleargrads()
-        loss = self.loss_func(x, t)
-        self._check_finite(float(loss.array))
+        share = self.get_iterator("main").share
+        loss = self._reported_loss(x, t, share)
+        # Shares of unequal size: each counts for its samples in the mean over the processes.
+        loss.grad = self.device.xp.full_like(loss.array, share.weight)
         loss.backward()
         for optimizer in self.get_all_optimizers().values():
+            self.processes.mean_gradients(optimizer.target)
             optimizer.update()
+
+    def _reported_loss(self, x, t, share):
+        """The loss of this process's share; what is reported, and checked, is the mean over all."""
+        reporter, reports = chainer.Reporter(), {}
+        with reporter.scope(reports), chainer.using_config("branchynet_share", share):
+            loss = self.loss_func(x, t)
+        if share.weight == 0:
+            reports = {name: (value, 0) for name, (value, _) in reports.items()}
+        means = self.processes.mean({"loss": (float(loss.array), share.weight), **reports})
+        self._check_finite(means.pop("loss")[0])
+        chainer.report(means)
+        return loss
 
     def _check_finite(self, loss):
         if not math.isfinite(loss):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from branchynet.datasets.augmentation import random_shift
+from branchynet.datasets.augmentation import random_crop_and_flip, random_flip, random_shift
 
 
 def test_each_image_is_moved_as_a_whole(rng):
@@ -32,3 +32,19 @@ def test_the_generator_decides(rng, seed):
     images = rng.integers(0, 256, (20, 1, 6, 6)).astype(np.uint8)
     first, second = (random_shift(images, np.random.default_rng(seed), 1) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_half_of_the_images_are_mirrored(rng):
+    images = rng.integers(0, 256, (300, 2, 3, 4)).astype(np.uint8)
+    flipped = random_flip(images, rng)
+    mirrored = [(image == source[..., ::-1]).all() for image, source in zip(flipped, images)]
+    unchanged = [(image == source).all() for image, source in zip(flipped, images)]
+    assert np.logical_xor(mirrored, unchanged).all()
+    assert 100 < sum(mirrored) < 200
+
+
+def test_a_crop_and_a_flip_without_a_margin_is_a_flip(rng):
+    images = rng.integers(0, 256, (20, 3, 6, 6)).astype(np.uint8)
+    result = random_crop_and_flip(images, rng, margin=0)
+    assert all((a == b).all() or (a == b[..., ::-1]).all() for a, b in zip(result, images))
+    assert random_crop_and_flip(images, rng).shape == images.shape
