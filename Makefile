@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+PROCESSES ?=
 RELEASED := experiments/results/released
 
 # `python3.13` may name a pyenv shim that is not switched on: then the newest 3.13 that pyenv holds is meant.
@@ -36,17 +37,19 @@ help:
 	@echo "make clean      remove virtual environments and caches; data and results stay"
 	@echo
 	@echo "Options of an experiment:  make lenet ARGS=\"--dataset fashion-mnist\"  (ARGS=--help lists them)"
+	@echo "Training by 2 processes:   make alexnet PROCESSES=2"
 	@echo "Another interpreter:       PYTHON=python3.13 make test"
 
 # A run goes on from its snapshots, so that one that was stopped loses nothing.
+LAUNCH = $(if $(PROCESSES),$(VENV)/bin/mpiexec -n $(PROCESSES))
 lenet: $(STAMP)
-	@$(VENV)/bin/python experiments/lenet_mnist.py --resume $(ARGS)
+	@$(LAUNCH) $(VENV)/bin/python experiments/lenet_mnist.py --resume $(ARGS)
 
 alexnet: $(STAMP)
-	@$(VENV)/bin/python experiments/alexnet_cifar10.py --resume $(ARGS)
+	@$(LAUNCH) $(VENV)/bin/python experiments/alexnet_cifar10.py --resume $(ARGS)
 
 resnet: $(STAMP)
-	@$(VENV)/bin/python experiments/resnet_cifar10.py --resume $(ARGS)
+	@$(LAUNCH) $(VENV)/bin/python experiments/resnet_cifar10.py --resume $(ARGS)
 
 bench: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark.py --weights $(RELEASED)/lenet_mnist --out experiments/results/bench-lenet $(ARGS)

@@ -20,6 +20,8 @@ def version():
 
 # The second engine of compiled inference, and the export.
 ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
+# Training by several processes: what ChainerMN speaks MPI with, and an MPI that pip can install, with its mpiexec.
+MPI = ["mpi4py>=4", "mpich>=4; sys_platform != 'win32'"]
 
 setup(
     name="branchynet",
@@ -45,10 +47,10 @@ setup(
             "cupy-cuda12x>=13.6,<14; python_version < '3.10'",
         ],
         "onnx": ONNX,
-        "mpi": ["mpi4py>=4", "mpich>=4"],  # training by several processes: ChainerMN's MPI, and mpiexec
+        "mpi": MPI,
         "bench": [*ONNX, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": [*ONNX, "pytest>=7", "ruff~=0.17.6"],
+        "test": [*ONNX, *MPI, "pytest>=7", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

@@ -5,6 +5,7 @@ import numpy as np
 from chainer import functions as F
 
 from branchynet import FL, Branch, BranchyNet
+from branchynet.functions import dropout
 from branchynet.links import Convolution2D
 from branchynet.training import Data
 
@@ -20,7 +21,7 @@ def tiny_list(weights=(1.0, 1.0, 0.3)):
         Branch([L.Linear(72, N_CLASSES)], weight=weights[0]),
         Convolution2D(2, 3, 3),
         FL(F.relu),
-        FL(F.dropout, 0.3),
+        FL(dropout, 0.3),
         Branch([FL(F.relu), L.Linear(48, N_CLASSES)], weight=weights[1]),
         L.Linear(48, 8),
         FL(F.relu),
