@@ -5,7 +5,7 @@ The paper's measure is the entropy of the softmax output (section III-C): the lo
 
 from __future__ import annotations
 
-import math
+from math import exp, log
 
 from chainer.backend import get_array_module
 
@@ -59,7 +59,10 @@ def entropy_of_one(logits) -> float:
         nats; what `entropy` gives, up to rounding.
     """
     largest = max(logits)
-    shifted = [z - largest for z in logits]
-    exponentials = [math.exp(z) for z in shifted]
-    total = sum(exponentials)
-    return math.log(total) - sum(e * z for e, z in zip(exponentials, shifted)) / total
+    total = weighted = 0.0
+    for z in logits:
+        shifted = z - largest
+        exponential = exp(shifted)
+        total += exponential
+        weighted += exponential * shifted
+    return log(total) - weighted / total

@@ -23,24 +23,23 @@ class Program:
         xp: NumPy or CuPy.
         operations: of `branchynet.inference.operations`.
         source: the buffer (n_samples, ...) float32 that the operations start from; it is not written to.
+        matmul: (left, right, out=) -> None; the matrix product of `xp` by default.
 
     Attributes:
-        result: the buffer, or view, (n_samples, ...) that holds the result after `run`.
+        calls: functions without arguments; called in their order, they compute the result from what the source holds.
+        result: the buffer, or view, (n_samples, ...) that holds the result then.
     """
 
-    def __init__(self, xp, operations, source):
+    def __init__(self, xp, operations, source, matmul=None):
         self.xp = xp
+        self.matmul = matmul or xp.matmul
         self.calls = []
         self.buffers = []
         # A fresh array may be written to in place; the source may not, for others read it.
         self.result, self._is_fresh = source, False
-        for operation in _pool_before_relu(operations):
+        # ReLU on what pooling leaves is ReLU of fewer numbers.
+        for operation in ops.exchange(operations, ops.Relu, ops.MaxPooling):
             self._add(operation)
-
-    def run(self):
-        """Computes the result from what the source holds now."""
-        for call in self.calls:
-            call()
 
     def n_bytes(self) -> int:
         """Memory that the buffers take."""
@@ -73,15 +72,6 @@ class Program:
         return copy
 
 
-def _pool_before_relu(operations):
-    """ReLU and max pooling change places where they can: the maximum of fewer numbers, the same result."""
-    operations = list(operations)
-    for index in range(len(operations) - 1):
-        if isinstance(operations[index], ops.Relu) and isinstance(operations[index + 1], ops.MaxPooling):
-            operations[index], operations[index + 1] = operations[index + 1], operations[index]
-    return operations
-
-
 def _convolution(program, operation, x):
     """Windows side by side as columns, one matrix product a sample. The bias is one more column weight, times one."""
     xp = program.xp
@@ -89,10 +79,12 @@ def _convolution(program, operation, x):
     n_out, _, kh, kw = operation.W.shape
     (sy, sx), (ph, pw) = operation.stride, operation.pad
     _, out_h, out_w = operation.out_shape(x.shape[1:])
-    padded_h, padded_w = max((out_h - 1) * sy + kh, ph + height), max((out_w - 1) * sx + kw, pw + width)
     dense = (sy, sx) == (1, 1)
+    padded_h = max((out_h - 1) * sy + kh, ph + height)
     # At stride 1 each row of windows is taken across the padded width: unbroken runs of memory (see
-    # branchynet.functions); its last windows run past the end by kw - 1.
+    # branchynet.functions). Rows are padded at the left only, for to the right of the image comes the padding of the
+    # row below; the last windows run past the end by kw - 1.
+    padded_w = max(out_w, pw + width) if dense else max((out_w - 1) * sx + kw, pw + width)
     run_w = padded_w if dense else out_w
     padded = program.buffer((n_samples, channels, padded_h * padded_w + kw - 1), 0)
     image = padded[:, :, : padded_h * padded_w].reshape(n_samples, channels, padded_h, padded_w)
@@ -114,7 +106,7 @@ def _convolution(program, operation, x):
 
     weights = np.concatenate([operation.W.reshape(n_out, -1), operation.b[:, None]], axis=1)
     product = program.buffer((n_samples, n_out, out_h * run_w))
-    program.call(xp.matmul, xp.asarray(weights), columns, out=product)
+    program.call(program.matmul, xp.asarray(weights), columns, out=product)
     return product.reshape(n_samples, n_out, out_h, run_w)[..., :out_w]
 
 
@@ -122,7 +114,7 @@ def _linear(program, operation, x):
     xp = program.xp
     flat = _flattened(program, x)
     product = program.buffer((len(x), len(operation.W)))
-    program.call(xp.matmul, flat, xp.asarray(np.ascontiguousarray(operation.W.T)), out=product)
+    program.call(program.matmul, flat, xp.asarray(np.ascontiguousarray(operation.W.T)), out=product)
     program.call(xp.add, product, xp.asarray(operation.b), out=product)
     return product
 
@@ -218,7 +210,7 @@ def _local_response_normalization(program, operation, x):
 
 
 def _residual(program, operation, x):
-    body = Program(program.xp, operation.body, x)
+    body = Program(program.xp, operation.body, x, program.matmul)
     program.calls += body.calls
     program.buffers += body.buffers
     shortcut = x[:, :, :: operation.stride, :: operation.stride]

@@ -120,14 +120,14 @@ def _segment_model(plan, index):
     features = graph.operations(segment.trunk, "x", segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
     graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)
-    graph.node("Identity", graph.entropy(logits), output="entropy")
-    graph.node("Identity", logits, output="logits")
+    graph.name_output(graph.entropy(logits), "entropy")
+    graph.name_output(logits, "logits")
     outputs = [
         tensor("label", ["n"], TensorProto.INT64),
         tensor("entropy", ["n"]),
         tensor("logits", ["n", plan.n_classes]),
     ]
     if index < plan.n_exits - 1:
-        graph.node("Identity", features, output="features")
+        graph.name_output(features, "features")
         outputs.append(tensor("features", ["n", *segment.out_shape]))
     return make_model(graph.build(f"segment{index + 1}", [tensor("x", ["n", *segment.in_shape])], outputs))

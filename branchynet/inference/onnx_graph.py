@@ -55,7 +55,8 @@ class Graph:
         Returns:
             the name of the result.
         """
-        for operation in operations:
+        # ONNX Runtime computes a ReLU right behind a convolution in passing.
+        for operation in ops.exchange(operations, ops.MaxPooling, ops.Relu):
             try:
                 build = _BUILDERS[type(operation)]
             except KeyError:
@@ -63,6 +64,15 @@ class Graph:
             x = build(self, operation, x, shape)
             shape = operation.out_shape(shape)
         return x
+
+    def name_output(self, value, output) -> None:
+        """Makes a value an output of the graph; a value that is computed here just gets the name, and is not copied."""
+        if not any(value in node.output for node in self.nodes):
+            self.node("Identity", value, output=output)
+            return
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [output if name == value else name for name in names]
 
     def entropy(self, logits) -> str:
         """Adds the entropy of the softmax output: (N, n_classes) -> (N,), nats."""
@@ -99,15 +109,22 @@ def make_model(graph) -> onnx.ModelProto:
     return model
 
 
-def segment_model(segment) -> onnx.ModelProto:
-    """One segment as a model of its own, for any number of samples: x -> logits, features (the next segment's x)."""
+def segment_model(segment, is_last=False) -> onnx.ModelProto:
+    """One segment as a model of its own, for any number of samples: x -> logits, features (the next segment's x).
+
+    Args:
+        segment: of a plan.
+        is_last: no segment follows, and no features are asked for.
+    """
     graph = Graph()
     features = graph.operations(segment.trunk, "x", segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
-    graph.node("Identity", logits, output="logits")
-    graph.node("Identity", features, output="features")
+    graph.name_output(logits, "logits")
     (n_classes,) = ops.shape_after(segment.head, segment.out_shape)
-    outputs = [tensor("logits", ["n", n_classes]), tensor("features", ["n", *segment.out_shape])]
+    outputs = [tensor("logits", ["n", n_classes])]
+    if not is_last:
+        graph.name_output(features, "features")
+        outputs.append(tensor("features", ["n", *segment.out_shape]))
     return make_model(graph.build("segment", [tensor("x", ["n", *segment.in_shape])], outputs))
 
 

@@ -37,10 +37,13 @@ class OnnxRuntimeEngine:
         """Makes the sessions of a plan, and binds their arrays for one sample."""
         from branchynet.inference.onnx_graph import segment_model
 
-        self._sessions = [make_session(segment_model(segment), self.threads) for segment in plan.segments]
+        last = plan.segments[-1]
+        models = [segment_model(segment, is_last=segment is last) for segment in plan.segments]
+        self._sessions = [make_session(model, self.threads) for model in models]
         source = np.zeros((1, *plan.in_shape), np.float32)
         for session, segment in zip(self._sessions, plan.segments):
-            self._single.append(_BoundSegment(session, source, segment.out_shape, plan.n_classes))
+            feature_shape = None if segment is last else segment.out_shape
+            self._single.append(_BoundSegment(session, source, feature_shape, plan.n_classes))
             source = self._single[-1].features
 
     def n_bytes(self) -> int:
@@ -70,22 +73,24 @@ class _BoundSegment:
 
     Args:
         source: the array (1, ...) that the segment reads: for all but the first, what the segment before writes.
+        feature_shape: of one sample of what the next segment reads; None for the last segment.
     """
 
     def __init__(self, session, source, feature_shape, n_classes):
         import onnxruntime
 
         self.source = source
-        self.features = np.zeros((1, *feature_shape), np.float32)
+        self.features = None if feature_shape is None else np.zeros((1, *feature_shape), np.float32)
         self.logits = np.zeros((1, n_classes), np.float32)
         self._run = session.run_with_iobinding
         self._binding = session.io_binding()
         # An OrtValue of the CPU shares the memory of its NumPy array, which is kept here.
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in (source, self.features, self.logits)]
-        self._binding.bind_ortvalue_input("x", values[0])
-        self._binding.bind_ortvalue_output("features", values[1])
-        self._binding.bind_ortvalue_output("logits", values[2])
-        self._values = values
+        outputs = {"logits": self.logits, "features": self.features}
+        arrays = {"x": source, **{name: array for name, array in outputs.items() if array is not None}}
+        self._values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+        for name, value in self._values.items():
+            bind = self._binding.bind_ortvalue_input if name == "x" else self._binding.bind_ortvalue_output
+            bind(name, value)
 
     def run(self, h):
         if h is not self.source:
@@ -94,7 +99,7 @@ class _BoundSegment:
         return self.logits, self.features
 
     def n_bytes(self):
-        return self.features.nbytes + self.logits.nbytes
+        return self.logits.nbytes + (0 if self.features is None else self.features.nbytes)
 
 
 def make_session(model, threads):

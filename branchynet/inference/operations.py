@@ -151,6 +151,23 @@ class Residual:
         return count_multiply_adds(self.body, shape)
 
 
+def exchange(operations, first, second) -> list:
+    """The same operations with each `first` and the `second` right behind it in the other order.
+
+    For two kinds of which it does not matter which comes first, such as ReLU and max pooling; which is faster depends
+    on the engine.
+
+    Args:
+        operations: a sequence.
+        first, second: classes.
+    """
+    operations = list(operations)
+    for index in range(len(operations) - 1):
+        if isinstance(operations[index], first) and isinstance(operations[index + 1], second):
+            operations[index], operations[index + 1] = operations[index + 1], operations[index]
+    return operations
+
+
 def shape_after(operations, shape):
     """The shape of one sample after a sequence of operations."""
     for operation in operations:

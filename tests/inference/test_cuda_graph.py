@@ -1,0 +1,97 @@
+"""Kernels captured as one CUDA graph."""
+
+import contextlib
+import types
+
+import numpy as np
+import pytest
+from tiny import SHAPE, tiny_batch, tiny_net
+
+from branchynet.devices import get_device, gpu_problem, to_host
+from branchynet.inference import compile, run
+from branchynet.inference.cuda_graph import CapturedCalls, matrix_product
+
+
+@pytest.fixture
+def cupy():
+    """CuPy; skips the test where there is no GPU."""
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    device = get_device("gpu")
+    device.use()
+    return device.xp
+
+
+class FakeStream:
+    """Writes down what is asked of a stream."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __enter__(self):
+        self.log.append("enter")
+
+    def __exit__(self, *error):
+        self.log.append("leave")
+
+    def synchronize(self):
+        self.log.append("synchronise")
+
+    def begin_capture(self):
+        self.log.append("begin")
+
+    def end_capture(self):
+        self.log.append("end")
+        return types.SimpleNamespace(launch=lambda: self.log.append("launch"))
+
+
+def fake_cupy(log):
+    cuda = types.SimpleNamespace(
+        Stream=lambda non_blocking: FakeStream(log),
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+        Device=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        using_allocator=lambda malloc: contextlib.nullcontext(),
+    )
+    return types.SimpleNamespace(cuda=cuda)
+
+
+def test_calls_are_made_once_to_compile_once_to_capture_and_never_again():
+    log = []
+    captured = CapturedCalls(fake_cupy(log), [lambda: log.append("a"), lambda: log.append("b")])
+    assert log == ["enter", "a", "b", "synchronise", "begin", "a", "b", "end", "leave"]
+    captured(), captured()
+    assert log[-2:] == ["launch", "launch"] and log.count("a") == 2
+
+
+def test_a_capture_that_fails_is_ended():
+    log = []
+
+    def fails_while_capturing():
+        if "begin" in log:
+            raise NotImplementedError("cuBLAS")
+
+    with pytest.raises(NotImplementedError):
+        CapturedCalls(fake_cupy(log), [fails_while_capturing])
+    assert log[-2:] == ["end", "leave"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4, 5), (2, 4, 1)])
+def test_a_matrix_product_without_cublas(cupy, rng, shape):
+    left, right = rng.normal(size=(6, shape[-2])).astype(np.float32), rng.normal(size=shape).astype(np.float32)
+    out = cupy.empty((*shape[:-2], 6, shape[-1]), np.float32)
+    matrix_product(cupy, cupy.asarray(left), cupy.asarray(right), out)
+    np.testing.assert_allclose(to_host(out), left @ right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_one_sample_on_a_gpu_is_answered_by_graphs_again_and_again(cupy):
+    net = tiny_net()
+    x, _ = tiny_batch(20)
+    compiled = compile(net, SHAPE, engine="arrays", device="gpu")
+    for thresholds in (0.0, 1.0, 5.0):
+        for sample in x:
+            expected = run(net, sample[None], thresholds)
+            answers = compiled.run(sample[None], thresholds)
+            assert to_host(answers.exits)[0] == expected.exits[0]
+            np.testing.assert_allclose(to_host(answers.logits), expected.logits, atol=1e-4)
