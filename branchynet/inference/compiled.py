@@ -99,8 +99,8 @@ class CompiledNet:
         check_batch(x)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
-        # Looked at where it comes from: on the host that takes no wait for the GPU. One NaN or infinity makes the sum of
-        # squares one, which costs little to know; where that only overflowed, each number is looked at.
+        # Looked at where it comes from: on the host that takes no wait for the GPU. NaN or infinity makes the sum of
+        # squares one too, which costs little to know; where that only overflowed, each number is looked at.
         xp, flat = (np if isinstance(x, np.ndarray) else self.device.xp), x.ravel()
         if not (isfinite(xp.dot(flat, flat)) or xp.isfinite(flat).all()):
             raise NetworkError("expected finite numbers, got NaN or infinity")
