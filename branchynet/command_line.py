@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import pathlib
 import shlex
 import sys
 
 from branchynet.inference.compiled import ENGINES
+
+# In place of a folder of weights: those in results/released.
+RELEASED = "released"
+# Options that name folders: what is recorded is what was done, not where.
+_FOLDER_OPTIONS = ("--data-dir", "--out", "--weights")
 
 
 def parse_arguments(experiment, argv=None) -> argparse.Namespace:
@@ -23,11 +29,34 @@ def parse_arguments(experiment, argv=None) -> argparse.Namespace:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = _parser(experiment).parse_args(argv)
-    arguments.recorded = {key: value for key, value in vars(arguments).items() if key not in ("data_dir", "out")}
+    arguments.recorded = {
+        key: value
+        for key, value in vars(arguments).items()
+        if f"--{key.replace('_', '-')}" not in _FOLDER_OPTIONS or value == RELEASED
+    }
     arguments.command = shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)])
+    arguments.weights = _weights_folder(experiment, arguments)
     if arguments.out is None:
         arguments.out = experiment.script.parent / "results" / _folder_name(experiment, arguments)
     return arguments
+
+
+def released_name(experiment, arguments) -> str:
+    """The name of the folder of what was released for these settings."""
+    words = [experiment.script.stem]
+    if arguments.dataset != experiment.datasets[0]:
+        words.append(arguments.dataset)
+    if experiment.variant is not None:
+        words.append(experiment.variant(arguments))
+    return "-".join(words)
+
+
+def _weights_folder(experiment, arguments):
+    if arguments.weights is None:
+        return None
+    if arguments.weights != RELEASED:
+        return pathlib.Path(arguments.weights)
+    return experiment.script.parent / "results" / RELEASED / released_name(experiment, arguments)
 
 
 def _parser(experiment):
@@ -70,6 +99,11 @@ def _parser(experiment):
         ("--batch-size", "samples a training step"),
     ):
         add(name, f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
+    add(
+        "--weights",
+        "take the weights in this folder of results and train nothing; 'released' are those that come with the code",
+        metavar="DIR|released",
+    )
     add("--resume", "go on from the snapshots in the folder for the results", action="store_true")
     add(
         "--thresholds",
@@ -110,6 +144,8 @@ def _finite_number(text):
 
 def _folder_name(experiment, arguments):
     """A folder for each setting, so that a run never overwrites another one's results."""
+    if arguments.weights is not None:
+        return f"{released_name(experiment, arguments)}-again"
     words = [experiment.script.stem, arguments.dataset, arguments.preset]
     if experiment.variant is not None:
         words.append(experiment.variant(arguments))
@@ -120,13 +156,14 @@ def _folder_name(experiment, arguments):
 
 
 def _without_folders(argv):
-    """The arguments less --data-dir and --out, which say where, not what."""
+    """The arguments less those that say where, not what."""
     kept, skip = [], False
-    for word in argv:
+    for word, following in zip(argv, [*argv[1:], None]):
+        option, sign, value = word.partition("=")
         if skip:
             skip = False
-        elif word in ("--data-dir", "--out"):
-            skip = True
-        elif not word.startswith(("--data-dir=", "--out=")):
+        elif option in _FOLDER_OPTIONS and (value if sign else following) != RELEASED:
+            skip = not sign
+        else:
             kept.append(word)
     return kept

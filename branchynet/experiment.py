@@ -18,7 +18,7 @@ from branchynet import analysis, datasets, plots, records, report, serialization
 from branchynet.command_line import parse_arguments
 from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.devices import describe, get_device, to_host
-from branchynet.errors import UserError
+from branchynet.errors import SnapshotError, UserError
 from branchynet.inference import record_exits, run
 from branchynet.net import BranchyNet
 from branchynet.processes import Processes, get_processes
@@ -136,7 +136,10 @@ def _run_experiment(experiment, arguments, processes):
     )
 
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
-        training = _train(experiment, arguments, net, splits, prepare, prepared, out, processes)
+        if arguments.weights is None:
+            training = _train(experiment, arguments, net, splits, prepare, prepared, out, processes)
+        else:
+            training = _trained_before(arguments.weights, net, prepared)
     if not processes.is_first:
         return
     with threads.limited(TIMING_THREADS):
@@ -174,6 +177,24 @@ def _train(experiment, arguments, net, splits, prepare, prepared, out, processes
     }
 
 
+def _trained_before(folder, net, prepared):
+    """What `_train` returns, from the weights and records of an earlier run."""
+    serialization.load_weights(net, folder / "baseline")
+    plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
+    description = serialization.load_weights(net, folder / "weights")
+    try:
+        earlier = records.read_json(folder / "run.json")
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"weights: expected the record of the run that made them: {error}") from error
+    return {
+        "history": description["provenance"]["history"],
+        "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
+        "settings": earlier["training_settings"],
+        "processes": earlier.get("training_processes", 1),
+        "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
+    }
+
+
 def _override(settings, arguments, epochs):
     """The preset's settings with what the command line says instead."""
     changes = {"seed": arguments.seed}
@@ -196,12 +217,15 @@ def _record(experiment, arguments, device, dataset, training, results):
         "dataset": dataset.name,
         "dataset_sha256": {"train": dataset.train.sha256(), "test": dataset.test.sha256()},
         "device": "cpu" if device.xp is np else "gpu",
-        "preset": arguments.preset,
-        "seed": arguments.seed,
+        "preset": training.get("run", vars(arguments))["preset"],
+        "seed": training.get("run", vars(arguments))["seed"],
         "command": arguments.command,
         "arguments": arguments.recorded,
         "training_settings": training["settings"],
         "training_processes": training["processes"],
+        # Where the weights come from, if not from this run.
+        "trained_by": training.get("run"),
+        "variant": experiment.variant(arguments) if experiment.variant else None,
         "environment": records.environment(describe(device), TIMING_THREADS),
         "baselines": [
             {

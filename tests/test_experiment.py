@@ -167,3 +167,28 @@ def test_each_script_tells_its_options(script):
     for option in ("--preset", "--device", "--dataset", "--data-dir", "--out", "--seed", "--resume", "--thresholds"):
         assert option in result.stdout
     assert len(result.stdout.splitlines()) <= 50
+
+
+def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
+    again = ["--weights", str(tmp_path / "first"), "--out", str(tmp_path / "again"), "--thresholds", "1", "1"]
+    assert main(EXPERIMENT, again) == 0
+    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "again"))
+    assert second["history"] == first["history"] and second["seed"] == 4
+    assert second["trained_by"]["command"] == first["command"] and first["trained_by"] is None
+    assert [row["accuracy_pct"] for row in second["baselines"]] == [row["accuracy_pct"] for row in first["baselines"]]
+    assert [entry["accuracy_pct"] for entry in second["exits"]] == [entry["accuracy_pct"] for entry in first["exits"]]
+    assert second["command"] == "experiments/tiny.py --thresholds 1 1" and "weights" not in second["arguments"]
+    assert not (tmp_path / "again" / "main.snapshot.npz").exists()
+
+
+def test_weights_that_are_not_there_are_missed(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--weights", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
+    assert "expected baseline.npz and baseline.json" in capsys.readouterr().err
+
+
+def test_released_weights_have_a_folder_for_each_variant():
+    parsed = parse_arguments(EXPERIMENT, ["--weights", "released"])
+    assert parsed.weights == ROOT / "experiments" / "results" / "released" / "tiny"
+    assert parsed.out.name == "tiny-again" and parsed.command == "experiments/tiny.py --weights released"
+    assert parsed.recorded["weights"] == "released"
