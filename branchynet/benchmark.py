@@ -19,9 +19,9 @@ import chainer
 import numpy as np
 
 from branchynet import functions
+from branchynet.agreement import check_answers
 from branchynet.confidence import entropy
-from branchynet.devices import to_host
-from branchynet.inference import compile, compile_plain, record_exits, run
+from branchynet.inference import compile, compile_plain
 from branchynet.thresholds import as_exit_rule
 from branchynet.timing import Clock, gain, latency_summary, time_interleaved
 
@@ -191,35 +191,6 @@ def measure(contenders, samples, thresholds) -> Measurement:
     check_answers(net, samples[: len(labels)], thresholds, labels, exits)
     trunk_ms = np.array([trunk_ms for trunk_ms, _ in results["trunk"][1]])
     return Measurement(results["chainer"][0], results["baseline"][0], results["branchy"][0], trunk_ms, labels, exits)
-
-
-def check_answers(net, samples, thresholds, labels, exits) -> int:
-    """Holds timed answers against the reference path.
-
-    A sample whose entropy is within 1e-5 nats of a threshold may go either way: rounding decides there.
-
-    Args:
-        samples: (n, C, H, W) float32.
-        thresholds: what the answers were given at.
-        labels, exits: (n,) the timed answers.
-
-    Returns:
-        how many of the answers differ, all of them on such an edge.
-
-    Raises:
-        RuntimeError: an answer differs that is not on the edge of a threshold.
-    """
-    rule = as_exit_rule(thresholds, net.n_exits)
-    answers = run(net, samples, rule, batch_size=500)
-    differing = np.flatnonzero((to_host(answers.labels) != labels) | (to_host(answers.exits) != exits))
-    if len(differing) == 0:
-        return 0
-    recorded = record_exits(net, samples[differing], labels[differing])
-    margins = np.abs(recorded.entropies[:-1] - np.array(rule.values)[:, None])
-    n_wrong = int((margins.min(axis=0) > 1e-5).sum()) if len(margins) else len(differing)
-    if n_wrong:
-        raise RuntimeError(f"{n_wrong} of {len(labels)} timed answers differ from those of the reference path")
-    return len(differing)
 
 
 def _always_leave_at(exit_index, n_exits):

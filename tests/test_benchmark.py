@@ -84,18 +84,5 @@ def test_a_measurement_reports_both_clocks_with_intervals(net):
 
 def test_a_timed_path_that_answers_otherwise_is_found_out(net, monkeypatch):
     monkeypatch.setattr(benchmark, "compiled_path", lambda compiled, thresholds: lambda x: (7, 0))
-    with pytest.raises(RuntimeError, match="timed answers differ"):
+    with pytest.raises(RuntimeError, match="answers differ from those of the reference path"):
         benchmark.measure(contenders(net), tiny_batch(30)[0], 1.0)
-
-
-def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
-    x, labels = tiny_batch(5)
-    recorded = record_exits(net, x, labels)
-    on_the_edge = [float(recorded.entropies[0, 0]), 0.0]
-    answers = run(net, x, on_the_edge)
-    exits = to_host(answers.exits).copy()
-    exits[0] = 0 if exits[0] else 2
-    assert benchmark.check_answers(net, x, on_the_edge, to_host(answers.labels), exits) == 1
-    exits[1] = 0 if exits[1] else 2
-    with pytest.raises(RuntimeError, match="1 of 5 timed answers"):
-        benchmark.check_answers(net, x, on_the_edge, to_host(answers.labels), exits)

@@ -59,7 +59,10 @@ def test_latencies_of_a_benchmark(tmp_path):
     latency = {"mean": 1.0, "p50": 0.9, "p90": 1.5, "p99": 2.0}
     names = ("plain Chainer, plain net", "arrays, plain net", "arrays, early exit")
     rows = [{"name": name, "batch_size": size, "ms_per_sample": latency} for size in (1, 32) for name in names]
-    plots.latencies({"network": "lenet", "rows": rows, "environment": {"device": "Model X"}}, tmp_path / "latency.png")
+    exits = [{"exit": 1, "leaving_pct_of_reaching": 94.3, "break_even_pct_of_reaching": 10.5}]
+    limits = {"multiply_add_limit_of_gain": 4.1, "early_exits": exits}
+    result = {"network": "lenet", "rows": rows, "limits": limits, "environment": {"device": "Model X"}}
+    plots.latencies(result, tmp_path / "latency.png")
     assert_is_a_figure(tmp_path / "latency.png")
 
 

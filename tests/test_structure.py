@@ -24,7 +24,7 @@ ROOMS = (
     ("datasets",),
     ("training",),
     ("inference",),
-    ("timing",),
+    ("agreement", "timing"),
     ("benchmark",),
     ("analysis",),
     ("records",),

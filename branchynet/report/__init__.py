@@ -1,8 +1,9 @@
 """A run's table in the paper's layout, its summary for the terminal, and the comparison with what was published."""
 
 from branchynet.records.reference import load_reference
+from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.summary import summary
 from branchynet.report.table import table
 
-__all__ = ["comparison", "gains_of", "load_reference", "summary", "table"]
+__all__ = ["benchmark_tables", "comparison", "gains_of", "load_reference", "summary", "table"]

@@ -1,0 +1,82 @@
+"""Whether the fast paths answer what the reference path answers.
+
+A sample whose entropy is within 1e-5 nats of a threshold may go either way, for rounding decides there; it is counted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from branchynet.devices import to_host
+from branchynet.inference import record_exits, run
+from branchynet.thresholds import as_exit_rule
+
+EDGE_NATS = 1e-5
+MAX_LOGIT_DIFFERENCE = 1e-4
+
+
+def check_answers(net, samples, thresholds, labels, exits) -> int:
+    """Holds timed answers against the reference path.
+
+    Args:
+        samples: (n, C, H, W) float32.
+        thresholds: what the answers were given at.
+        labels, exits: (n,) the timed answers.
+
+    Returns:
+        how many of the answers differ, all of them on the edge of a threshold.
+
+    Raises:
+        RuntimeError: an answer differs that is not on such an edge.
+    """
+    rule = as_exit_rule(thresholds, net.n_exits)
+    return len(_differing(net, samples, rule, run(net, samples, rule, batch_size=500), labels, exits))
+
+
+def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict:
+    """Holds a compiled network against the reference path on every sample, in batches of several sizes.
+
+    Args:
+        net: the `BranchyNet` that was compiled.
+        compiled: a `branchynet.inference.CompiledNet`.
+        samples: (n, C, H, W) float32 on the host.
+        thresholds: as of `branchynet.inference.run`.
+        batch_sizes: samples at a time; the answers may not depend on it.
+
+    Returns:
+        JSON-able: {n_samples, n_on_the_edge: answers that differ on the edge of a threshold, the most of any batch
+        size, largest_logit_difference}.
+
+    Raises:
+        RuntimeError: an answer differs that is not on an edge, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
+    """
+    rule = as_exit_rule(thresholds, net.n_exits)
+    expected = run(net, samples, rule, batch_size=500)
+    n_on_the_edge, largest = 0, 0.0
+    for batch_size in batch_sizes:
+        parts = [compiled.run(samples[i : i + batch_size], rule) for i in range(0, len(samples), batch_size)]
+        labels, exits, logits = (
+            np.concatenate([to_host(getattr(part, name)) for part in parts]) for name in ("labels", "exits", "logits")
+        )
+        differing = _differing(net, samples, rule, expected, labels, exits)
+        n_on_the_edge = max(n_on_the_edge, len(differing))
+        same = np.setdiff1d(np.arange(len(samples)), differing)
+        largest = max(largest, float(np.abs(logits - to_host(expected.logits))[same].max(initial=0.0)))
+    if largest > MAX_LOGIT_DIFFERENCE:
+        raise RuntimeError(
+            f"logits: expected those of the reference path to within {MAX_LOGIT_DIFFERENCE:g}, got {largest:.2g}"
+        )
+    return {"n_samples": len(samples), "n_on_the_edge": n_on_the_edge, "largest_logit_difference": largest}
+
+
+def _differing(net, samples, rule, expected, labels, exits):
+    """Indices of the answers that differ, all of them on an edge."""
+    differing = np.flatnonzero((to_host(expected.labels) != labels) | (to_host(expected.exits) != exits))
+    if len(differing) == 0:
+        return differing
+    recorded = record_exits(net, samples[differing], labels[differing])
+    margins = np.abs(recorded.entropies[:-1] - np.array(rule.values)[:, None])
+    n_wrong = int((margins.min(axis=0) > EDGE_NATS).sum()) if len(margins) else len(differing)
+    if n_wrong:
+        raise RuntimeError(f"{n_wrong} of {len(labels)} answers differ from those of the reference path")
+    return differing
