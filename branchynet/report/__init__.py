@@ -5,5 +5,6 @@ from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.summary import summary
 from branchynet.report.table import table
+from branchynet.report.table_one import table_one
 
-__all__ = ["benchmark_tables", "comparison", "gains_of", "load_reference", "summary", "table"]
+__all__ = ["benchmark_tables", "comparison", "gains_of", "load_reference", "summary", "table", "table_one"]

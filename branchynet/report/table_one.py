@@ -1,0 +1,115 @@
+"""The whole of the paper's Table I: paper, authors' notebook and our runs, on both clocks, seeds as mean ± std."""
+
+from __future__ import annotations
+
+import statistics
+
+from branchynet.records.reference import select
+from branchynet.report import formats
+from branchynet.report.table import markdown_table
+
+_HEADINGS = ("Source", "Network", "Acc. (%)", "Time (ms)", "Gain", "Thrshld. T", "Exit (%)", "Seeds")
+_NOTES = (
+    "Ours: T chosen on validation, figures on the test set, one sample at a time, one thread; gain with its 95 % "
+    "bootstrap interval. With several seeds: mean ± standard deviation over them, the mean share of each exit, and T of "
+    "each seed. "
+    "*Paper's clock*: plain Chainer, the trunk alone inside the clock. *End to end*: all that a caller waits for, "
+    "compiled; *same engine*: over the plain network compiled alike; *over Chainer*: over the plain network in plain "
+    "Chainer, the paper's setting. The paper's and the authors' times are from other machines, by the paper's clock."
+)
+
+
+def table_one(runs, reference: dict) -> str:
+    """Table I of the paper with our rows beside it.
+
+    Args:
+        runs: records of runs (`branchynet.records`); those that differ in nothing but the seed become one row.
+        reference: tables of the paper and the authors, as of `load_reference`.
+
+    Returns:
+        Markdown.
+    """
+    rows, published = [], set()
+    for same in _groups(runs):
+        first = same[0]
+        if first["network"] not in published:
+            rows += _published_rows(select(first, reference))
+            published.add(first["network"])
+        rows += _our_rows(same)
+    machines = sorted({f"{formats.machine(run)}, engine {run['engine']}" for run in runs})
+    return "\n\n".join([markdown_table(_HEADINGS, rows), _NOTES, f"Machine: {'; '.join(machines)}."]) + "\n"
+
+
+def _groups(runs):
+    """Lists of runs that differ in nothing but the seed, each in the order of the seeds."""
+    groups = {}
+    for run in runs:
+        key = (run["network"], run["dataset"], run.get("variant"), run["device"], run["preset"])
+        groups.setdefault(key, []).append(run)
+    return [sorted(same, key=lambda run: run["seed"]) for same in groups.values()]
+
+
+def _published_rows(published):
+    sources = (
+        ("Paper", published.paper_baseline),
+        ("Paper", published.paper_branchy),
+        ("Authors' notebook", published.authors_baseline),
+        ("Authors' notebook", published.authors_chosen),
+    )
+    return [
+        [
+            source,
+            row["network"],
+            formats.accuracy(row["accuracy_pct"]),
+            f"{row['time_ms']:g}",
+            formats.published_gain(row["gain"]),
+            formats.thresholds(row["thresholds"]),
+            formats.exit_shares(row["exit_pct"]),
+            "",
+        ]
+        for source, row in sources
+        if row is not None
+    ]
+
+
+def _our_rows(same):
+    first, n_seeds = same[0], str(len(same))
+    place = f" ({first['variant']})" if first.get("variant") else ""
+    rows = []
+    for clock, plain_ms, branchy_ms, gain in (
+        ("paper's clock", "chainer_ms", "paper_clock_ms", "paper_clock_gain"),
+        ("end to end, same engine", "baseline_ms", "end_to_end_ms", "end_to_end_gain"),
+        ("end to end, over Chainer", "chainer_ms", "end_to_end_ms", "gain_over_chainer"),
+    ):
+        source = f"Ours, {clock}"
+        plain = _mean(same, lambda run: run["baselines"][0]["accuracy_pct"], 2)
+        plain_time = formats.ms(statistics.mean(run["measured"][plain_ms]["mean"] for run in same))
+        rows.append([source, f"{first['network']}{place}", plain, plain_time, "", "", "", n_seeds])
+        shares = zip(*(run["measured"]["exit_pct"] for run in same))
+        settings = dict.fromkeys(formats.thresholds(run["measured"]["thresholds"]) for run in same)
+        rows.append(
+            [
+                source,
+                f"{first['branchy_network']}{place}",
+                _mean(same, lambda run: run["measured"]["accuracy_pct"], 2),
+                formats.ms(statistics.mean(run["measured"][branchy_ms]["mean"] for run in same)),
+                _gain([run["measured"][gain] for run in same]),
+                "; ".join(settings),
+                formats.exit_shares([statistics.mean(values) for values in shares], decimals=1),
+                n_seeds,
+            ]
+        )
+    return rows
+
+
+def _mean(same, figure, decimals):
+    values = [figure(run) for run in same]
+    text = f"{statistics.mean(values):.{decimals}f}"
+    return f"{text} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else text
+
+
+def _gain(gains):
+    if len(gains) == 1:
+        return formats.gain(gains[0])
+    values = [gain["value"] for gain in gains]
+    return f"{statistics.mean(values):.2f}x ± {statistics.stdev(values):.2f}"
