@@ -11,8 +11,8 @@ from branchynet.report.table import markdown_table
 _HEADINGS = ("Source", "Network", "Acc. (%)", "Time (ms)", "Gain", "Thrshld. T", "Exit (%)", "Seeds")
 _NOTES = (
     "Ours: T chosen on validation, figures on the test set, one sample at a time, one thread; gain with its 95 % "
-    "bootstrap interval. With several seeds: mean ± standard deviation over them, the mean share of each exit, and T of "
-    "each seed. "
+    "bootstrap interval. With several seeds: mean ± standard deviation over them, the mean share of each exit, and "
+    "each T. "
     "*Paper's clock*: plain Chainer, the trunk alone inside the clock. *End to end*: all that a caller waits for, "
     "compiled; *same engine*: over the plain network compiled alike; *over Chainer*: over the plain network in plain "
     "Chainer, the paper's setting. The paper's and the authors' times are from other machines, by the paper's clock."
