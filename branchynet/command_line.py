@@ -81,6 +81,13 @@ def _parser(experiment):
     )
     add("--dataset", "default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
     add(
+        "--preprocessing",
+        "scale: to [0, 1]; normalise: each channel to mean 0 and deviation 1; zca: each image scaled, then whitened "
+        "(default: %(default)s)",
+        choices=experiment.preprocessings,
+        default=experiment.preprocessings[0],
+    )
+    add(
         "--data-dir",
         "folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)",
         metavar="DIR",
@@ -149,6 +156,8 @@ def _folder_name(experiment, arguments):
     words = [experiment.script.stem, arguments.dataset, arguments.preset]
     if experiment.variant is not None:
         words.append(experiment.variant(arguments))
+    if arguments.preprocessing != experiment.preprocessings[0]:
+        words.append(arguments.preprocessing)
     for letter, value in (("m", arguments.epochs_main), ("j", arguments.epochs_joint), ("b", arguments.batch_size)):
         if value is not None:
             words.append(f"{letter}{value}")

@@ -17,6 +17,7 @@ import numpy as np
 from branchynet import analysis, datasets, plots, records, report, serialization, threads
 from branchynet.command_line import parse_arguments
 from branchynet.datasets.preprocessing import Normaliser, scale
+from branchynet.datasets.whitening import Whitener
 from branchynet.devices import describe, get_device, to_host
 from branchynet.errors import SnapshotError, UserError
 from branchynet.inference import record_exits, run
@@ -29,6 +30,10 @@ from branchynet.training import Data, TrainingSettings, train_joint, train_main
 TIMING_THREADS = 1
 # An error that all processes meet is reported once, by the first, which then ends the others.
 _FIRST_REPORTS_WITHIN_S = 1.0
+
+
+# From the training images to what prepares all images; "normalise" is per channel.
+PREPROCESSINGS = {"scale": lambda images: scale, "normalise": Normaliser.fit, "zca": Whitener.fit}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Experiment:
         presets: {name: Preset}, "standard" among them.
         threshold_grid: thresholds tried at every early exit, nats.
         options: (argparse parser) -> None, adds the script's own options.
-        normalise: per-channel normalisation with the training set's mean and deviation; else pixels in [0, 1].
+        preprocessings: names in `PREPROCESSINGS`, the default first.
         variant: (parsed arguments) -> text that tells settings of the script's own options apart in folder names.
         augment: None, or (images uint8, numpy Generator) -> images uint8, applied in training by every preset but
             "paper".
@@ -71,7 +76,7 @@ class Experiment:
     presets: dict
     threshold_grid: tuple
     options: typing.Callable | None = None
-    normalise: bool = True
+    preprocessings: tuple = ("normalise", "zca")
     variant: typing.Callable | None = None
     augment: typing.Callable | None = None
     full_name: typing.Callable | None = None
@@ -128,7 +133,7 @@ def _run_experiment(experiment, arguments, processes):
 
     dataset = datasets.load(arguments.dataset, arguments.data_dir)
     splits = dataset.split()
-    prepare = Normaliser.fit(splits.train.images) if experiment.normalise else scale
+    prepare = PREPROCESSINGS[arguments.preprocessing](splits.train.images)
     net.initialise(prepare(splits.train.images[:1]).shape[1:])
     net.to_device(device)
     prepared = analysis.Prepared(

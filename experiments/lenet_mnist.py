@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
         ),
     },
     threshold_grid=lenet_mnist.THRESHOLD_GRID,
-    normalise=False,
+    preprocessings=("scale", "normalise"),
     augment=lambda images, rng: random_shift(images, rng, max_shift=1),
 )
 
