@@ -65,7 +65,7 @@ compare: $(STAMP)
 	@$(VENV)/bin/python experiments/compare.py $(ARGS)
 
 bench-training: $(STAMP)
-	@$(VENV)/bin/python experiments/benchmark_training.py $(ARGS)
+	@$(LAUNCH) $(VENV)/bin/python experiments/benchmark_training.py $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m ruff check .

@@ -16,7 +16,7 @@ import numpy as np
 from branchynet.errors import DeviceError
 
 # Set by the launchers for the processes that they start: Open MPI, MPICH and Intel MPI, Slurm's PMIx.
-_SET_BY_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
+LAUNCHER_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
 _POLL_S = 0.2
 
 
@@ -142,7 +142,7 @@ class Processes:
 
 def started_by_mpi() -> bool:
     """Whether a launcher such as mpiexec started this process."""
-    return any(name in os.environ for name in _SET_BY_LAUNCHERS)
+    return any(name in os.environ for name in LAUNCHER_VARIABLES)
 
 
 def get_processes(on_gpu: bool = False) -> Processes:

@@ -2,14 +2,19 @@
 
 All train the same network, made from the same network list: forward through all exits, weighted sum of losses,
 backward, Adam. The order is reversed on every other round, so that a drift of the machine's speed touches all alike.
+Started by mpiexec, training shared out to the processes is one more contender; the others compute in the first process
+while the rest wait. Peak memory is that of a process of its own for each contender.
 """
 
 import argparse
 import contextlib
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 import time
+import typing
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
@@ -20,23 +25,47 @@ from peers import torch_layers
 from branchynet import BranchyNet, functions, records, threads
 from branchynet.command_line import whole_number
 from branchynet.devices import describe, get_device
+from branchynet.processes import LAUNCHER_VARIABLES, Processes, get_processes
 from branchynet.timing import gain
 from branchynet.training import JointLoss, TrainingSettings
 from networks import alexnet_cifar10, lenet_mnist
 
+BASELINE = "branchynet"
 NETWORKS = {"lenet": lenet_mnist, "alexnet": alexnet_cifar10}
 
 
-def chainer_step(layers, x, t):
-    """A training step of a network list in Chainer, as a function without arguments."""
+class Contender(typing.NamedTuple):
+    """What takes a training step, and how.
+
+    Attributes:
+        step: function without arguments.
+        context: gives it its threads.
+        by_all: every process takes part.
+    """
+
+    step: typing.Callable
+    context: typing.Callable
+    by_all: bool = False
+
+
+def chainer_step(layers, x, t, processes=None):
+    """A training step of a network list in Chainer, as a function without arguments; shared out to the processes."""
+    processes = processes or Processes()
     net = BranchyNet(layers)
+    net.initialise(x.shape[1:])
+    processes.send_first_weights(net)
     loss, settings = JointLoss(net), TrainingSettings(epochs=1)
     optimizers = [settings.adam(target) for target in loss.targets().values()]
+    share = processes.share(len(x))
+    x, t = x[share.rows], t[share.rows]
 
     def step():
         net.cleargrads()
-        loss(x, t).backward()
+        value = loss(x, t)
+        value.grad = np.full_like(value.array, share.weight)
+        value.backward()
         for optimizer in optimizers:
+            processes.mean_gradients(optimizer.target)
             optimizer.update()
 
     return step
@@ -65,18 +94,26 @@ def torch_step(layers, x, t, n_threads):
     return step
 
 
-def contenders(module, x, t, n_threads):
-    """{name: (context that gives it its threads, training step)} for everything that is installed."""
-    steps = {
-        "branchynet": (lambda: threads.limited(n_threads), chainer_step(module.get_network(), x, t)),
+def contenders(module, x, t, n_threads, processes):
+    """{name: function that makes the `Contender`} for everything that is installed."""
+    made = {
+        BASELINE: lambda: Contender(chainer_step(module.get_network(), x, t), lambda: threads.limited(n_threads)),
         # Plain Chainer uses more than one core only within BLAS, which has all of them here.
-        "plain Chainer": (lambda: plain_chainer_threads(n_threads), chainer_step(module.get_network(), x, t)),
+        "plain Chainer": lambda: Contender(
+            chainer_step(module.get_network(), x, t), lambda: plain_chainer_threads(n_threads)
+        ),
     }
+    if processes.size > 1:
+        each = max(1, n_threads // processes.on_this_machine)
+        made[f"branchynet, {processes.size} processes"] = lambda: Contender(
+            chainer_step(module.get_network(), x, t, processes), lambda: threads.limited(each), by_all=True
+        )
     if importlib.util.find_spec("torch") is not None:
         for n in sorted({1, n_threads}):
-            name = f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"
-            steps[name] = (contextlib.nullcontext, torch_step(module.get_network(), x, t, n))
-    return steps
+            made[f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"] = lambda n=n: Contender(
+                torch_step(module.get_network(), x, t, n), contextlib.nullcontext
+            )
+    return made
 
 
 @contextlib.contextmanager
@@ -86,7 +123,7 @@ def plain_chainer_threads(n_threads):
         yield
 
 
-def time_in_turn(steps, n_rounds):
+def time_in_turn(steps, n_rounds, processes):
     """{name: seconds of each step (3 n_rounds,)}, after one round that does not count.
 
     A turn is one step that is not timed and three that are: threads of the one before may still be spinning at first.
@@ -94,54 +131,100 @@ def time_in_turn(steps, n_rounds):
     seconds = {name: [] for name in steps}
     for n in range(n_rounds + 1):
         for name in steps if n % 2 else reversed(steps):
-            context, step = steps[name]
-            with context():
-                step()
-                for _ in range(3):
-                    start = time.perf_counter()
-                    step()
-                    if n > 0:
-                        seconds[name].append(time.perf_counter() - start)
+            contender = steps[name]
+            if contender.by_all or processes.is_first:
+                with contender.context():
+                    contender.step()
+                    for _ in range(3):
+                        start = time.perf_counter()
+                        contender.step()
+                        if n > 0:
+                            seconds[name].append(time.perf_counter() - start)
+            processes.wait()
     return {name: np.array(values) for name, values in seconds.items()}
 
 
-def main():
-    """Prints the table; writes it as JSON if asked to."""
+def own_peak_memory_mb():
+    """Peak resident memory of this process, MB; NaN where the system is not Linux.
+
+    Not `resource.getrusage`: its figure outlives exec, and is that of the parent if the parent was larger.
+    """
+    try:
+        lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return float("nan")
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def peak_memory_mb(name, arguments):
+    """Peak resident memory, MB, of a process that takes two steps of one contender and nothing else."""
+    options = ["--network", arguments.network, "--batch-size", arguments.batch_size, "--threads", arguments.threads]
+    command = [sys.executable, __file__, *map(str, options), "--memory-of", name]
+    environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER_VARIABLES}
+    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def parse_arguments():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
     parser.add_argument("--batch-size", type=whole_number(1), default=256, help="default: %(default)s")
     parser.add_argument("--rounds", type=whole_number(2), default=20, help="default: %(default)s")
     parser.add_argument("--threads", type=whole_number(1), default=threads.usable_cores(), help="default: %(default)s")
     parser.add_argument("--out", type=pathlib.Path, help="also write the figures to this JSON file")
-    arguments = parser.parse_args()
+    parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")
+    return parser.parse_args()
 
+
+def main():
+    """Prints the table; writes it as JSON if asked to."""
+    arguments = parse_arguments()
+    processes = get_processes()
     module = NETWORKS[arguments.network]
     rng = np.random.default_rng(0)
     x = rng.random((arguments.batch_size, *module.INPUT_SHAPE), dtype=np.float32)
     t = rng.integers(0, 10, arguments.batch_size).astype(np.int32)
-    seconds = time_in_turn(contenders(module, x, t, arguments.threads), arguments.rounds)
+    makers = contenders(module, x, t, arguments.threads, processes)
+    if arguments.memory_of is not None:
+        step, context, _ = makers[arguments.memory_of]()
+        with context():
+            step(), step()
+        print(own_peak_memory_mb())
+        return
+    steps = {name: make() for name, make in makers.items()}
+    seconds = time_in_turn(steps, arguments.rounds, processes)
+    if processes.is_first:
+        memory_mb = {name: peak_memory_mb(name, arguments) for name in steps if not steps[name].by_all}
+        report(seconds, memory_mb, module, processes, arguments)
+    processes.wait()
 
+
+def report(seconds, memory_mb, module, processes, arguments):
+    """Prints the table, and writes the record."""
     processor = describe(get_device("cpu"))
     print(f"B-{module.NAME}, joint training, batch {arguments.batch_size}, {arguments.threads} threads, {processor}")
     rows = []
     for name, values in seconds.items():
         ms = 1e3 * values / arguments.batch_size
-        ratio = gain(values, seconds["branchynet"], statistic=np.median)
+        ratio = gain(values, seconds[BASELINE], statistic=np.median)
         rows.append(
             {
                 "name": name,
                 "ms_per_sample": {"median": float(np.median(ms)), "min": ms.min()},
                 "against_branchynet": ratio,
+                "peak_memory_mb": memory_mb.get(name),
             }
         )
         interval = f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
         print(
             f"{name:26} {np.median(ms):7.3f} ms per sample (median; min {ms.min():.3f}); "
             f"times that of branchynet: {interval}"
+            + (f"; peak memory {memory_mb[name]:.0f} MB" if name in memory_mb else "")
         )
     if arguments.out is not None:
         environment = records.environment(processor, arguments.threads)
         settings = {"network": module.NAME, "batch_size": arguments.batch_size, "rounds": arguments.rounds}
+        settings["processes"] = processes.size
         records.write_json(arguments.out, {**settings, "environment": environment, "contenders": rows})
 
 
