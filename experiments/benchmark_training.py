@@ -194,7 +194,8 @@ def main():
     steps = {name: make() for name, make in makers.items()}
     seconds = time_in_turn(steps, arguments.rounds, processes)
     if processes.is_first:
-        memory_mb = {name: peak_memory_mb(name, arguments) for name in steps if not steps[name].by_all}
+        measured = {name: peak_memory_mb(name, arguments) for name in steps if not steps[name].by_all}
+        memory_mb = {name: value for name, value in measured.items() if not np.isnan(value)}
         report(seconds, memory_mb, module, processes, arguments)
     processes.wait()
 
