@@ -31,7 +31,7 @@ def small_budget(monkeypatch):
 
 def test_paths_answer_like_the_reference(net):
     x, labels = tiny_batch(20)
-    threshold = float(np.median(record_exits(net, x, labels).entropies[0]))
+    threshold = float(np.median(record_exits(net, x, labels).scores[0]))
     answers = run(net, x, [threshold, 0.0])
     branchy = benchmark.compiled_path(contenders(net).compiled, (threshold, 0.0))
     trunk = benchmark.trunk_path(net, [threshold, 0.0], Clock(net.device))
@@ -91,7 +91,7 @@ def test_a_timed_path_that_answers_otherwise_is_found_out(net, monkeypatch):
 def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
     x, labels = tiny_batch(5)
     recorded = record_exits(net, x, labels)
-    on_the_edge = [float(recorded.entropies[0, 0]), 0.0]
+    on_the_edge = [float(recorded.scores[0, 0]), 0.0]
     answers = run(net, x, on_the_edge)
     exits = to_host(answers.exits).copy()
     exits[0] = 0 if exits[0] else 2
