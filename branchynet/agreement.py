@@ -1,27 +1,30 @@
 """Whether the fast paths answer what the reference path answers.
 
-A sample whose entropy is within 1e-5 nats of a threshold may go either way, for rounding decides there; it is counted.
+A sample whose score is within 1e-5 of a threshold (of a score beyond 1: of its size) may go either way, for rounding
+decides there; it is counted.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from branchynet.confidence import ENTROPY
 from branchynet.devices import to_host
 from branchynet.inference import record_exits, run
 from branchynet.thresholds import as_exit_rule
 
-EDGE_NATS = 1e-5
+EDGE = 1e-5
 MAX_LOGIT_DIFFERENCE = 1e-4
 
 
-def check_answers(net, samples, thresholds, labels, exits) -> int:
+def check_answers(net, samples, thresholds, labels, exits, measure=ENTROPY) -> int:
     """Holds timed answers against the reference path.
 
     Args:
         samples: (n, C, H, W) float32.
         thresholds: what the answers were given at.
         labels, exits: (n,) the timed answers.
+        measure: the `Measure` that they were given by.
 
     Returns:
         how many of the answers differ, all of them on the edge of a threshold.
@@ -29,8 +32,9 @@ def check_answers(net, samples, thresholds, labels, exits) -> int:
     Raises:
         RuntimeError: an answer differs that is not on such an edge.
     """
-    rule = as_exit_rule(thresholds, net.n_exits)
-    return len(_differing(net, samples, rule, run(net, samples, rule, batch_size=500), labels, exits))
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
+    expected = run(net, samples, rule, batch_size=500, measure=measure)
+    return len(_differing(net, samples, rule, expected, labels, exits, measure))
 
 
 def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict:
@@ -38,7 +42,7 @@ def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict
 
     Args:
         net: the `BranchyNet` that was compiled.
-        compiled: a `branchynet.inference.CompiledNet`.
+        compiled: a `branchynet.inference.CompiledNet`, which brings the measure.
         samples: (n, C, H, W) float32 on the host.
         thresholds: as of `branchynet.inference.run`.
         batch_sizes: samples at a time; the answers may not depend on it.
@@ -50,15 +54,16 @@ def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict
     Raises:
         RuntimeError: an answer differs that is not on an edge, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
     """
-    rule = as_exit_rule(thresholds, net.n_exits)
-    expected = run(net, samples, rule, batch_size=500)
+    measure = compiled.measure
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
+    expected = run(net, samples, rule, batch_size=500, measure=measure)
     n_on_the_edge, largest = 0, 0.0
     for batch_size in batch_sizes:
         parts = [compiled.run(samples[i : i + batch_size], rule) for i in range(0, len(samples), batch_size)]
         labels, exits, logits = (
             np.concatenate([to_host(getattr(part, name)) for part in parts]) for name in ("labels", "exits", "logits")
         )
-        differing = _differing(net, samples, rule, expected, labels, exits)
+        differing = _differing(net, samples, rule, expected, labels, exits, measure)
         n_on_the_edge = max(n_on_the_edge, len(differing))
         same = np.setdiff1d(np.arange(len(samples)), differing)
         largest = max(largest, float(np.abs(logits - to_host(expected.logits))[same].max(initial=0.0)))
@@ -69,14 +74,14 @@ def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict
     return {"n_samples": len(samples), "n_on_the_edge": n_on_the_edge, "largest_logit_difference": largest}
 
 
-def _differing(net, samples, rule, expected, labels, exits):
+def _differing(net, samples, rule, expected, labels, exits, measure):
     """Indices of the answers that differ, all of them on an edge."""
     differing = np.flatnonzero((to_host(expected.labels) != labels) | (to_host(expected.exits) != exits))
     if len(differing) == 0:
         return differing
-    recorded = record_exits(net, samples[differing], labels[differing])
-    margins = np.abs(recorded.entropies[:-1] - np.array(rule.values)[:, None])
-    n_wrong = int((margins.min(axis=0) > EDGE_NATS).sum()) if len(margins) else len(differing)
+    scores = record_exits(net, samples[differing], labels[differing], measure=measure).scores[:-1]
+    margins = np.abs(scores - np.array(rule.values)[:, None]) / np.maximum(1, np.abs(scores))
+    n_wrong = int((margins.min(axis=0) > EDGE).sum()) if len(margins) else len(differing)
     if n_wrong:
         raise RuntimeError(f"{n_wrong} of {len(labels)} answers differ from those of the reference path")
     return differing

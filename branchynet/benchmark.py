@@ -1,8 +1,8 @@
 """Baseline against branchy, one sample at a time, by two clocks.
 
-End to end is what a caller waits for: a NumPy sample in, a label out; branches, softmax, entropy, exit rule and copies
-are inside. It is the compiled network's time, against two baselines: the plain network on the same engine, and the
-plain network in plain Chainer, the setting of the paper.
+End to end is what a caller waits for: a NumPy sample in, a label out; branches, confidence measure, exit rule and
+copies are inside. It is the compiled network's time, against two baselines: the plain network on the same engine, and
+the plain network in plain Chainer, the setting of the paper.
 
 The paper's clock, as the authors' code reads it, runs only while the trunk computes, in plain Chainer: the branches are
 outside, and the baseline is timed whole. It flatters early exits; it is here because the paper's figures are by it.
@@ -20,7 +20,7 @@ import numpy as np
 
 from branchynet import functions
 from branchynet.agreement import check_answers
-from branchynet.confidence import entropy
+from branchynet.confidence import ENTROPY
 from branchynet.inference import compile, compile_plain
 from branchynet.thresholds import as_exit_rule
 from branchynet.timing import Clock, gain, latency_summary, time_interleaved
@@ -92,10 +92,16 @@ class Contenders:
     plain: typing.Any
 
     @classmethod
-    def of(cls, net, engine="auto"):
-        """Compiles `net` for an engine, on the device that it is on."""
+    def of(cls, net, engine="auto", measure=ENTROPY):
+        """Compiles `net` for an engine and a measure of confidence, on the device that it is on."""
         sample_shape, device = net.sample_shape, net.device.name
-        return cls(net, compile(net, sample_shape, engine, device), compile_plain(net, sample_shape, engine, device))
+        compiled = compile(net, sample_shape, engine, device, measure=measure)
+        return cls(net, compiled, compile_plain(net, sample_shape, engine, device))
+
+    @property
+    def measure(self):
+        """How sure an exit is: the `Measure` of the compiled network, and of every path beside it."""
+        return self.compiled.measure
 
 
 def chainer_path(net):
@@ -119,15 +125,15 @@ def compiled_path(compiled, thresholds):
     return answer
 
 
-def trunk_path(net, thresholds, clock):
+def trunk_path(net, thresholds, clock, measure=ENTROPY):
     """Early-exit inference in plain Chainer at T, as a function of one sample -> (ms by the paper's clock, exit).
 
     The clock runs while a stage of the trunk computes and stands still for the branches.
     """
-    rule = as_exit_rule(thresholds, net.n_exits)
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
 
     def answer(x):
-        trunk_ms = 0.0
+        trunk_ms, earlier = 0.0, []
         x = net.device.send(x)
         for exit_index, (stage, branch) in enumerate(net.stages()):
             with functions.plain_chainer():
@@ -135,8 +141,11 @@ def trunk_path(net, thresholds, clock):
                 x = stage(x)
                 trunk_ms += clock.now_ms() - start_ms
                 logits = branch(x).array
-            if exit_index == net.n_exits - 1 or bool(rule.leaves(exit_index, entropy(logits))[0]):
+            scores = measure.scores(exit_index, logits, earlier)
+            if exit_index == net.n_exits - 1 or bool(rule.leaves(exit_index, scores)[0]):
                 return trunk_ms, exit_index
+            if measure.needs_earlier_exits:
+                earlier.append(logits)
 
     return answer
 
@@ -151,9 +160,9 @@ def path_costs(contenders, samples) -> PathCosts:
     net, clock = contenders.net, Clock(contenders.net.device)
     paths = {"chainer": chainer_path(net), "baseline": compiled_path(contenders.plain, ())}
     for exit_index in range(net.n_exits):
-        thresholds = _always_leave_at(exit_index, net.n_exits)
+        thresholds = _always_leave_at(exit_index, net.n_exits, contenders.measure)
         paths[f"end to end {exit_index}"] = compiled_path(contenders.compiled, thresholds)
-        paths[f"trunk {exit_index}"] = trunk_path(net, thresholds, clock)
+        paths[f"trunk {exit_index}"] = trunk_path(net, thresholds, clock, contenders.measure)
     with inference_mode():
         results = time_interleaved(paths, _within_budget(paths, samples, clock), clock)
     exits = range(net.n_exits)
@@ -177,24 +186,24 @@ def measure(contenders, samples, thresholds) -> Measurement:
         RuntimeError: a timed run answered otherwise than the reference path.
     """
     net, clock = contenders.net, Clock(contenders.net.device)
-    thresholds = as_exit_rule(thresholds, net.n_exits)
+    thresholds = as_exit_rule(thresholds, net.n_exits, contenders.measure.lowest)
     paths = {
         "chainer": chainer_path(net),
         "baseline": compiled_path(contenders.plain, ()),
         "branchy": compiled_path(contenders.compiled, thresholds),
-        "trunk": trunk_path(net, thresholds, clock),
+        "trunk": trunk_path(net, thresholds, clock, contenders.measure),
     }
     with inference_mode():
         timed_samples = _within_budget(paths, samples, clock)
         results = time_interleaved(paths, timed_samples, clock)
     labels, exits = np.array(results["branchy"][1]).T
-    check_answers(net, samples[: len(labels)], thresholds, labels, exits)
+    check_answers(net, samples[: len(labels)], thresholds, labels, exits, contenders.measure)
     trunk_ms = np.array([trunk_ms for trunk_ms, _ in results["trunk"][1]])
     return Measurement(results["chainer"][0], results["baseline"][0], results["branchy"][0], trunk_ms, labels, exits)
 
 
-def _always_leave_at(exit_index, n_exits):
-    return tuple(math.inf if n == exit_index else 0.0 for n in range(n_exits - 1))
+def _always_leave_at(exit_index, n_exits, measure):
+    return tuple(math.inf if n == exit_index else measure.lowest for n in range(n_exits - 1))
 
 
 def _within_budget(contenders, samples, clock):

@@ -38,3 +38,11 @@ class OutputError(UserError):
 
 class CompileError(UserError):
     """A network, an engine or a device that a plan cannot be made for."""
+
+
+class MeasureError(UserError, ValueError):
+    """A confidence measure that is not known, or that does not fit the network or what it is to be fitted to."""
+
+
+class NotFittedError(MeasureError, AttributeError):
+    """A confidence measure that must be fitted, and is asked before that."""

@@ -1,4 +1,4 @@
-"""Weights and snapshots as `.npz` files without pickle, each with a JSON description of what it belongs to.
+"""Weights, snapshots and fitted measures as `.npz` without pickle, each with a JSON description of what it belongs to.
 
 Chainer's own `save_npz` stores None as a pickled object and its `load_npz` unpickles; here None is a marker and
 nothing is ever unpickled.
@@ -14,6 +14,7 @@ import zipfile
 import chainer
 import numpy as np
 
+from branchynet.confidence import measure_class
 from branchynet.errors import SnapshotError
 from branchynet.files import replacing
 
@@ -34,18 +35,10 @@ def save_weights(net, stem, provenance=None) -> None:
     Raises:
         OutputError: the files cannot be written.
     """
-    stem = pathlib.Path(stem)
-    npz_path = stem.with_name(stem.name + ".npz")
+    npz_path, json_path = _paths(stem)
     _write_arrays(npz_path, net)
-    description = {
-        "format": FORMAT,
-        "architecture": net.describe(),
-        "loss_weights": list(net.loss_weights),
-        "sha256": hashlib.sha256(npz_path.read_bytes()).hexdigest(),
-        "provenance": provenance or {},
-    }
-    with replacing(stem.with_name(stem.name + ".json"), "w", encoding="utf-8") as handle:
-        json.dump(description, handle, indent=1)
+    description = {"architecture": net.describe(), "loss_weights": list(net.loss_weights)}
+    _write_description(npz_path, json_path, description, provenance)
 
 
 def load_weights(net, stem) -> dict:
@@ -57,22 +50,48 @@ def load_weights(net, stem) -> dict:
     Raises:
         SnapshotError: the files are missing, damaged, do not belong together, or belong to another network.
     """
-    stem = pathlib.Path(stem)
-    npz_path, json_path = stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
-    try:
-        description = json.loads(json_path.read_text(encoding="utf-8"))
-        digest = hashlib.sha256(npz_path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SnapshotError(
-            f"weights: expected {npz_path.name} and {json_path.name} in {stem.parent}: {error}"
-        ) from error
-    except ValueError as error:
-        raise SnapshotError(f"weights: {json_path} is damaged: {error}") from error
-    if digest != description.get("sha256"):
-        raise SnapshotError(f"weights: {npz_path} is not the file that {json_path.name} describes (sha256 differs)")
+    npz_path, json_path = _paths(stem)
+    description = _read_description(npz_path, json_path, "weights")
     check_architecture(npz_path, description.get("architecture"), net)
     _read_arrays(npz_path, net)
     return description
+
+
+def save_measure(measure, stem, provenance=None) -> None:
+    """Writes `STEM.npz` (what a confidence measure has learned) and `STEM.json` (which measure, and its settings).
+
+    Args:
+        measure: a `branchynet.confidence.Measure`; a fitted one, if it is one that is fitted.
+        stem: path without an ending; its folder exists.
+        provenance: JSON-able, what it was fitted to.
+
+    Raises:
+        NotFittedError: there is nothing to save yet.
+        OutputError: the files cannot be written.
+    """
+    npz_path, json_path = _paths(stem)
+    arrays = measure.arrays()
+    with replacing(npz_path) as handle:
+        np.savez(handle, **arrays)
+    _write_description(npz_path, json_path, {"measure": measure.describe()}, provenance)
+
+
+def load_measure(stem):
+    """The measure that `save_measure` wrote; one of your own must have been registered before.
+
+    Returns:
+        a `branchynet.confidence.Measure`.
+
+    Raises:
+        SnapshotError: the files are missing, damaged, do not belong together, or hold no measure.
+        MeasureError: no measure of that name is registered, or its settings or arrays are of another form.
+    """
+    npz_path, json_path = _paths(stem)
+    description = _read_description(npz_path, json_path, "measure").get("measure")
+    if not isinstance(description, dict) or not {"name", "settings"} <= set(description):
+        raise SnapshotError(f"measure: expected the description of a measure in {json_path}, got another one")
+    with _open_arrays(npz_path) as arrays:
+        return measure_class(description["name"]).from_arrays(description["settings"], dict(arrays))
 
 
 def save_snapshot(trainer, path, description) -> None:
@@ -125,6 +144,34 @@ def check_architecture(path, saved, net) -> None:
                     f"{path} belongs to another network: at exit {number}, {part}: "
                     f"expected {ours[part]}, got {theirs.get(part)}"
                 )
+
+
+def _paths(stem):
+    stem = pathlib.Path(stem)
+    return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+
+
+def _write_description(npz_path, json_path, description, provenance):
+    """Writes what an .npz file belongs to; its checksum ties the two together."""
+    digest = hashlib.sha256(npz_path.read_bytes()).hexdigest()
+    description = {"format": FORMAT, **description, "sha256": digest, "provenance": provenance or {}}
+    with replacing(json_path, "w", encoding="utf-8") as handle:
+        json.dump(description, handle, indent=1)
+
+
+def _read_description(npz_path, json_path, what):
+    try:
+        description = json.loads(json_path.read_text(encoding="utf-8"))
+        digest = hashlib.sha256(npz_path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SnapshotError(
+            f"{what}: expected {npz_path.name} and {json_path.name} in {npz_path.parent}: {error}"
+        ) from error
+    except ValueError as error:
+        raise SnapshotError(f"{what}: {json_path} is damaged: {error}") from error
+    if digest != description.get("sha256"):
+        raise SnapshotError(f"{what}: {npz_path} is not the file that {json_path.name} describes (sha256 differs)")
+    return description
 
 
 def _write_arrays(path, target, extra=None):

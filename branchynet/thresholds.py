@@ -1,7 +1,8 @@
 """The exit rule, and choosing its thresholds T on recorded predictions.
 
-The rule is the paper's fast inference (section III-C): a sample leaves at the first exit n whose entropy is below
-T_n; the last exit takes every sample that reaches it. It exists once, here: inference, evaluation and the sweep all
+The rule is the paper's fast inference (section III-C): a sample leaves at the first exit n whose score is below T_n;
+the last exit takes every sample that reaches it. The score is the entropy, or what another measure of
+`branchynet.confidence` gives; the lower, the surer. It exists once, here: inference, evaluation and the sweep all
 ask it.
 
 Choosing needs no network. The network predicts once (`ExitRecords`); every setting of T is then evaluated on the
@@ -18,18 +19,20 @@ import numbers
 import numpy as np
 from chainer.backend import get_array_module
 
+from branchynet.confidence import ENTROPY, as_measure
+from branchynet.devices import to_host
 from branchynet.errors import ThresholdError
 
 
 @dataclasses.dataclass(frozen=True)
 class EntropyThresholds:
-    """Leave at exit n if the entropy is below ``values[n]`` nats; one value for each early exit."""
+    """Leave at exit n if the score, by default the entropy in nats, is below ``values[n]``; one for each early exit."""
 
     values: tuple
 
-    def leaves(self, early_exit, entropy):
-        """Which samples leave: entropy (N,) in nats -> bool (N,)."""
-        return entropy < self.values[early_exit]
+    def leaves(self, early_exit, scores):
+        """Which samples leave: scores (N,) -> bool (N,)."""
+        return scores < self.values[early_exit]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,27 +45,29 @@ class PercentExits:
 
     values: tuple
 
-    def leaves(self, early_exit, entropy):
-        """Which samples leave: entropy (N,) in nats -> bool (N,)."""
-        xp = get_array_module(entropy)
-        n_leaving = int(round(self.values[early_exit] / 100 * len(entropy)))
-        mask = xp.zeros(len(entropy), dtype=bool)
-        mask[xp.argsort(entropy)[:n_leaving]] = True
+    def leaves(self, early_exit, scores):
+        """Which samples leave: scores (N,) -> bool (N,)."""
+        xp = get_array_module(scores)
+        n_leaving = int(round(self.values[early_exit] / 100 * len(scores)))
+        mask = xp.zeros(len(scores), dtype=bool)
+        mask[xp.argsort(scores)[:n_leaving]] = True
         return mask
 
 
-def as_exit_rule(thresholds, n_exits: int):
+def as_exit_rule(thresholds, n_exits: int, lowest: float = 0.0):
     """The exit rule that a caller means.
 
     Args:
         thresholds: one number for all early exits, a sequence of one number for each, or a `PercentExits`.
         n_exits: the network's exits, the last one included.
+        lowest: lower bound of the scores, `Measure.lowest`; 0 for the entropy.
 
     Returns:
-        an object with ``leaves(early_exit, entropy)``.
+        an object with ``leaves(early_exit, scores)``.
 
     Raises:
-        ThresholdError: their number does not fit the network, or one of them is not a number >= 0 (or a percentage).
+        ThresholdError: their number does not fit the network, or one of them is not a number >= lowest (or a
+            percentage).
     """
     n_early = n_exits - 1
     percent = isinstance(thresholds, PercentExits)
@@ -75,10 +80,10 @@ def as_exit_rule(thresholds, n_exits: int):
         raise ThresholdError(f"thresholds: expected a number or a list of numbers, got {thresholds!r}") from None
     if len(values) != n_early:
         raise ThresholdError(f"thresholds: expected {n_early} (the last exit takes all), got {len(values)}")
-    highest = 100.0 if percent else math.inf
+    lowest, highest = (0.0, 100.0) if percent else (lowest, math.inf)
     for value in values:
-        if not 0.0 <= value <= highest:
-            expected = "a percentage from 0 to 100" if percent else "an entropy >= 0 nats"
+        if not lowest <= value <= highest:
+            expected = "a percentage from 0 to 100" if percent else f"a score >= {lowest:g} (an entropy: in nats)"
             raise ThresholdError(f"thresholds: expected {expected}, got {value}")
     return PercentExits(values) if percent else EntropyThresholds(values)
 
@@ -88,19 +93,44 @@ class ExitRecords:
     """What every exit says of every sample, so that any setting of T can be evaluated without the network.
 
     Attributes:
-        entropies: (n_exits, N) float32, nats.
+        scores: (n_exits, N) float32, the lower the surer: entropies in nats, unless another measure was asked for.
         predictions: (n_exits, N) int32.
         labels: (N,) int32, the truth.
+        lowest: lower bound of the scores.
     """
 
-    entropies: np.ndarray
+    scores: np.ndarray
     predictions: np.ndarray
     labels: np.ndarray
+    lowest: float = 0.0
+
+    @classmethod
+    def of(cls, logits, labels, measure=ENTROPY) -> ExitRecords:
+        """The records of one pass, by one measure; another measure needs no other pass.
+
+        Args:
+            logits: (n_exits, N, n_classes) float32, NumPy or CuPy: `branchynet.inference.record_logits`.
+            labels: (N,) int32.
+            measure: a `branchynet.confidence.Measure`, or the name of one.
+
+        Raises:
+            MeasureError: there is no such measure, or it is not fitted, or to another network.
+        """
+        measure = as_measure(measure)
+        measure.check(len(logits))
+        scores = [to_host(exit_scores) for exit_scores in measure.scores_of_exits(logits)]
+        predictions = [to_host(exit_logits.argmax(axis=1)) for exit_logits in logits]
+        return cls(
+            np.stack(scores).astype(np.float32),
+            np.stack(predictions).astype(np.int32),
+            np.asarray(labels, dtype=np.int32),
+            measure.lowest,
+        )
 
     @property
     def n_exits(self) -> int:
         """The number of exits, the last one included."""
-        return len(self.entropies)
+        return len(self.scores)
 
     def exit_accuracies(self) -> np.ndarray:
         """(n_exits,) accuracy in [0, 1] of each exit if every sample left there."""
@@ -116,22 +146,22 @@ class Evaluation:
     exit_shares: tuple
 
 
-def assign_exits(entropies, rule):
+def assign_exits(scores, rule):
     """The exit that each sample takes.
 
     Args:
-        entropies: (n_exits, N) nats.
+        scores: (n_exits, N).
         rule: an exit rule of `as_exit_rule`.
 
     Returns:
         (N,) int32, 0 for the first exit.
     """
-    xp = get_array_module(entropies)
-    n_exits, n_samples = entropies.shape
+    xp = get_array_module(scores)
+    n_exits, n_samples = scores.shape
     exits = xp.full(n_samples, n_exits - 1, dtype=np.int32)
     remaining = xp.arange(n_samples)
     for early_exit in range(n_exits - 1):
-        leaving = rule.leaves(early_exit, entropies[early_exit, remaining])
+        leaving = rule.leaves(early_exit, scores[early_exit, remaining])
         exits[remaining[leaving]] = early_exit
         remaining = remaining[~leaving]
     return exits
@@ -139,8 +169,8 @@ def assign_exits(entropies, rule):
 
 def evaluate(records: ExitRecords, thresholds) -> Evaluation:
     """Accuracy and exit shares of one setting of T on recorded predictions."""
-    rule = as_exit_rule(thresholds, records.n_exits)
-    exits = assign_exits(records.entropies, rule)
+    rule = as_exit_rule(thresholds, records.n_exits, records.lowest)
+    exits = assign_exits(records.scores, rule)
     predictions = np.take_along_axis(records.predictions, exits[None], axis=0)[0]
     shares = np.bincount(exits, minlength=records.n_exits) / len(exits)
     return Evaluation(rule.values, float((predictions == records.labels).mean()), tuple(shares.tolist()))
@@ -151,7 +181,7 @@ def sweep(records: ExitRecords, grid) -> list:
 
     Args:
         records: predictions of all exits.
-        grid: thresholds in nats, tried at every early exit.
+        grid: thresholds, tried at every early exit; in nats, if the scores are entropies.
 
     Returns:
         list of `Evaluation`, len(grid) ** (n_exits - 1) of them.

@@ -47,14 +47,14 @@ PAPER_EXIT_MIX = {"lenet": (94.3,), "alexnet-paper": (65.6, 25.2), "alexnet-auth
 
 
 def thresholds_for_mix(exit_records, mix_pct):
-    """The thresholds at which these shares of the recorded samples leave (quantiles of the entropies)."""
+    """The thresholds at which these shares of the recorded samples leave (quantiles of the scores)."""
     remaining = np.arange(len(exit_records.labels))
     thresholds, n_samples = [], len(remaining)
-    for entropies, share in zip(exit_records.entropies[:-1], mix_pct):
-        values = np.sort(entropies[remaining])
+    for scores, share in zip(exit_records.scores[:-1], mix_pct):
+        values = np.sort(scores[remaining])
         n_leaving = min(int(round(share / 100 * n_samples)), len(values) - 1)
         thresholds.append(float((values[max(n_leaving - 1, 0)] + values[n_leaving]) / 2))
-        remaining = remaining[entropies[remaining] >= thresholds[-1]]
+        remaining = remaining[scores[remaining] >= thresholds[-1]]
     return tuple(thresholds)
 
 

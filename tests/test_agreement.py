@@ -21,7 +21,7 @@ def net(device):
 def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
     x, labels = tiny_batch(5)
     recorded = record_exits(net, x, labels)
-    on_the_edge = [float(recorded.entropies[0, 0]), 0.0]
+    on_the_edge = [float(recorded.scores[0, 0]), 0.0]
     answers = run(net, x, on_the_edge)
     exits = to_host(answers.exits).copy()
     exits[0] = 0 if exits[0] else 2

@@ -31,7 +31,7 @@ def small_budget(monkeypatch):
 
 def test_paths_answer_like_the_reference(net):
     x, labels = tiny_batch(20)
-    threshold = float(np.median(record_exits(net, x, labels).entropies[0]))
+    threshold = float(np.median(record_exits(net, x, labels).scores[0]))
     answers = run(net, x, [threshold, 0.0])
     branchy = benchmark.compiled_path(contenders(net).compiled, (threshold, 0.0))
     trunk = benchmark.trunk_path(net, [threshold, 0.0], Clock(net.device))

@@ -91,7 +91,7 @@ def test_thresholds_of_the_command_line_are_used(tmp_path):
     ("argv", "message"),
     [
         (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
-        (["--thresholds", "-1", "0.5"], "an entropy >= 0 nats, got -1"),
+        (["--thresholds", "-1", "0.5"], "a score >= 0 (an entropy: in nats), got -1"),
         (["--device", "gpu:99"], "device gpu:99:"),
         (["--device", "tpu"], "got 'tpu'"),
         (["--out", "/proc/nowhere"], "/proc/nowhere"),

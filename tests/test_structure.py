@@ -152,6 +152,13 @@ def test_only_devices_and_compat_speak_of_cupy(module):
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
+def test_scipy_is_imported_only_where_something_is_fitted(module):
+    """It takes longer to load than everything else together, and inference does without."""
+    at_the_top = ast.Module([node for node in SOURCES[module].body if not isinstance(node, ast.FunctionDef)], [])
+    assert not {name for name in imports(at_the_top, SOURCES) if name.split(".")[0] == "scipy"}
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
 def test_nothing_is_ever_unpickled(module):
     assert not UNPICKLERS & set(identifiers(SOURCES[module]))
     allowing = [

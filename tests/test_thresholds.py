@@ -90,7 +90,7 @@ def test_one_number_serves_all_early_exits():
     [
         ([0.1, 0.2, 0.3], r"expected 2 \(the last exit takes all\), got 3"),
         ([0.1], r"expected 2 \(the last exit takes all\), got 1"),
-        ([0.1, -1], "an entropy >= 0 nats, got -1"),
+        ([0.1, -1], r"a score >= 0 \(an entropy: in nats\), got -1"),
         ([0.1, float("nan")], "got nan"),
         ("abc", "a number or a list of numbers"),
         (None, "a number or a list of numbers"),

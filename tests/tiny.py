@@ -5,6 +5,7 @@ import numpy as np
 from chainer import functions as F
 
 from branchynet import FL, Branch, BranchyNet
+from branchynet.confidence import measure_class
 from branchynet.functions import dropout
 from branchynet.links import Convolution2D
 from branchynet.training import Data
@@ -39,6 +40,24 @@ def tiny_batch(n=7, seed=0):
     """x (n, 1, 6, 6) float32 and t (n,) int32."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, *SHAPE)).astype(np.float32), rng.integers(0, N_CLASSES, n).astype(np.int32)
+
+
+def tiny_logits(n=200, n_exits=3, seed=0):
+    """logits (n_exits, n, N_CLASSES) float32 and labels (n,) int32; the later the exit, the more often it is right."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, N_CLASSES, n).astype(np.int32)
+    sizes = np.arange(1, n_exits + 1)[:, None, None]
+    logits = rng.normal(size=(n_exits, n, N_CLASSES)) + 1.5 * sizes * np.eye(N_CLASSES)[labels]
+    return logits.astype(np.float32), labels
+
+
+def tiny_measure(name):
+    """A registered measure, fitted quickly to `tiny_logits`, if it is one that is fitted."""
+    settings = {
+        "correctness-net": {"n_steps": 30, "batch_size": 32},
+        "opengan": {"n_steps": 20, "n_hidden": 8, "batch_size": 16},
+    }
+    return measure_class(name)(**settings.get(name, {})).fit(*tiny_logits())
 
 
 def as_float(images):

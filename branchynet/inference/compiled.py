@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from branchynet.confidence import entropy_of_one
+from branchynet.confidence import ENTROPY, as_measure
 from branchynet.devices import get_device
 from branchynet.errors import CompileError, NetworkError
 from branchynet.inference.arrays_engine import ArraysEngine
@@ -20,7 +20,7 @@ _NONE = object()  # what no caller gives as thresholds
 ENGINES = ("auto", "arrays", "onnxruntime")
 
 
-def compile(net, sample_shape, engine="auto", device="cpu", threads=1) -> CompiledNet:
+def compile(net, sample_shape, engine="auto", device="cpu", threads=1, measure=ENTROPY) -> CompiledNet:
     """Compiles a trained network for early-exit inference.
 
     Args:
@@ -30,18 +30,21 @@ def compile(net, sample_shape, engine="auto", device="cpu", threads=1) -> Compil
             installed.
         device: "cpu", "gpu" or "gpu:N".
         threads: of ONNX Runtime; the arrays engine computes in the caller's thread.
+        measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one; computed by NumPy or CuPy
+            behind either engine.
 
     Raises:
         CompileError: a layer or an engine that cannot be had.
         DeviceError: a device that cannot be used.
+        MeasureError: there is no such measure, or it is not fitted, or to another network.
     """
-    return CompiledNet(make_plan(net, sample_shape), _make_engine(engine, device, threads))
+    return CompiledNet(make_plan(net, sample_shape), _make_engine(engine, device, threads), as_measure(measure))
 
 
 def compile_plain(net, sample_shape, engine="auto", device="cpu", threads=1) -> CompiledNet:
     """Compiles the plain network, trunk and last exit, for the same engines: the same-engine baseline.
 
-    Arguments and errors are those of `compile`.
+    Arguments and errors are those of `compile`; it has one exit, so no measure decides anything.
     """
     return CompiledNet(make_plain_plan(net, sample_shape), _make_engine(engine, device, threads))
 
@@ -53,11 +56,14 @@ class CompiledNet:
         plan: the `Plan` that it runs.
         engine: name of the engine.
         device: where it computes.
+        measure: the `Measure` that says how sure an exit is.
     """
 
-    def __init__(self, plan, engine):
-        self.plan = plan
+    def __init__(self, plan, engine, measure=ENTROPY):
+        measure.check(plan.n_exits)
+        self.plan, self.measure = plan, measure
         self._engine = engine
+        self._score_of_one, self._keeps_earlier = measure.score_of_one, measure.needs_earlier_exits
         self.engine, self.device = engine.name, engine.device
         self._last_thresholds, self._last_rule = _NONE, None
         engine.load(plan)
@@ -82,7 +88,7 @@ class CompiledNet:
             return self._run_one(x, rule.values)
         if len(x) == 0:
             return self._no_answers()
-        return leave_early(self.device.xp, x, self.plan.n_exits, self._engine.run_segment, rule)
+        return leave_early(self.device.xp, x, self.plan.n_exits, self._engine.run_segment, rule, self.measure)
 
     def n_bytes(self) -> int:
         """Memory of the prepared buffers; 0 where the engine does not tell."""
@@ -91,7 +97,7 @@ class CompiledNet:
     def _rule(self, thresholds):
         # Callers give the same thresholds again and again; immutable ones need be looked at only once.
         if thresholds is not self._last_thresholds:
-            self._last_rule = as_exit_rule(thresholds, self.plan.n_exits)
+            self._last_rule = as_exit_rule(thresholds, self.plan.n_exits, self.measure.lowest)
             self._last_thresholds = thresholds if isinstance(thresholds, (float, tuple, EntropyThresholds)) else _NONE
         return self._last_rule
 
@@ -114,23 +120,25 @@ class CompiledNet:
     def _run_one(self, x, thresholds):
         """One sample. The rule is `EntropyThresholds.leaves`, written out for a plain number.
 
-        From a GPU one small array is read back at each exit, the logits: label and entropy follow from them in a
-        microsecond, and kernels for them would take longer.
+        From a GPU one small array is read back at each exit, the logits: label and score follow from them in a
+        microsecond or a few, and kernels for them would take longer.
         """
-        xp = self.device.xp
-        h, last = x, self.plan.n_exits - 1
+        xp, score_of_one, keeps_earlier = self.device.xp, self._score_of_one, self._keeps_earlier
+        h, last, earlier = x, self.plan.n_exits - 1, ()
         for index in range(last + 1):
             logits, h = self._engine.run_segment(index, h)
             values = logits[0].tolist()
-            confidence = entropy_of_one(values)
-            if index == last or confidence < thresholds[index]:
+            score = score_of_one(index, values, earlier)
+            if index == last or score < thresholds[index]:
                 label_and_exit = xp.array([values.index(max(values)), index], dtype=np.int32)
                 return Answers(
                     label_and_exit[:1],
                     label_and_exit[1:],
-                    xp.array([confidence], dtype=np.float32),
+                    xp.array([score], dtype=np.float32),
                     logits.copy(),  # the engine writes into its own array again
                 )
+            if keeps_earlier:
+                earlier = (*earlier, values)
 
 
 def _make_engine(engine, device, threads):

@@ -1,7 +1,7 @@
 """The paper's fast inference (section III-C), for one sample and for batches, on the device of the network.
 
-For each exit: compute its logits; the samples whose entropy is below the threshold leave with the answer; only the
-others go on. Nothing above an exit is computed for a sample that left there.
+For each exit: compute its logits; the samples whose score (the entropy, or what another measure gives) is below the
+threshold leave with the answer; only the others go on. Nothing above an exit is computed for a sample that left there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import typing
 import chainer
 import numpy as np
 
-from branchynet.confidence import entropy
+from branchynet.confidence import ENTROPY, as_measure
+from branchynet.devices import to_host
 from branchynet.errors import NetworkError
 from branchynet.thresholds import ExitRecords, as_exit_rule
 
@@ -22,45 +23,54 @@ class Answers(typing.NamedTuple):
     Attributes:
         labels: (N,) int32, the predicted class.
         exits: (N,) int32, the exit each sample left at, 0 for the first.
-        entropies: (N,) float32, nats, of that exit's softmax output: the confidence, lower is surer.
+        scores: (N,) float32, how sure that exit is, lower is surer: by default the entropy of its softmax output in
+            nats, else what the measure gives that was asked for.
         logits: (N, n_classes) float32, of that exit.
     """
 
     labels: typing.Any
     exits: typing.Any
-    entropies: typing.Any
+    scores: typing.Any
     logits: typing.Any
 
+    @property
+    def entropies(self):
+        """`scores`, by the name of the default measure; of another measure they are no entropies."""
+        return self.scores
 
-def run(net, x, thresholds, batch_size=None) -> Answers:
+
+def run(net, x, thresholds, batch_size=None, measure=ENTROPY) -> Answers:
     """Classifies samples, each leaving at the first exit that is sure enough of it.
 
     Args:
         net: a `BranchyNet`.
         x: (N, C, H, W) float32 array, NumPy or on the device of the network; N may be 0 or 1.
-        thresholds: what `branchynet.thresholds.as_exit_rule` takes: one T in nats, one for each early exit, or a
-            `PercentExits`.
+        thresholds: what `branchynet.thresholds.as_exit_rule` takes: one T (of the entropy: in nats), one for each early
+            exit, or a `PercentExits`.
         batch_size: samples at a time; all at once by default.
+        measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one.
 
     Raises:
         ThresholdError: the thresholds do not fit the network's exits.
         NetworkError: x is not a float32 batch.
+        MeasureError: there is no such measure, or it is not fitted, or to another network.
     """
-    rule = as_exit_rule(thresholds, net.n_exits)
+    measure = _checked_measure(measure, net)
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
     check_batch(x)
     if len(x) == 0:
         # Chainer's functions refuse an empty batch; the answer to one sample, less that sample, is the right answer.
-        answers = run(net, np.zeros((1, *x.shape[1:]), dtype=np.float32), thresholds)
+        answers = run(net, np.zeros((1, *x.shape[1:]), dtype=np.float32), thresholds, measure=measure)
         return Answers(*[array[:0] for array in answers])
     step = batch_size or len(x)
     with chainer.using_config("train", False), chainer.no_backprop_mode():
-        parts = [_run_batch(net, net.device.send(x[i : i + step]), rule) for i in range(0, len(x), step)]
+        parts = [_run_batch(net, net.device.send(x[i : i + step]), rule, measure) for i in range(0, len(x), step)]
     if len(parts) == 1:
         return parts[0]
     return Answers(*[net.xp.concatenate(arrays) for arrays in zip(*parts)])
 
 
-def record_exits(net, x, labels, batch_size=500) -> ExitRecords:
+def record_exits(net, x, labels, batch_size=500, measure=ENTROPY) -> ExitRecords:
     """Runs every exit on every sample, once, so that settings of T can be evaluated without the network.
 
     Args:
@@ -68,22 +78,67 @@ def record_exits(net, x, labels, batch_size=500) -> ExitRecords:
         x: (N, C, H, W) float32.
         labels: (N,) int32.
         batch_size: samples at a time.
+        measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one.
 
     Returns:
         `ExitRecords` of NumPy arrays.
+
+    Raises:
+        NetworkError: x is not a float32 batch.
+        MeasureError: there is no such measure, or it is not fitted, or to another network.
+    """
+    measure, labels = _checked_measure(measure, net), np.asarray(labels, dtype=np.int32)
+    check_batch(x)
+    if len(x) == 0:
+        return ExitRecords.of(record_logits(net, x), labels, measure)
+    # Scored batch by batch, on the device of the network.
+    parts = [ExitRecords.of(logits, labels[rows], measure) for rows, logits in _logits_of_batches(net, x, batch_size)]
+    return ExitRecords(
+        np.concatenate([part.scores for part in parts], axis=1),
+        np.concatenate([part.predictions for part in parts], axis=1),
+        np.concatenate([part.labels for part in parts]),
+        measure.lowest,
+    )
+
+
+def record_logits(net, x, batch_size=500) -> np.ndarray:
+    """The logits of every exit for every sample, from one pass: for fitting measures and comparing several.
+
+    ``ExitRecords.of(logits, labels, measure)`` makes of them what `record_exits` returns.
+
+    Args:
+        net: a `BranchyNet`.
+        x: (N, C, H, W) float32; N may be 0.
+        batch_size: samples at a time.
+
+    Returns:
+        (n_exits, N, n_classes) float32, on the host.
+
+    Raises:
+        NetworkError: x is not a float32 batch.
     """
     check_batch(x)
-    entropies, predictions = [], []
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        for start in range(0, len(x), batch_size):
-            logits = [exit_logits.array for exit_logits in net(net.device.send(x[start : start + batch_size]))]
-            entropies.append([chainer.get_device("@numpy").send(entropy(z)) for z in logits])
-            predictions.append([chainer.get_device("@numpy").send(z.argmax(axis=1)) for z in logits])
-    return ExitRecords(
-        np.concatenate(entropies, axis=1).astype(np.float32),
-        np.concatenate(predictions, axis=1).astype(np.int32),
-        np.asarray(labels, dtype=np.int32),
-    )
+    if len(x) == 0:
+        return record_logits(net, np.zeros((1, *x.shape[1:]), dtype=np.float32))[:, :0]
+    batches = [[to_host(z) for z in logits] for _, logits in _logits_of_batches(net, x, batch_size)]
+    return np.concatenate(batches, axis=1)
+
+
+def _logits_of_batches(net, x, batch_size):
+    """For each batch: its rows, and for each exit the logits (n, n_classes), on the device of the network."""
+    check_batch(x)
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        # Not around the loop: what takes the logits is not to find Chainer's configuration changed.
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            logits = [exit_logits.array for exit_logits in net(net.device.send(x[rows]))]
+        yield rows, logits
+
+
+def _checked_measure(measure, net):
+    measure = as_measure(measure)
+    measure.check(net.n_exits)
+    return measure
 
 
 def check_batch(x) -> None:
@@ -93,7 +148,7 @@ def check_batch(x) -> None:
         raise NetworkError(f"expected a float32 batch (N, ...), got {found}")
 
 
-def leave_early(xp, x, n_exits, run_segment, rule) -> Answers:
+def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
     """One batch through the exits; samples that leave are removed from the batch, on the device they are on.
 
     Args:
@@ -103,33 +158,36 @@ def leave_early(xp, x, n_exits, run_segment, rule) -> Answers:
         run_segment: (index of the exit, h (n, ...)) -> (logits (n, n_classes), input of the next segment (n, ...));
             the latter is not looked at behind the last exit.
         rule: an exit rule of `as_exit_rule`.
+        measure: a `branchynet.confidence.Measure`.
     """
     n_samples = len(x)
     labels = xp.empty(n_samples, dtype=np.int32)
     exits = xp.empty(n_samples, dtype=np.int32)
-    entropies = xp.empty(n_samples, dtype=np.float32)
-    all_logits = None
+    scores = xp.empty(n_samples, dtype=np.float32)
+    all_logits, earlier = None, ()
     remaining = xp.arange(n_samples)
     for index in range(n_exits):
         logits, x = run_segment(index, x)
         if all_logits is None:
             all_logits = xp.empty((n_samples, logits.shape[1]), dtype=np.float32)
-        sample_entropies = entropy(logits)
+        sample_scores = measure.scores(index, logits, earlier)
         is_last = index == n_exits - 1
-        leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_entropies)
+        leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_scores)
         rows = remaining[leaving]
         labels[rows] = logits[leaving].argmax(axis=1)
         exits[rows] = index
-        entropies[rows] = sample_entropies[leaving]
+        scores[rows] = sample_scores[leaving]
         all_logits[rows] = logits[leaving]
         remaining = remaining[~leaving]
         if len(remaining) == 0:
             break
         x = x[~leaving]
-    return Answers(labels, exits, entropies, all_logits)
+        if measure.needs_earlier_exits:
+            earlier = [exit_logits[~leaving] for exit_logits in (*earlier, logits)]
+    return Answers(labels, exits, scores, all_logits)
 
 
-def _run_batch(net, x, rule):
+def _run_batch(net, x, rule, measure):
     segments = list(net.stages())
 
     def run_segment(index, h):
@@ -137,4 +195,4 @@ def _run_batch(net, x, rule):
         h = stage(chainer.as_variable(h)).array
         return branch(chainer.as_variable(h)).array, h
 
-    return leave_early(net.xp, x, net.n_exits, run_segment, rule)
+    return leave_early(net.xp, x, net.n_exits, run_segment, rule, measure)

@@ -53,7 +53,7 @@ def between(values, share):
 
 def mixed_thresholds(net, x):
     records = record_exits(net, x, np.zeros(len(x), np.int32))
-    return [between(entropies, 0.5) for entropies in records.entropies[:-1]]
+    return [between(scores, 0.5) for scores in records.scores[:-1]]
 
 
 def assert_same_answers(ours, theirs):

@@ -27,7 +27,7 @@ def exported(tmp_path):
     net = tiny_net()
     x, _ = tiny_batch(N_SAMPLES)
     records = record_exits(net, x, np.zeros(N_SAMPLES, np.int32))
-    thresholds = [between(entropies, share) for entropies, share in zip(records.entropies[:-1], (0.4, 0.7))]
+    thresholds = [between(scores, share) for scores, share in zip(records.scores[:-1], (0.4, 0.7))]
     assert set(run(net, x, thresholds).exits.tolist()) == {0, 1, 2}
     return net, x, thresholds, export_onnx(net, SHAPE, thresholds, tmp_path / "net.onnx")
 

@@ -37,7 +37,7 @@ def net(device):
 def mixed_thresholds(net, x):
     """Thresholds at which samples leave at every exit."""
     records = record_exits(net, x, np.zeros(len(x), np.int32))
-    return [float(np.median(records.entropies[0])), float(np.quantile(records.entropies[1], 0.7))]
+    return [float(np.median(records.scores[0])), float(np.quantile(records.scores[1], 0.7))]
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 30])
@@ -73,7 +73,7 @@ def test_nothing_above_an_exit_is_computed_for_a_sample_that_left_there():
     seen = []
     net.trunk[1].layers.insert(0, lambda x: seen.append(len(x)) or x)
     x, _ = tiny_batch(30)
-    threshold = float(np.median(record_exits(net, x, np.zeros(30, np.int32)).entropies[0]))
+    threshold = float(np.median(record_exits(net, x, np.zeros(30, np.int32)).scores[0]))
     seen.clear()
     exits = run(net, x, [threshold, 0.0]).exits
     assert seen == [(exits > 0).sum()]

@@ -1,11 +1,6 @@
-"""How sure an exit is of its answer: arrays in, arrays out, on NumPy and CuPy alike.
-
-The paper's measure is the entropy of the softmax output (section III-C): the lower, the surer.
-"""
+"""What is computed from logits alone: arrays in, arrays out, on NumPy and CuPy alike."""
 
 from __future__ import annotations
-
-from math import exp, log
 
 from chainer.backend import get_array_module
 
@@ -19,7 +14,7 @@ def softmax(logits):
     Returns:
         (N, n_classes) of the same dtype, each row in [0, 1] with sum 1.
     """
-    exponentials, total, _ = _shifted_exponentials(logits)
+    exponentials, total, _ = shifted_exponentials(logits)
     return exponentials / total
 
 
@@ -36,33 +31,25 @@ def entropy(logits):
         (N,) of the same dtype, nats, in [0, ln n_classes] up to rounding.
     """
     xp = get_array_module(logits)
-    exponentials, total, shifted = _shifted_exponentials(logits)
+    exponentials, total, shifted = shifted_exponentials(logits)
     return xp.log(total[:, 0]) - (exponentials * shifted).sum(axis=1) / total[:, 0]
 
 
-def _shifted_exponentials(logits):
-    """exp(z - max z), its sum over the classes, and z - max z: the safe way to a softmax."""
+def shifted_exponentials(logits):
+    """exp(z - max z), its sum over the classes (N, 1), and z - max z: the safe way to a softmax."""
     xp = get_array_module(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = xp.exp(shifted)
     return exponentials, exponentials.sum(axis=1, keepdims=True), shifted
 
 
-def entropy_of_one(logits) -> float:
-    """The entropy of one sample's softmax output, in plain Python: for ten numbers, array calls cost more than the
-    arithmetic.
+def sorted_softmax(logits):
+    """Probabilities from logits, the smallest first.
 
     Args:
-        logits: sequence of n_classes floats.
+        logits: (N, n_classes) float array.
 
     Returns:
-        nats; what `entropy` gives, up to rounding.
+        (N, n_classes) of the same dtype.
     """
-    largest = max(logits)
-    total = weighted = 0.0
-    for z in logits:
-        shifted = z - largest
-        exponential = exp(shifted)
-        total += exponential
-        weighted += exponential * shifted
-    return log(total) - weighted / total
+    return get_array_module(logits).sort(softmax(logits), axis=1)

@@ -1,0 +1,98 @@
+"""Measures that learn from recorded logits and labels before they can score."""
+
+from __future__ import annotations
+
+import numpy as np
+from chainer.backend import get_device_from_array
+
+from branchynet.confidence.measure import Measure
+from branchynet.devices import to_host
+from branchynet.errors import MeasureError, NotFittedError
+
+
+class FittedMeasure(Measure):
+    """A measure that is fitted to each exit. A class of its own says `fit_exit` and `scores`."""
+
+    def fit_exit(self, logits, labels, rng) -> dict:
+        """What one exit teaches.
+
+        Args:
+            logits: (N, n_classes) float32 of that exit, on the host; N >= 1.
+            labels: (N,) integers, the truth.
+            rng: NumPy Generator.
+
+        Returns:
+            {name: array or number} for every name in `fitted_names`.
+        """
+        raise NotImplementedError
+
+    def fit(self, logits_per_exit, labels, seed=0) -> FittedMeasure:
+        """Fits the measure to every exit; where that is not said otherwise, on samples held back from training.
+
+        Args:
+            logits_per_exit: for each exit (N, n_classes) float32, what `branchynet.inference.record_logits` returns.
+            labels: (N,) integers, the truth.
+            seed: of whatever is drawn; the same seed gives the same measure.
+
+        Returns:
+            the measure itself.
+
+        Raises:
+            MeasureError: the arrays are of another form, or there is nothing to learn from.
+        """
+        logits_per_exit, labels = [to_host(logits) for logits in logits_per_exit], to_host(labels)
+        _check_samples(self.name, logits_per_exit, labels)
+        learned = [
+            self.fit_exit(logits, labels, np.random.default_rng((seed, index)))
+            for index, logits in enumerate(logits_per_exit)
+        ]
+        for name in self.fitted_names:
+            setattr(self, name, np.stack([arrays[name] for arrays in learned]))
+        vars(self).pop("_on_devices", None)
+        return self
+
+    def check(self, n_exits) -> None:
+        """Raises MeasureError unless the measure was fitted to a network of so many exits."""
+        n_fitted = len(getattr(self, self.fitted_names[0]))
+        if n_fitted != n_exits:
+            raise MeasureError(f"{self.name}: expected one fitted to {n_exits} exits, got one fitted to {n_fitted}")
+
+    def check_exit(self, exit_index) -> None:
+        """Raises MeasureError unless the measure was fitted to such an exit."""
+        n_fitted = len(getattr(self, self.fitted_names[0]))
+        if not exit_index < n_fitted:
+            raise MeasureError(f"{self.name}: expected an exit from 0 to {n_fitted - 1}, got {exit_index}")
+
+    def fitted_at(self, exit_index, logits) -> dict:
+        """{name: array} of what was fitted to one exit, on the device of the logits."""
+        self.check_exit(exit_index)
+        device = get_device_from_array(logits)
+        # A copy for each device is kept: sending takes longer than scoring.
+        on_devices = vars(self).setdefault("_on_devices", {})
+        if device.name not in on_devices:
+            on_devices[device.name] = {name: device.send(array) for name, array in self.arrays().items()}
+        return {name: array[exit_index] for name, array in on_devices[device.name].items()}
+
+    def __getattr__(self, name):
+        """Called for what is not there."""
+        if name in type(self).fitted_names:
+            raise NotFittedError(
+                f"{self.name}: expected a fitted measure; call fit(logits_per_exit, labels) or load a fitted one first"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _check_samples(name, logits_per_exit, labels):
+    shapes = [logits.shape for logits in logits_per_exit]
+    if not shapes or any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
+        raise MeasureError(f"{name}: expected logits (N, n_classes) of one shape for every exit, got {shapes}")
+    n_samples, n_classes = shapes[0]
+    if n_samples == 0 or labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+        raise MeasureError(
+            f"{name}: expected logits of N >= 1 samples and N integer labels, got {n_samples} and {labels.dtype} of "
+            f"shape {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise MeasureError(f"{name}: expected labels from 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
+    if not all(np.isfinite(logits).all() for logits in logits_per_exit):
+        raise MeasureError(f"{name}: expected finite logits, got NaN or infinity")

@@ -1,0 +1,139 @@
+"""A discriminator for each exit that tells the logits of right answers from all others."""
+
+from __future__ import annotations
+
+import chainer.functions as F
+import numpy as np
+
+from branchynet.confidence.fitted import FittedMeasure
+from branchynet.confidence.measure import register_measure
+from branchynet.confidence.perceptron import (
+    ARRAY_NAMES,
+    Perceptron,
+    adam,
+    check_settings,
+    no_probability,
+    no_probability_of_one,
+    train_steps,
+)
+from branchynet.errors import MeasureError
+
+# How often the discriminator is looked at while it is trained.
+N_LOOKS = 20
+# Standard deviations: behind that, far is far, and no number is too large for the discriminator.
+FARTHEST = 10.0
+
+
+@register_measure("opengan")
+class OpenGan(FittedMeasure):
+    """``1 - D(z)``, D a discriminator of an exit's logits, trained against a generator; in [0, 1].
+
+    After OpenGAN (Kong and Ramanan 2021, arXiv 2104.02939): D learns that features of the closed set are real, that
+    those of outliers are not, and that neither are those that a generator G makes of noise to look real::
+
+        max_D min_G  mean log D(closed) + w mean log(1 - D(outliers)) + mean log(1 - D(G(noise)))
+
+    The closed set here are the samples that the exit answers rightly, the outliers those that it answers wrongly. What
+    differs from OpenGAN: the features are the logits, which every engine returns, standardised by mean and deviation
+    of each class's logit and held to `FARTHEST` deviations; and G maximises log D instead (the usual non-saturating
+    form). As there, the discriminator that is kept is the one, of `N_LOOKS` on the way, that best tells the closed set
+    from the outliers, since D and G need not settle. Fit on validation samples.
+
+    Args:
+        n_hidden: hidden units of both networks.
+        n_noise: numbers that the generator makes a fake of.
+        n_steps: training steps of each exit.
+        batch_size: samples of each kind a step, drawn with replacement.
+        alpha: Adam's learning rate.
+        outlier_weight: w; at 0 nothing but fakes stands against the closed set.
+
+    Attributes:
+        mean_, deviation_: (n_exits, n_classes) float32, of the logits.
+        hidden_W_, hidden_b_, output_W_, output_b_: the discriminators, float32, exits along the first axis.
+    """
+
+    setting_names = ("n_hidden", "n_noise", "n_steps", "batch_size", "alpha", "outlier_weight")
+    fitted_names = ("mean_", "deviation_", *ARRAY_NAMES)
+
+    def __init__(self, n_hidden=64, n_noise=8, n_steps=1000, batch_size=128, alpha=5e-3, outlier_weight=1.0):
+        self.n_hidden, self.n_noise, self.n_steps = n_hidden, n_noise, n_steps
+        self.batch_size, self.alpha, self.outlier_weight = batch_size, alpha, outlier_weight
+        check_settings(self, ("n_hidden", "n_noise", "n_steps", "batch_size"))
+
+    def fit_exit(self, logits, labels, rng):
+        """Trains the discriminator of an exit, and the generator, which is then forgotten.
+
+        Raises:
+            MeasureError: the exit answers no sample rightly.
+        """
+        mean, deviation = logits.mean(axis=0), logits.std(axis=0) + np.float32(1e-6)
+        x, right = _standardise(logits, mean, deviation), logits.argmax(axis=1) == labels
+        if not right.any():
+            raise MeasureError(f"{self.name}: expected an exit that is right on some samples, got one that is not")
+        closed, outliers = x[right], x[~right]
+        discriminator = Perceptron(x.shape[1], self.n_hidden, 1, rng)
+        generator = Perceptron(self.n_noise, self.n_hidden, x.shape[1], rng)
+        optimizers = [adam(discriminator, self.alpha), adam(generator, self.alpha)]
+
+        def losses_of_step():
+            noise = rng.normal(size=(self.batch_size, self.n_noise)).astype(np.float32)
+            fakes = generator(noise)
+            loss = _surprise(discriminator, self._draw(closed, rng), True)
+            loss += _surprise(discriminator, fakes.array, False)
+            if self.outlier_weight and len(outliers):
+                loss += self.outlier_weight * _surprise(discriminator, self._draw(outliers, rng), False)
+            yield loss
+            yield _surprise(discriminator, fakes, True)
+
+        best, highest = None, -1.0
+        for n_steps in _in_parts(self.n_steps, N_LOOKS):
+            train_steps(losses_of_step, optimizers, n_steps)
+            arrays = discriminator.arrays()
+            share = _share_in_order(no_probability(x, *arrays.values()), right)
+            if share >= highest:
+                best, highest = arrays, share
+        return {"mean_": mean, "deviation_": deviation, **best}
+
+    def _draw(self, x, rng):
+        return x[rng.integers(0, len(x), self.batch_size)]
+
+    def scores(self, exit_index, logits, earlier=()):
+        """1 - D, (N,)."""
+        arrays = self.fitted_at(exit_index, logits)
+        x = _standardise(logits, arrays["mean_"], arrays["deviation_"])
+        return no_probability(x, *[arrays[name] for name in ARRAY_NAMES])
+
+    def score_of_one(self, exit_index, logits, earlier=()) -> float:
+        """1 - D of one sample."""
+        logits = np.array(logits, np.float32)
+        x = _standardise(logits, self.mean_[exit_index], self.deviation_[exit_index])
+        return no_probability_of_one(x, *[getattr(self, name)[exit_index] for name in ARRAY_NAMES])
+
+
+def _in_parts(n_steps, n_parts):
+    """Numbers that add up to n_steps, at most n_parts of them."""
+    ends = np.unique(np.linspace(0, n_steps, n_parts + 1).round().astype(int))
+    return np.diff(ends).tolist()
+
+
+def _share_in_order(scores, right):
+    """Share of the pairs of a right answer and a wrong one in which the right one has the lower score; a tie is half.
+
+    It is the area under the ROC curve; 0.5 where there are no pairs.
+    """
+    if right.all():
+        return 0.5
+    right_scores, wrong_scores = np.sort(scores[right]), scores[~right]
+    below = np.searchsorted(right_scores, wrong_scores, "left")
+    not_above = np.searchsorted(right_scores, wrong_scores, "right")
+    return float((below + not_above).mean() / (2 * len(right_scores)))
+
+
+def _standardise(logits, mean, deviation):
+    return ((logits - mean) / deviation).clip(-FARTHEST, FARTHEST)
+
+
+def _surprise(discriminator, x, real):
+    """Mean of -log D(x), or of -log(1 - D(x)), a Variable."""
+    output = discriminator(x)
+    return F.mean(F.softplus(-output if real else output))

@@ -1,0 +1,97 @@
+"""The small network behind the measures that are networks: trained in Chainer, used as plain arrays."""
+
+from __future__ import annotations
+
+import math
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+from chainer.backend import get_array_module
+
+from branchynet.errors import MeasureError
+
+# What an exit's perceptron with one output leaves behind, in the order of `no_probability`.
+ARRAY_NAMES = ("hidden_W_", "hidden_b_", "output_W_", "output_b_")
+
+
+class Perceptron(chainer.Chain):
+    """One hidden layer of rectified units.
+
+    Args:
+        n_in, n_hidden, n_out: sizes.
+        rng: NumPy Generator that draws the weights, LeCun's normal distribution; Chainer's own initialisers would draw
+            from the global generator and change what follows.
+    """
+
+    def __init__(self, n_in, n_hidden, n_out, rng):
+        super().__init__()
+        with self.init_scope():
+            self.hidden = L.Linear(n_in, n_hidden, initialW=_draw(rng, n_hidden, n_in))
+            self.output = L.Linear(n_hidden, n_out, initialW=_draw(rng, n_out, n_hidden))
+
+    def forward(self, x):
+        """x (N, n_in) float32 -> (N, n_out), a Variable."""
+        return self.output(F.relu(self.hidden(x)))
+
+    def arrays(self) -> dict:
+        """Weights of a perceptron with one output, by the names of `ARRAY_NAMES`."""
+        arrays = (self.hidden.W.array.T, self.hidden.b.array, self.output.W.array[0], self.output.b.array[0])
+        return {name: array.copy() for name, array in zip(ARRAY_NAMES, arrays)}
+
+
+def check_settings(measure, counts) -> None:
+    """Raises MeasureError unless the settings named in `counts`, and alpha, are positive."""
+    for name in (*counts, "alpha"):
+        if not getattr(measure, name) > 0:
+            raise MeasureError(f"{measure.name}: {name}: expected a number > 0, got {getattr(measure, name)}")
+
+
+def no_probability(x, hidden_W, hidden_b, output_W, output_b):
+    """1 - sigmoid of what a perceptron with one output says, without rounding small ones to 0.
+
+    Args:
+        x: (N, n_in) float32, NumPy or CuPy.
+        hidden_W, hidden_b, output_W, output_b: (n_in, n_hidden), (n_hidden,), (n_hidden,) and () float32.
+
+    Returns:
+        (N,) float32, in [0, 1].
+    """
+    xp = get_array_module(x)
+    hidden = xp.maximum(x @ hidden_W + hidden_b, 0)
+    return xp.exp(-xp.logaddexp(xp.float32(0), hidden @ output_W + output_b))
+
+
+def no_probability_of_one(x, hidden_W, hidden_b, output_W, output_b) -> float:
+    """`no_probability` of one sample, x (n_in,) float32, all arrays on the host."""
+    hidden = np.maximum(x @ hidden_W + hidden_b, 0)
+    output = float(hidden @ output_W + output_b)
+    # 1 / (1 + e^output), by whichever power does not overflow.
+    power = math.exp(-abs(output))
+    return (power if output > 0 else 1.0) / (1.0 + power)
+
+
+def adam(link, alpha):
+    """An Adam optimizer (arXiv 1412.6980) for a small network; beta1 is 0.5, as is usual where two networks compete."""
+    return chainer.optimizers.Adam(alpha=alpha, beta1=0.5).setup(link)
+
+
+def train_steps(losses_of_step, optimizers, n_steps) -> None:
+    """Trains networks, on losses of their own.
+
+    Args:
+        losses_of_step: () -> for each optimizer in turn the loss, a Variable, that its network is moved by.
+        optimizers: of the networks.
+        n_steps: number of steps.
+    """
+    with chainer.using_config("train", True), chainer.using_config("enable_backprop", True):
+        for _ in range(n_steps):
+            for optimizer, loss in zip(optimizers, losses_of_step()):
+                optimizer.target.cleargrads()
+                loss.backward()
+                optimizer.update()
+
+
+def _draw(rng, n_out, n_in):
+    return (rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)).astype(np.float32)

@@ -1,0 +1,181 @@
+"""Early exits by any measure: both inference paths and recorded evaluation give the same answers."""
+
+import math
+
+import numpy as np
+import pytest
+from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_measure, tiny_net
+
+from branchynet import PercentExits, benchmark, run
+from branchynet.confidence import OpenMax, measure_names, register_measure
+from branchynet.devices import to_host
+from branchynet.errors import MeasureError, NotFittedError, ThresholdError
+from branchynet.inference import compile, record_exits, record_logits
+from branchynet.inference.compiled import onnxruntime_problem
+from branchynet.thresholds import ExitRecords, as_exit_rule, assign_exits, evaluate
+
+NAMES = measure_names()
+
+
+@pytest.fixture(scope="module")
+def measures():
+    """Every registered measure, ready for use on three exits."""
+    return {name: tiny_measure(name) for name in NAMES}
+
+
+@pytest.fixture
+def net(device):
+    net = tiny_net()
+    net.to_device(device)
+    return net
+
+
+@pytest.fixture(params=["arrays", "onnxruntime"])
+def engine(request, device):
+    """Settings of `compile`; ONNX Runtime computes on the CPU only."""
+    if request.param == "onnxruntime" and (onnxruntime_problem() or device.xp is not np):
+        pytest.skip(onnxruntime_problem() or "the onnxruntime engine computes on the CPU")
+    return {"engine": request.param, "device": device.name}
+
+
+def mixed_thresholds(records):
+    """Thresholds at which samples leave at every exit, midway between two scores, so that no rounding decides."""
+    thresholds, remaining = [], np.arange(len(records.labels))
+    for scores in records.scores[:-1]:
+        values = np.unique(scores[remaining])
+        gaps = np.diff(values)[len(values) // 4 : -len(values) // 4 or None]
+        index = len(values) // 4 + int(gaps.argmax())
+        thresholds.append(float((values[index] + values[index + 1]) / 2))
+        remaining = remaining[scores[remaining] >= thresholds[-1]]
+    return thresholds
+
+
+def naive_exit(scores, thresholds):
+    return next((n for n, threshold in enumerate(thresholds) if scores[n] < threshold), len(thresholds))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_paths_give_the_same_answers(name, measures, net, engine):
+    measure, (x, labels) = measures[name], tiny_batch(30)
+    records = record_exits(net, x, labels, measure=measure)
+    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
+    exits = [naive_exit(scores, thresholds) for scores in records.scores.T]
+    assert len(set(exits)) > 1
+    expected = run(net, x, thresholds, measure=measure)
+    assert to_host(expected.exits).tolist() == exits
+    np.testing.assert_allclose(to_host(expected.scores), records.scores[exits, np.arange(30)], rtol=1e-4, atol=1e-5)
+    assert to_host(expected.labels).tolist() == records.predictions[exits, np.arange(30)].tolist()
+
+    compiled = compile(net, SHAPE, **engine, measure=measure)
+    for n_samples in (1, 7):
+        for start in range(0, 14, n_samples):
+            rows = slice(start, start + n_samples)
+            answers = compiled.run(x[rows], thresholds)
+            assert to_host(answers.exits).tolist() == exits[rows]
+            np.testing.assert_array_equal(to_host(answers.labels), to_host(expected.labels)[rows])
+            np.testing.assert_allclose(to_host(answers.scores), to_host(expected.scores)[rows], rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(to_host(answers.logits), to_host(expected.logits)[rows], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ends_of_the_range_of_thresholds(name, measures, net, engine):
+    compiled = compile(net, SHAPE, **engine, measure=measures[name])
+    for n_samples in (0, 1, 7):
+        x, _ = tiny_batch(n_samples)
+        for threshold, exit_index in ((measures[name].lowest, 2), (math.inf, 0)):
+            for answers in (compiled.run(x, threshold), run(net, x, threshold, measure=measures[name])):
+                assert to_host(answers.exits).tolist() == [exit_index] * n_samples
+
+
+def test_many_measures_are_evaluated_from_one_pass(measures, net):
+    x, labels = tiny_batch(20)
+    logits = record_logits(net, x, batch_size=7)
+    assert logits.shape == (3, 20, N_CLASSES) and logits.dtype == np.float32 and isinstance(logits, np.ndarray)
+    for measure in measures.values():
+        ours, theirs = ExitRecords.of(logits, labels, measure), record_exits(net, x, labels, 6, measure)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(ours.predictions, theirs.predictions)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        assert ours.lowest == measure.lowest
+
+
+def test_recording_no_samples(net):
+    x, labels = tiny_batch(0)
+    assert record_logits(net, x).shape == (3, 0, N_CLASSES)
+    assert record_exits(net, x, labels).scores.shape == (3, 0)
+
+
+def test_a_measure_may_be_asked_for_by_name_and_entropy_is_the_default(net, engine):
+    x, _ = tiny_batch()
+    for answers in (run(net, x, 0.9), compile(net, SHAPE, **engine).run(x, 0.9)):
+        assert answers.entropies is answers.scores
+        np.testing.assert_allclose(
+            to_host(answers.scores), to_host(run(net, x, 0.9, measure="entropy").scores), atol=1e-5
+        )
+    margins = run(net, x, 0.9, measure="margin")
+    np.testing.assert_allclose(
+        to_host(compile(net, SHAPE, **engine, measure="margin").run(x, 0.9).scores), to_host(margins.scores), atol=1e-5
+    )
+
+
+def test_a_function_of_ones_own_decides_in_every_path(net, engine, monkeypatch):
+    monkeypatch.setattr("branchynet.confidence.measure._REGISTERED", {})
+
+    @register_measure("last logit")
+    def last_logit(logits):
+        return logits[:, -1]
+
+    x, labels = tiny_batch(12)
+    records = record_exits(net, x, labels, measure="last logit")
+    thresholds = mixed_thresholds(records)
+    exits = assign_exits(records.scores, as_exit_rule(thresholds, 3, -math.inf)).tolist()
+    assert to_host(run(net, x, thresholds, measure="last logit").exits).tolist() == exits
+    compiled = compile(net, SHAPE, **engine, measure="last logit")
+    assert to_host(compiled.run(x, thresholds).exits).tolist() == exits
+    assert [int(compiled.run(x[i : i + 1], thresholds).exits[0]) for i in range(12)] == exits
+
+
+def test_percent_exits_leave_by_share_of_the_batch_by_any_measure(net):
+    exits = run(net, tiny_batch(40)[0], PercentExits((50, 50)), measure="energy").exits
+    assert np.bincount(to_host(exits)).tolist() == [20, 10, 10]
+
+
+def test_thresholds_of_energies_may_be_negative_those_of_entropies_not(net):
+    x, labels = tiny_batch()
+    assert evaluate(record_exits(net, x, labels, measure="energy"), -1.5).thresholds == (-1.5, -1.5)
+    with pytest.raises(ThresholdError, match=r"a score >= 0 \(an entropy: in nats\), got -1.5"):
+        evaluate(record_exits(net, x, labels), -1.5)
+    with pytest.raises(ThresholdError, match="got nan"):
+        run(net, x, math.nan, measure="energy")
+
+
+def test_measures_that_cannot_be_used_are_refused_before_anything_is_computed(measures, net, engine):
+    x, labels = tiny_batch()
+    for use in (
+        lambda: run(net, x, 0.5, measure=OpenMax()),
+        lambda: record_exits(net, x, labels, measure=OpenMax()),
+        lambda: compile(net, SHAPE, **engine, measure=OpenMax()),
+    ):
+        with pytest.raises(NotFittedError, match="openmax: expected a fitted measure"):
+            use()
+    for_two = OpenMax().fit(np.eye(3, dtype=np.float32)[None].repeat(2, axis=0), np.arange(3))
+    with pytest.raises(MeasureError, match="fitted to 3 exits, got one fitted to 2"):
+        compile(net, SHAPE, **engine, measure=for_two)
+    with pytest.raises(MeasureError, match="got 'entropi'"):
+        run(net, x, 0.5, measure="entropi")
+
+
+@pytest.mark.parametrize("name", ["energy", "patience", "openmax"])
+def test_the_benchmark_times_any_measure(name, measures, net, monkeypatch):
+    monkeypatch.setattr(benchmark, "BUDGET_S", 0.01)
+    monkeypatch.setattr(benchmark, "MIN_SAMPLES", 5)
+    net.initialise(SHAPE)
+    x, labels = tiny_batch(12)
+    contenders = benchmark.Contenders.of(net, "arrays", measures[name])
+    records = record_exits(net, x, labels, measure=measures[name])
+    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
+    measurement = benchmark.measure(contenders, x, thresholds)
+    expected = assign_exits(records.scores, as_exit_rule(thresholds, 3, measures[name].lowest))
+    assert measurement.exits.tolist() == expected[: len(measurement.exits)].tolist()
+    costs = benchmark.path_costs(contenders, x)
+    assert costs.end_to_end_ms.shape[0] == 3
