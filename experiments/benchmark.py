@@ -17,6 +17,7 @@ import numpy as np
 from peers import torch_layers
 
 from branchynet import BranchyNet, benchmark, datasets, load_weights, plots, records, threads
+from branchynet.choosers import thresholds_for_shares
 from branchynet.command_line import whole_number
 from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.devices import describe, get_device, to_host
@@ -34,20 +35,8 @@ NETWORKS = {
     "alexnet-paper": (lambda: alexnet_cifar10.get_network(placement="paper"), "cifar10", True),
     "alexnet-authors": (lambda: alexnet_cifar10.get_network(placement="authors"), "cifar10", True),
 }
-# Shares leaving at each early exit, in percent: Table I of the paper.
-PAPER_EXIT_MIX = {"lenet": (94.3,), "alexnet-paper": (65.6, 25.2), "alexnet-authors": (65.6, 25.2)}
-
-
-def thresholds_for_mix(exit_records, mix_pct):
-    """The thresholds at which these shares of the recorded samples leave (quantiles of the entropies)."""
-    remaining = np.arange(len(exit_records.labels))
-    thresholds, n_samples = [], len(remaining)
-    for entropies, share in zip(exit_records.entropies[:-1], mix_pct):
-        values = np.sort(entropies[remaining])
-        n_leaving = min(int(round(share / 100 * n_samples)), len(values) - 1)
-        thresholds.append(float((values[max(n_leaving - 1, 0)] + values[n_leaving]) / 2))
-        remaining = remaining[entropies[remaining] >= thresholds[-1]]
-    return tuple(thresholds)
+# Shares of all samples leaving at each early exit: Table I of the paper.
+PAPER_EXIT_MIX = {"lenet": (0.943,), "alexnet-paper": (0.656, 0.252), "alexnet-authors": (0.656, 0.252)}
 
 
 def make_contenders(net, device, rule):
@@ -267,7 +256,7 @@ def _run(arguments):
     order = np.random.default_rng(0).permutation(len(splits.test))
     x, labels = prepare(splits.test.images[order]), splits.test.labels[order]
     validation = record_exits(net, prepare(splits.validation.images), splits.validation.labels)
-    thresholds = arguments.thresholds or thresholds_for_mix(validation, PAPER_EXIT_MIX[arguments.network])
+    thresholds = arguments.thresholds or thresholds_for_shares(validation, PAPER_EXIT_MIX[arguments.network])
     rule = as_exit_rule(tuple(thresholds), net.n_exits)
     test = record_exits(net, x, labels)
     exit_pct = (100 * np.bincount(assign_exits(test.entropies, rule), minlength=net.n_exits) / len(labels)).tolist()
