@@ -33,7 +33,9 @@ def always(scores, n_classes) -> float:
     above every score. It is finite, because a record cannot hold infinity."""
     highest = np.max(scores, initial=0.0)
     above = math.ceil(max(float(highest), math.log(n_classes))) + 1.0
-    return max(above, float(np.nextafter(highest, np.inf)))  # far from 0, a number and the same plus 1 are equal
+    return max(
+        above, float(np.nextafter(highest, np.inf, dtype=scores.dtype))
+    )  # far from 0, a number and the same plus 1 are equal
 
 
 def count_classes(records) -> int:
@@ -45,9 +47,9 @@ def between(below, above):
     """Thresholds halfway between two scores, exact in the scores' own precision: `below` leaves, `above` stays.
 
     Args:
-        below, above: arrays of one shape and dtype, below < above.
+        below, above: NumPy arrays or scalars of one shape and dtype, below < above.
     """
-    middle = below + (above - below) / 2
+    middle = (below + (above - below) / 2).astype(above.dtype)
     return np.where(middle > below, middle, above)
 
 

@@ -57,7 +57,10 @@ def choose_thresholds(records, costs: ExitCosts, goal, test_split_seed: int = 0,
     goal = goal if isinstance(goal, Goal) else parse_goal(goal)
     costs = ExitCosts(np.asarray(costs.values, dtype=np.float64), costs.unit)
     _check(records, costs, goal)
-    found = goal.function(Problem(records, costs, test_split_seed, grid), **goal.numbers)
+    try:
+        found = goal.function(Problem(records, costs, test_split_seed, grid), **goal.numbers)
+    except ThresholdError as error:
+        raise ThresholdError(f"{goal.text}: {error}") from None
     result = evaluate_settings(records, [found.thresholds])
     return Choice(
         tuple(float(value) for value in found.thresholds),

@@ -116,7 +116,10 @@ class Goal:
 
 
 def register_goal(form: str, example: str, unit: str | None = None):
-    """Makes a function a goal; a decorator. The latest of several goals that a text fits is taken.
+    """Makes a function (problem, **numbers) -> `Found` a goal; a decorator.
+
+    Where nothing serves the goal, the function raises ThresholdError with what can be had. Of several goals that a text
+    fits, the one registered last is taken.
 
     Args:
         form: the text of the goal, with numbers in braces: ``"latency<={budget}ms"``. Each becomes an argument of the

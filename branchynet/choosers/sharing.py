@@ -10,7 +10,6 @@ import numpy as np
 
 from branchynet.choosers.candidates import always, between, count_classes, get_scores, never
 from branchynet.choosers.goals import Found, register_goal
-from branchynet.choosers.settings import evaluate_settings
 from branchynet.errors import ThresholdError
 
 # Halvings of the interval of ln q, which a float64 can tell no more apart then, and the interval.
@@ -37,13 +36,13 @@ def exits(problem, percents_pct) -> Found:
 @register_goal("budget<={budget}ms", example="budget<=0.05ms", unit="ms")
 def budget_ms(problem, budget) -> Found:
     """MSDNet's exit distribution within a budget of milliseconds a sample."""
-    return _within_budget(problem, budget, f"budget<={budget:g}ms")
+    return _within_budget(problem, budget)
 
 
 @register_goal("budget<={budget}multiply-adds", example="budget<=300000multiply-adds", unit="multiply-adds")
 def budget_multiply_adds(problem, budget) -> Found:
     """MSDNet's exit distribution within a budget of multiply-adds a sample."""
-    return _within_budget(problem, budget, f"budget<={budget:.12g}multiply-adds")
+    return _within_budget(problem, budget)
 
 
 def thresholds_for_counts(records, count) -> tuple:
@@ -102,13 +101,13 @@ def geometric_shares(log_q, n_exits) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _within_budget(problem, budget, text):
+def _within_budget(problem, budget):
     """The largest q whose exit distribution keeps the budget: the more is left for the later exits, the better."""
     n_exits, n_samples = problem.records.n_exits, len(problem.records.labels)
     # Where a measured cost is below that of the exit before, by noise, the one before counts.
     costs = np.maximum.accumulate(problem.costs.values)
     if costs[0] > budget:
-        raise ThresholdError(f"{text}: leaving at the first exit takes {costs[0]:.4g} {problem.costs.unit}")
+        raise ThresholdError(f"leaving at the first exit takes {costs[0]:.4g} {problem.costs.unit}")
     low, high = -_HIGHEST_LOG_Q, _HIGHEST_LOG_Q
     for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
@@ -123,7 +122,6 @@ def _within_budget(problem, budget, text):
         return int(np.ceil(until[early_exit] * n_samples - 1e-6)) - (n_samples - n_reaching)
 
     thresholds = thresholds_for_counts(problem.records, count)
-    takes = evaluate_settings(problem.records, [thresholds]).expected_costs(problem.costs)[0]
-    details = {"budget": budget, "q": float(np.exp(low)), "expected_cost": float(takes)}
+    details = {"budget": budget, "q": float(np.exp(low))}
     rule = f"shares of the exits proportional to q^k, the largest q within {budget:,.12g} {problem.costs.unit} a sample"
     return Found(thresholds, f"{rule} (MSDNet's budgeted batches)", details)
