@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from synthetic_records import costs_of, make_records, naive_exits
 
 from branchynet.choosers import (
     ExitCosts,
@@ -16,9 +17,8 @@ from branchynet.choosers import (
     register_goal,
     thresholds_for_shares,
 )
-from branchynet.choosers.candidates import candidate_thresholds
+from branchynet.choosers.candidates import candidate_thresholds, get_scores
 from branchynet.choosers.reliability import reliable_below
-from branchynet.choosers.risk import binomial_p_values, spoilt_above
 from branchynet.errors import ThresholdError
 from branchynet.thresholds import KNEE_RULE, ExitRecords, evaluate, knee
 
@@ -35,23 +35,9 @@ EXAMPLES = (
 )
 
 
-def make_records(rng, n_samples=200, n_exits=2, n_classes=4):
-    """Samples from easy to hard; hard ones have high scores and wrong answers, the less so the later the exit."""
-    hardness = rng.random(n_samples)
-    labels = rng.integers(0, n_classes, n_samples).astype(np.int32)
-    wrong = rng.random((n_exits, n_samples)) < hardness**2 / np.arange(1, n_exits + 1)[:, None]
-    predictions = np.where(wrong, (labels + 1) % n_classes, labels).astype(np.int32)
-    scores = np.abs(hardness + rng.normal(0, 0.1, (n_exits, n_samples))).astype(np.float32)
-    return ExitRecords(scores, predictions, labels)
-
-
-def costs_of(records, unit="ms"):
-    return ExitCosts(np.arange(1.0, records.n_exits + 1), unit)
-
-
 def brute_force(records, costs):
     """(accuracy, expected cost) of every setting that differs from the others, by the evaluation of one at a time."""
-    ladders = [[0.0, *np.unique(scores).tolist(), 99.0] for scores in records.entropies[:-1]]
+    ladders = [[0.0, *np.unique(scores).tolist(), 99.0] for scores in get_scores(records)[:-1]]
     evaluations = [evaluate(records, setting) for setting in itertools.product(*ladders)]
     return [(e.accuracy, float(np.dot(e.exit_shares, costs.values))) for e in evaluations]
 
@@ -79,12 +65,6 @@ def test_settings_are_evaluated_as_one_at_a_time(rng, n_exits):
         assert settings.n_spoilt[index] == (last_right & (answers != records.labels)).sum()
 
 
-def naive_exits(records, setting):
-    for scores in records.entropies.T:
-        leaving = [n for n, threshold in enumerate(setting) if scores[n] < np.float32(threshold)]
-        yield leaving[0] if leaving else records.n_exits - 1
-
-
 @pytest.mark.parametrize("n_exits", [2, 3, 4])
 def test_never_and_always_leaving_are_among_the_candidates(rng, n_exits):
     records = make_records(rng, 50, n_exits)
@@ -98,7 +78,7 @@ def test_never_and_always_leaving_are_among_the_candidates(rng, n_exits):
 def test_with_one_early_exit_and_few_samples_every_split_of_the_samples_is_tried(rng):
     records = make_records(rng, 60)
     n_leaving = evaluate_settings(records, candidate_thresholds(records)).n_leaving[:, 0]
-    n_distinct = [(records.entropies[0] < score).sum() for score in np.unique(records.entropies[0])]
+    n_distinct = [(get_scores(records)[0] < score).sum() for score in np.unique(get_scores(records)[0])]
     assert set(n_leaving) == {*n_distinct, 60}
 
 
@@ -109,10 +89,10 @@ def test_there_are_not_more_candidates_than_can_be_tried_fast(rng, n_exits, most
 
 def test_scores_may_be_negative_and_far_from_zero(rng):
     records = make_records(rng, 50)
-    shifted = ExitRecords(records.entropies - 1, records.predictions, records.labels)
+    shifted = ExitRecords(get_scores(records) - 1, records.predictions, records.labels)
     shares = evaluate_settings(shifted, candidate_thresholds(shifted)).exit_shares[:, 0]
     assert shares.min() == 0 and shares.max() == 1
-    far = ExitRecords(records.entropies + np.float32(1e9), records.predictions, records.labels)
+    far = ExitRecords(get_scores(records) + np.float32(1e9), records.predictions, records.labels)
     shares = evaluate_settings(far, candidate_thresholds(far)).exit_shares[:, 0]
     assert shares.min() == 0 and shares.max() == 1
 
@@ -218,113 +198,6 @@ def test_a_cost_that_noise_put_below_that_of_the_exit_before_breaks_no_budget(rn
     assert 1.9 < choice.expected_cost <= 2
 
 
-# Goals with a guarantee
-
-
-def naive_binomial_p_value(k, n, epsilon):
-    return sum(math.comb(n, i) * epsilon**i * (1 - epsilon) ** (n - i) for i in range(k + 1))
-
-
-def test_the_p_value_is_the_lower_tail_of_the_binomial_distribution():
-    found = binomial_p_values([0, 3, 20], 20, 0.1)
-    np.testing.assert_allclose(found, [naive_binomial_p_value(k, 20, 0.1) for k in (0, 3, 20)])
-
-
-def naive_spoilt(records, threshold):
-    """Samples that are wrong at the exit they leave at, and right at the last, with one T for all early exits."""
-    spoilt = np.zeros(len(records.labels), dtype=bool)
-    for sample, exit_index in enumerate(naive_exits(records, (threshold,) * (records.n_exits - 1))):
-        early, last = records.predictions[exit_index, sample], records.predictions[-1, sample]
-        spoilt[sample] = early != records.labels[sample] and last == records.labels[sample]
-    return spoilt
-
-
-@pytest.mark.parametrize("goal", ["risk<=10%@80%", "risk<=30%@95%", "risk<=0%@95%", "risk<=100%@99%", "risk<=9%@100%"])
-def test_learn_then_test_goes_from_the_safest_threshold_until_one_fails(rng, goal):
-    records = make_records(rng, 60)
-    numbers = parse_goal(goal).numbers
-    epsilon, delta = numbers["epsilon_pct"] / 100, 1 - numbers["confidence_pct"] / 100
-    n_leaving, p_value = 0, None
-    for n_tried in range(1, 61):
-        threshold = np.append(np.sort(records.entropies[0]), 9)[n_tried]
-        tried = naive_binomial_p_value(int(naive_spoilt(records, threshold).sum()), 60, epsilon)
-        if tried > delta + 1e-12 or delta == 0:
-            break
-        n_leaving, p_value = n_tried, tried
-    choice = choose_thresholds(records, costs_of(records), goal)
-    assert round(60 * choice.exit_shares[0]) == n_leaving
-    assert choice.details["p_value"] == (None if n_leaving == 0 else pytest.approx(p_value))
-    assert choice.details["risk_bound"] <= epsilon + 1e-9
-
-
-@pytest.mark.parametrize("goal", [f"expected-risk<={percent}%" for percent in (5, 20, 0.1, 100)])
-@pytest.mark.parametrize("n_exits", [2, 3])
-def test_conformal_risk_control_takes_the_loosest_threshold_that_it_may(rng, goal, n_exits):
-    records = make_records(rng, 40, n_exits)
-    epsilon = parse_goal(goal).numbers["epsilon_pct"] / 100
-    running, loosest = np.zeros(40, dtype=bool), 0.0
-    for threshold in [*np.unique(records.entropies[:-1]), 9.0]:
-        running |= naive_spoilt(records, threshold)
-        if running.mean() <= (41 * epsilon - 1) / 40 + 1e-12:
-            loosest = threshold
-    choice = choose_thresholds(records, costs_of(records), goal)
-    expected = evaluate(records, (float(loosest),) * (n_exits - 1))
-    assert choice.exit_shares == pytest.approx(expected.exit_shares)
-
-
-def test_once_spoilt_a_sample_counts_as_spoilt_at_every_higher_threshold(rng):
-    records = make_records(rng, 60, 4)
-    bounds, running = spoilt_above(records), np.zeros(60, dtype=bool)
-    for threshold in np.unique(records.entropies[:-1]):
-        running |= naive_spoilt(records, threshold)
-        assert ((bounds < threshold) == running).all()
-
-
-# A population: many samples; a split: those that a threshold is chosen on. What the whole population says is true.
-
-N_POPULATION, N_SPLITS, N_CALIBRATION = 20_000, 100, 300
-
-
-def population_risk(population, thresholds):
-    return evaluate_settings(population, thresholds).n_spoilt / N_POPULATION
-
-
-def splits_of(population, rng):
-    for _ in range(N_SPLITS):
-        picked = rng.integers(0, N_POPULATION, N_CALIBRATION)
-        yield ExitRecords(population.entropies[:, picked], population.predictions[:, picked], population.labels[picked])
-
-
-def naive_choice(records):
-    """The cheapest candidate that spoils at most 5 % of the very samples that it is chosen on."""
-    settings = evaluate_settings(records, candidate_thresholds(records))
-    allowed = settings.n_spoilt <= 0.05 * N_CALIBRATION
-    costs = settings.expected_costs(costs_of(records))
-    return settings.thresholds[allowed][costs[allowed].argmin()]
-
-
-@pytest.mark.parametrize("n_exits", [2, 3])
-def test_the_guarantee_holds_on_nearly_all_splits_and_a_naive_choice_breaks_it_on_many(rng, n_exits):
-    population = make_records(rng, N_POPULATION, n_exits)
-    chosen, naive = [], []
-    for seed, records in enumerate(splits_of(population, rng)):
-        choice = choose_thresholds(records, costs_of(records), "risk<=5%@90%", test_split_seed=seed)
-        chosen.append(choice.thresholds)
-        naive.append(naive_choice(records))
-    violations = (population_risk(population, chosen) > 0.05).mean()
-    # 10 %, and three standard errors of a share that is counted on so many splits.
-    assert violations <= 0.1 + 3 * math.sqrt(0.1 * 0.9 / N_SPLITS)
-    assert (population_risk(population, naive) > 0.05).mean() > max(0.3, 2 * violations)
-    assert evaluate_settings(population, chosen).exit_shares[:, 0].mean() > 0.1, "and it does let samples leave"
-
-
-def test_the_expected_risk_is_kept_on_average_over_splits(rng):
-    population = make_records(rng, N_POPULATION, 3)
-    chosen = [choose_thresholds(r, costs_of(r), "expected-risk<=5%").thresholds for r in splits_of(population, rng)]
-    risks = population_risk(population, chosen)
-    assert 0.03 < risks.mean() <= 0.05 + 3 * risks.std() / math.sqrt(N_SPLITS)
-
-
 # The accuracy of the bin
 
 
@@ -352,9 +225,9 @@ def test_a_bin_is_accurate_enough_where_isotonic_regression_says_so(rng, level):
 def test_bins_at_an_exit_are_of_the_samples_that_reach_it(rng):
     records = make_records(rng, 300, 3)
     choice = choose_thresholds(records, costs_of(records), "bin-accuracy>=90%")
-    reaching = records.entropies[0] >= np.float32(choice.thresholds[0])
+    reaching = get_scores(records)[0] >= np.float32(choice.thresholds[0])
     is_right = records.predictions[1] == records.labels
-    assert choice.thresholds[1] == reliable_below(records.entropies[1, reaching], is_right[reaching], 0.9, 4)
+    assert choice.thresholds[1] == reliable_below(get_scores(records)[1, reaching], is_right[reaching], 0.9, 4)
     assert all(accuracy >= 0.9 for accuracy in choice.details["accuracy_of_leaving"])
 
 
@@ -400,7 +273,7 @@ def test_spaces_in_a_goal_do_not_count():
 @pytest.mark.parametrize(("n_samples", "n_exits"), [(1, 2), (1, 3), (2, 4), (5, 1)])
 def test_one_sample_or_no_early_exit_is_enough(rng, goal, n_samples, n_exits):
     records = make_records(rng, n_samples, n_exits)
-    records = ExitRecords(records.entropies, np.tile(records.labels, (n_exits, 1)), records.labels)
+    records = ExitRecords(get_scores(records), np.tile(records.labels, (n_exits, 1)), records.labels)
     choice = choose_thresholds(records, ExitCosts(np.linspace(1, 1.5, n_exits)), goal)
     assert len(choice.thresholds) == n_exits - 1 and choice.accuracy == 1
     assert all(math.isfinite(value) and value >= 0 for value in choice.thresholds)
@@ -409,7 +282,7 @@ def test_one_sample_or_no_early_exit_is_enough(rng, goal, n_samples, n_exits):
 def test_where_early_exits_only_do_harm_none_leaves_and_t_is_0(rng):
     records = make_records(rng, 100)
     wrong = np.stack([(records.labels + 1) % 4, records.labels])
-    records = ExitRecords(records.entropies, wrong, records.labels)
+    records = ExitRecords(get_scores(records), wrong, records.labels)
     for goal in ("knee", "accuracy>=last-0.3%", "risk<=0.5%@95%", "expected-risk<=0.5%", "bin-accuracy>=99%"):
         choice = choose_thresholds(records, costs_of(records), goal)
         assert choice.thresholds == (0.0,) and choice.exit_shares == (0.0, 1.0), goal
@@ -418,8 +291,8 @@ def test_where_early_exits_only_do_harm_none_leaves_and_t_is_0(rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r, c: (ExitRecords(r.entropies[:, :0], r.predictions[:, :0], r.labels[:0]), c), "at least one"),
-        (lambda r, c: (ExitRecords(r.entropies * np.nan, r.predictions, r.labels), c), "finite scores"),
+        (lambda r, c: (ExitRecords(get_scores(r)[:, :0], r.predictions[:, :0], r.labels[:0]), c), "at least one"),
+        (lambda r, c: (ExitRecords(get_scores(r) * np.nan, r.predictions, r.labels), c), "finite scores"),
         (lambda r, c: (r, ExitCosts([1.0])), "expected 2 costs >= 0"),
         (lambda r, c: (r, ExitCosts([1.0, float("nan")])), "expected 2 costs >= 0"),
         (lambda r, c: (r, ExitCosts([-1.0, 1.0])), "expected 2 costs >= 0"),

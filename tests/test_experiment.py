@@ -175,16 +175,6 @@ def test_each_script_tells_its_options(script):
         [sys.executable, ROOT / "experiments" / script, "--help"], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0 and result.stderr == ""
-    for option in (
-        "--preset",
-        "--device",
-        "--dataset",
-        "--data-dir",
-        "--out",
-        "--seed",
-        "--resume",
-        "--thresholds",
-        "--choose",
-    ):
-        assert option in result.stdout
+    for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
+        assert f"--{option}" in result.stdout
     assert len(result.stdout.splitlines()) <= 50

@@ -33,9 +33,8 @@ def always(scores, n_classes) -> float:
     above every score. It is finite, because a record cannot hold infinity."""
     highest = np.max(scores, initial=0.0)
     above = math.ceil(max(float(highest), math.log(n_classes))) + 1.0
-    return max(
-        above, float(np.nextafter(highest, np.inf, dtype=scores.dtype))
-    )  # far from 0, a number and the same plus 1 are equal
+    # Far from 0, a number and the same plus 1 are equal.
+    return max(above, float(np.nextafter(highest, np.inf, dtype=scores.dtype)))
 
 
 def count_classes(records) -> int:

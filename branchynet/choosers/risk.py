@@ -50,8 +50,7 @@ def risk(problem, epsilon_pct, confidence_pct) -> Found:
         words = "Pareto testing on halves"
     settings = evaluate_settings(tested_on, thresholds)
     p_values = binomial_p_values(settings.n_spoilt, settings.n_samples, epsilon)
-    # No p-value is below 0: full confidence is never reached, even where a p-value underflows.
-    passed = np.logical_and.accumulate(p_values <= delta if delta > 0 else np.zeros(len(p_values), dtype=bool))
+    passed = fixed_sequence(p_values, delta)
     safest = np.full(problem.records.n_exits - 1, never(get_scores(problem.records)))
     certified = evaluate_settings(problem.records, np.concatenate([safest[None], thresholds[passed]]))
     index = int(certified.expected_costs(problem.costs).argmin())  # of equals the safest
@@ -103,6 +102,15 @@ def binomial_p_values(n_spoilt, n_samples, epsilon) -> np.ndarray:
         epsilon: in [0, 1].
     """
     return bdtr(np.asarray(n_spoilt, dtype=np.float64), n_samples, epsilon)
+
+
+def fixed_sequence(p_values, delta) -> np.ndarray:
+    """(K,) bool: which of a sequence of tests pass, each at level delta, until the first that fails.
+
+    As the order was fixed beforehand, the probability that any of them passes wrongly is at most delta.
+    """
+    # No probability is below 0: where one underflows, full confidence (delta = 0) is not reached either.
+    return np.logical_and.accumulate((p_values <= delta) & (delta > 0))
 
 
 def spoilt_above(records) -> np.ndarray:
