@@ -36,7 +36,7 @@ setup(
         "filelock>=3",  # two programs may fetch the same data set at once
         "matplotlib>=3.5",  # the figures
         "numpy>=1.26",
-        "scipy>=1.9",  # fitting confidence measures: temperatures, Weibull distributions
+        "scipy>=1.11",  # thresholds with a guarantee (the binomial distribution), fitted confidence measures
         "threadpoolctl>=3",  # how many threads BLAS uses, without environment variables
         "tqdm>=4",  # the progress bar
     ],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 from branchynet import benchmark
+from branchynet.choosers import ExitCosts, choose_thresholds, parse_goal
 from branchynet.inference import record_exits
-from branchynet.thresholds import KNEE_RULE, evaluate, front, knee, sweep
+from branchynet.thresholds import as_exit_rule, evaluate, front, knee, sweep
 from branchynet.timing import latency_summary
 
 
@@ -27,7 +29,7 @@ class Prepared:
     test_labels: np.ndarray
 
 
-def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto") -> dict:
+def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto", goal=None) -> dict:
     """Evaluates, times and chooses.
 
     T is chosen on the validation samples and reported on the test samples; the paper's way, sweeping on the test
@@ -39,6 +41,12 @@ def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto") 
         grid: thresholds in nats, tried at every early exit.
         fixed_thresholds: use these instead of choosing.
         engine: of `branchynet.inference.compile`.
+        goal: choose thresholds of any value that serve this goal, as of `branchynet.choosers.parse_goal`, by the
+            measured end-to-end time of each exit, or by multiply-adds if the goal is in them; by default the knee of
+            the settings of the grid.
+
+    Raises:
+        ThresholdError: nothing serves the goal.
 
     Returns:
         "chainer_ms" and "baseline_ms", latency summaries of the two baselines, and the keys "engine", "exits",
@@ -49,11 +57,15 @@ def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto") 
     contenders = benchmark.Contenders.of(net, engine)
     costs = benchmark.path_costs(contenders, samples.test_x)
 
-    points = _points(validation, "validation", grid, fixed_thresholds, costs)
+    choice = _choose(validation, grid, fixed_thresholds, goal, costs, contenders.compiled.plan)
+    on_grid = fixed_thresholds is None and goal is None
+    further = None if on_grid else choice["thresholds"]
+    points = _points(validation, "validation", grid, further, costs)
     n_validation = len(points)
-    points += _points(test, "test", grid, fixed_thresholds, costs)
-    chosen = n_validation - 1 if fixed_thresholds is not None else _knee(points[:n_validation], validation)
-    thresholds = points[chosen]["thresholds"]
+    points += _points(test, "test", grid, further, costs)
+    thresholds = choice["thresholds"]
+    at_choice = (n for n in range(n_validation) if points[n]["thresholds"] == thresholds)
+    chosen = next(at_choice) if on_grid else n_validation - 1
     paper_way = points[n_validation + _knee(points[n_validation:], test)]
 
     evaluation = evaluate(test, thresholds)
@@ -67,8 +79,7 @@ def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto") 
         "knee": chosen,
         "choice": {
             "split": "validation",
-            "rule": KNEE_RULE if fixed_thresholds is None else "given by the user",
-            "thresholds": thresholds,
+            **choice,
             "paper_way": {key: paper_way[key] for key in ("thresholds", "accuracy_pct", "exit_pct")},
         },
         "measured": {
@@ -81,11 +92,30 @@ def analyse(net, samples: Prepared, grid, fixed_thresholds=None, engine="auto") 
     }
 
 
-def _points(exit_records, split, grid, fixed_thresholds, costs):
-    """The sweep on one split: accuracy and exits as recorded, times from the measured cost of each path."""
-    evaluations = sweep(exit_records, grid)
+def _choose(validation, grid, fixed_thresholds, goal, costs, plan):
+    """The keys of "choice" that say which T was chosen, and how."""
     if fixed_thresholds is not None:
-        evaluations.append(evaluate(exit_records, fixed_thresholds))
+        thresholds = list(as_exit_rule(fixed_thresholds, validation.n_exits).values)
+        return {"goal": None, "rule": "given by the user", "thresholds": thresholds, "details": {}}
+    settings = list(itertools.product(grid, repeat=validation.n_exits - 1)) if goal is None else None
+    goal = parse_goal("knee" if goal is None else goal)
+    if goal.unit == "multiply-adds":
+        exit_costs = ExitCosts(np.array(plan.path_multiply_adds()), goal.unit)
+    else:
+        exit_costs = ExitCosts(costs.end_to_end_ms.mean(axis=1), "ms")
+    choice = choose_thresholds(validation, exit_costs, goal, grid=settings)
+    details = {**choice.details, "expected_cost": choice.expected_cost, "unit": choice.unit}
+    return {"goal": choice.goal, "rule": choice.rule, "thresholds": list(choice.thresholds), "details": details}
+
+
+def _points(exit_records, split, grid, further, costs):
+    """The sweep on one split: accuracy and exits as recorded, times from the measured cost of each path.
+
+    Where `further` thresholds are given, they are the last point.
+    """
+    evaluations = sweep(exit_records, grid)
+    if further is not None:
+        evaluations.append(evaluate(exit_records, further))
     chainer_ms, baseline_ms = costs.chainer_ms.mean(), costs.baseline_ms.mean()
     end_to_end_ms = costs.end_to_end_ms.mean(axis=1)
     paper_clock_ms = costs.paper_clock_ms.mean(axis=1)

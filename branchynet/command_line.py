@@ -8,6 +8,8 @@ import pathlib
 import shlex
 import sys
 
+from branchynet.choosers import parse_goal
+from branchynet.errors import ThresholdError
 from branchynet.inference.compiled import ENGINES
 
 # In place of a folder of weights: those in results/released.
@@ -112,12 +114,20 @@ def _parser(experiment):
         metavar="DIR|released",
     )
     add("--resume", "go on from the snapshots in the folder for the results", action="store_true")
-    add(
+    which_thresholds = parser.add_mutually_exclusive_group()
+    which_thresholds.add_argument(
         "--thresholds",
-        "entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
+        help="entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
         type=_finite_number,
         nargs="+",
         metavar="T",
+    )
+    which_thresholds.add_argument(
+        "--choose",
+        help="what the thresholds are to be chosen for, on validation: 'latency<=0.05ms', 'accuracy>=last-0.3%%', "
+        "'risk<=0.5%%@95%%', ... (default: the knee of a fixed grid; an unknown goal lists all)",
+        type=_goal,
+        metavar="GOAL",
     )
     if experiment.options is not None:
         experiment.options(parser)
@@ -137,6 +147,15 @@ def whole_number(lowest):
         return number
 
     return parse
+
+
+def _goal(text):
+    """An argparse type: the text of a goal that can be parsed."""
+    try:
+        parse_goal(text)
+    except ThresholdError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _finite_number(text):

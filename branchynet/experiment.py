@@ -15,6 +15,7 @@ import typing
 import numpy as np
 
 from branchynet import analysis, datasets, plots, records, report, serialization, threads
+from branchynet.choosers import parse_goal
 from branchynet.command_line import parse_arguments
 from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.datasets.whitening import Whitener
@@ -128,8 +129,11 @@ def _run_experiment(experiment, arguments, processes):
     reference = records.load_reference(experiment.script.parent / "reference")
     np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
     net = BranchyNet(experiment.build(arguments))
+    # What does not fit fails before hours of training, not after.
     if arguments.thresholds is not None:
-        as_exit_rule(arguments.thresholds, net.n_exits)  # fails before hours of training, not after
+        as_exit_rule(arguments.thresholds, net.n_exits)
+    if arguments.choose is not None:
+        parse_goal(arguments.choose).check(net.n_exits)
 
     dataset = datasets.load(arguments.dataset, arguments.data_dir)
     splits = dataset.split()
@@ -148,7 +152,9 @@ def _run_experiment(experiment, arguments, processes):
     if not processes.is_first:
         return
     with threads.limited(TIMING_THREADS):
-        results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine)
+        results = analysis.analyse(
+            net, prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine, arguments.choose
+        )
 
     run_record = _record(experiment, arguments, device, dataset, training, results)
     _write_results(out, run_record, reference, net, dataset, splits, prepared)

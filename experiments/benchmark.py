@@ -18,6 +18,7 @@ import numpy as np
 from peers import torch_layers
 
 from branchynet import BranchyNet, agreement, benchmark, datasets, load_weights, plots, records, report, threads
+from branchynet.choosers import thresholds_for_shares
 from branchynet.command_line import whole_number
 from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.devices import describe, get_device, to_host
@@ -42,20 +43,8 @@ NETWORKS = {
         "alexnet_cifar10-authors",
     ),
 }
-# Shares leaving at each early exit, in percent: Table I of the paper.
-PAPER_EXIT_MIX = {"lenet": (94.3,), "alexnet-paper": (65.6, 25.2), "alexnet-authors": (65.6, 25.2)}
-
-
-def thresholds_for_mix(exit_records, mix_pct):
-    """The thresholds at which these shares of the recorded samples leave (quantiles of the scores)."""
-    remaining = np.arange(len(exit_records.labels))
-    thresholds, n_samples = [], len(remaining)
-    for scores, share in zip(exit_records.scores[:-1], mix_pct):
-        values = np.sort(scores[remaining])
-        n_leaving = min(int(round(share / 100 * n_samples)), len(values) - 1)
-        thresholds.append(float((values[max(n_leaving - 1, 0)] + values[n_leaving]) / 2))
-        remaining = remaining[scores[remaining] >= thresholds[-1]]
-    return tuple(thresholds)
+# Shares of all samples leaving at each early exit: Table I of the paper.
+PAPER_EXIT_MIX = {"lenet": (0.943,), "alexnet-paper": (0.656, 0.252), "alexnet-authors": (0.656, 0.252)}
 
 
 def compile_all(net, device):
@@ -182,7 +171,7 @@ def bench_network(name, weights, thresholds, arguments):
     x, labels = prepare(splits.test.images[order]), splits.test.labels[order]
     if thresholds is None:
         validation = record_exits(net, prepare(splits.validation.images), splits.validation.labels)
-        thresholds = thresholds_for_mix(validation, PAPER_EXIT_MIX[name])
+        thresholds = thresholds_for_shares(validation, PAPER_EXIT_MIX[name])
     rule = as_exit_rule(tuple(thresholds), net.n_exits)
     evaluation = evaluate(record_exits(net, x, labels), rule)
     exit_pct = [100 * share for share in evaluation.exit_shares]

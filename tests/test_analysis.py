@@ -6,6 +6,7 @@ from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet import benchmark
 from branchynet.analysis import Prepared, analyse
+from branchynet.errors import ThresholdError
 from branchynet.inference import record_exits
 from branchynet.thresholds import KNEE_RULE, evaluate, knee
 
@@ -72,8 +73,37 @@ def test_the_front_is_marked_on_each_split(samples):
 def test_thresholds_given_by_the_user_are_used_as_they_are(samples):
     results = analyse(initialised_net(), samples, GRID, fixed_thresholds=[0.95, 1.01])
     assert results["choice"]["thresholds"] == [0.95, 1.01]
-    assert results["choice"]["rule"] == "given by the user"
+    assert results["choice"]["rule"] == "given by the user" and results["choice"]["goal"] is None
     assert results["points"][results["knee"]]["thresholds"] == [0.95, 1.01]
+
+
+@pytest.mark.parametrize("goal", ["knee", "exits=50,50", "accuracy>=last-5%", "multiply-adds<=2000"])
+def test_a_goal_finds_thresholds_of_any_value(samples, goal):
+    results = analyse(initialised_net(), samples, GRID, goal=goal)
+    points, choice = results["points"], results["choice"]
+    chosen = points[results["knee"]]
+    assert choice["goal"] == goal and choice["rule"] and choice["split"] == chosen["split"] == "validation"
+    assert choice["thresholds"] == chosen["thresholds"] == results["measured"]["thresholds"]
+    assert not set(choice["thresholds"]) <= set(GRID)
+    assert len(points) == 2 * (len(GRID) ** 2 + 1), "the grid is in the record as ever"
+    assert points[-1]["split"] == "test" and points[-1]["thresholds"] == choice["thresholds"]
+    cost, unit = choice["details"]["expected_cost"], choice["details"]["unit"]
+    if goal.startswith("multiply-adds"):
+        assert unit == "multiply-adds" and cost <= 2000
+    else:
+        assert unit == "ms" and cost == pytest.approx(chosen["end_to_end_ms"])
+    if goal == "exits=50,50":
+        np.testing.assert_allclose(chosen["exit_pct"], [50, 25, 25])
+
+
+def test_without_a_goal_the_knee_of_the_grid_is_chosen(samples):
+    choice = analyse(initialised_net(), samples, GRID)["choice"]
+    assert choice["goal"] == "knee" and set(choice["thresholds"]) <= set(GRID)
+
+
+def test_a_goal_that_cannot_be_had_is_told(samples):
+    with pytest.raises(ThresholdError, match="latency<=0.000001ms: the cheapest setting takes .* ms"):
+        analyse(initialised_net(), samples, GRID, goal="latency<=0.000001ms")
 
 
 def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(samples):

@@ -87,9 +87,18 @@ def test_thresholds_of_the_command_line_are_used(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
 
 
+def test_thresholds_are_chosen_for_the_goal_of_the_command_line(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--choose", "exits=50,50"]) == 0
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["choice"]["goal"] == run["arguments"]["choose"] == "exits=50,50"
+    assert run["points"][run["knee"]]["thresholds"] == run["measured"]["thresholds"]
+    assert "50, 50 % of the samples that reach" in (tmp_path / "table.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--choose", "exits=50"], "exits=50: expected 2 numbers, one for each early exit, got 1"),
         (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
         (["--thresholds", "-1", "0.5"], "a score >= 0 (an entropy: in nats), got -1"),
         (["--device", "gpu:99"], "device gpu:99:"),
@@ -135,6 +144,8 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
         ["--seed", "-1"],
         ["--batch-size", "x"],
         ["--thresholds", "inf"],
+        ["--choose", "fastest"],
+        ["--choose", "knee", "--thresholds", "0.5", "0.5"],
     ],
 )
 def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
@@ -164,8 +175,8 @@ def test_each_script_tells_its_options(script):
         [sys.executable, ROOT / "experiments" / script, "--help"], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0 and result.stderr == ""
-    for option in ("--preset", "--device", "--dataset", "--data-dir", "--out", "--seed", "--resume", "--thresholds"):
-        assert option in result.stdout
+    for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
+        assert f"--{option}" in result.stdout
     assert len(result.stdout.splitlines()) <= 75
 
 

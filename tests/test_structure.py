@@ -19,6 +19,7 @@ ROOMS = (
     ("links",),
     ("confidence",),
     ("thresholds",),
+    ("choosers",),
     ("net",),
     ("serialization",),
     ("datasets",),

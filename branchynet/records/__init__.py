@@ -19,7 +19,8 @@ dictionary or None where nothing was measured. Exits are in the order of the net
                         computed from the measured latency of each exit
     knee                index into points: the chosen setting, on the split that it was chosen on
     choice              {split, rule, thresholds, paper_way: {thresholds, accuracy_pct, exit_pct}}; `paper_way` is what
-                        choosing on the test split, as the paper did, would have given
+                        choosing on the test split, as the paper did, would have given; and, in newer records, goal
+                        (text, or None where T was given) and details (of the goal: `branchynet.choosers`)
     measured            the chosen setting, timed for real on the test split: {thresholds, split, accuracy_pct,
                         exit_pct, n_samples_timed, end_to_end_ms, paper_clock_ms, baseline_ms (the plain network on
                         the same engine), chainer_ms (in plain Chainer): latency each, end_to_end_gain (over

@@ -137,8 +137,8 @@ def _notes(run, published):
         f"engine {run['engine']}; preset {run['preset']}, seed {run['seed']}; `{run['command']}`; "
         f"{formats.commit(environment)}; {formats.versions(environment)}; {environment.get('utc', 'no date')}. "
         f"T was chosen on the {choice['split']} split: {choice['rule']}.",
-        f"- ({_NOTE_OF_CHOICE}) The paper's way: the same rule on the test split itself, so its accuracy is "
-        "optimistic. The time is computed from the shares and the latency of each exit.",
+        f"- ({_NOTE_OF_CHOICE}) The paper's way: the knee of the sweep on the test split itself, so its accuracy "
+        "is optimistic. The time is computed from the shares and the latency of each exit.",
         f"- ({_NOTE_OF_CLOCK}) Plain Chainer, with only the trunk inside the clock; branches, softmax, entropy and the "
         "exit rule are outside, the baseline is timed whole. End to end is all that a caller waits for.",
     ]
