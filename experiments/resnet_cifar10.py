@@ -22,13 +22,20 @@ def add_options(parser):
         help="residual blocks in each of the three groups; the depth is 6 N + 2: 3 is ResNet-20, 18 the paper's "
         "ResNet-110 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--branches",
+        choices=resnet_cifar10.BRANCHES,
+        default="light",
+        help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or light ones, after the first "
+        "and the second group of blocks (default: %(default)s)",
+    )
 
 
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
     network=resnet_cifar10.NAME,
     full_name=lambda arguments: f"{resnet_cifar10.NAME}-{6 * arguments.n + 2}",
-    build=lambda arguments: resnet_cifar10.get_network(n=arguments.n),
+    build=lambda arguments: resnet_cifar10.get_network(n=arguments.n, branches=arguments.branches),
     datasets=("cifar10",),
     presets={
         "quick": Preset(
@@ -37,9 +44,9 @@ EXPERIMENT = Experiment(
             help="1 + 1 epochs",
         ),
         "standard": Preset(
-            TrainingSettings(epochs=10, batch_size=128, alpha=1e-3),
-            TrainingSettings(epochs=20, batch_size=128, alpha=1e-3),
-            help="10 + 20 epochs, one-cycle Adam",
+            TrainingSettings(epochs=20, batch_size=128, alpha=3e-3),
+            TrainingSettings(epochs=16, batch_size=128, alpha=3e-3),
+            help="20 + 16 epochs, one-cycle Adam, random crops and flips",
         ),
         "paper": Preset(
             TrainingSettings.paper(epochs=50, batch_size=128),
@@ -49,7 +56,7 @@ EXPERIMENT = Experiment(
     },
     threshold_grid=resnet_cifar10.THRESHOLD_GRID,
     options=add_options,
-    variant=lambda arguments: f"n{arguments.n}",
+    variant=lambda arguments: f"n{arguments.n}-{arguments.branches}",
     augment=random_crop_and_flip,
 )
 

@@ -14,23 +14,47 @@ from branchynet.links import FL, Branch, Convolution2D, ResBlock
 
 NAME = "ResNet"
 INPUT_SHAPE = (3, 32, 32)
+BRANCHES = ("paper", "light")
 # The authors' sweep over T for their CIFAR-10 networks, in nats, with the paper's own setting for this network.
 THRESHOLD_GRID = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 5, 10)
 
 
-def get_network(n_classes=10, n=18):
+def get_network(n_classes=10, n=18, branches="paper"):
     """The network list of depth 6 n + 2; the shapes at the right are those of one sample after the layer.
 
     Args:
         n_classes: size of the logits.
         n: residual blocks in each of the three groups, n >= 1; 18 gives ResNet-110, 3 gives ResNet-20.
+        branches: "paper": the paper's, after the first convolution and after the first group. Their heads are made for
+            ResNet-110: the first takes 48 M multiply-adds, more than the whole of ResNet-20 (37 M), so that leaving
+            there costs more than staying. "light": after the first and the second group, each of one convolution that
+            halves the image, pooling and a fully connected layer, about 1 M multiply-adds.
 
     Raises:
-        NetworkError: n is not a positive integer.
+        NetworkError: n is not a positive integer, or other branches.
     """
     if not isinstance(n, int) or n < 1:
         raise NetworkError(f"n: expected a whole number of residual blocks a group, >= 1, got {n!r}")
-    first_branch = Branch(
+    if branches not in BRANCHES:
+        raise NetworkError(f"branches: expected one of {', '.join(BRANCHES)}, got {branches!r}")
+    first = [Convolution2D(3, 16, 3), L.BatchNormalization(16), FL(F.relu)]  # 16x30x30
+    groups = [
+        [ResBlock(16, 16) for _ in range(n)],  # 16x30x30
+        [ResBlock(16, 32, stride=2), *[ResBlock(32, 32) for _ in range(n - 1)]],  # 32x15x15
+        [ResBlock(32, 64, stride=2), *[ResBlock(64, 64) for _ in range(n - 1)]],  # 64x8x8
+    ]
+    pooling = FL(F.average_pooling_2d, 6, 1)  # 64x3x3
+    last = Branch([L.Linear(576, n_classes)], weight=0.3 if branches == "paper" else 1.0)
+    if branches == "light":
+        first_branch, second_branch = _light_branch(16, 5, n_classes), _light_branch(32, 4, n_classes)
+        return [*first, *groups[0], first_branch, *groups[1], second_branch, *groups[2], pooling, last]
+    second_branch = Branch([ResBlock(16, 16), L.Linear(14400, n_classes)], weight=1.0)
+    return [*first, _first_branch(n_classes), *groups[0], second_branch, *groups[1], *groups[2], pooling, last]
+
+
+def _first_branch(n_classes):
+    """The paper's first branch: 3 convolutions and 1 fully connected layer."""
+    return Branch(
         [
             Convolution2D(16, 64, 5, pad=2),  # 64x30x30
             FL(F.relu),
@@ -43,17 +67,16 @@ def get_network(n_classes=10, n=18):
         ],
         weight=1.0,
     )
-    return [
-        Convolution2D(3, 16, 3),  # 16x30x30
-        L.BatchNormalization(16),
-        FL(F.relu),
-        first_branch,
-        *[ResBlock(16, 16) for _ in range(n)],  # 16x30x30
-        Branch([ResBlock(16, 16), L.Linear(14400, n_classes)], weight=1.0),
-        ResBlock(16, 32, stride=2),  # 32x15x15
-        *[ResBlock(32, 32) for _ in range(n - 1)],
-        ResBlock(32, 64, stride=2),  # 64x8x8
-        *[ResBlock(64, 64) for _ in range(n - 1)],
-        FL(F.average_pooling_2d, 6, 1),  # 64x3x3
-        Branch([L.Linear(576, n_classes)], weight=0.3),
-    ]
+
+
+def _light_branch(in_channels, pooled, n_classes):
+    """1 convolution that halves the image and doubles the channels, average pooling, 1 fully connected layer."""
+    return Branch(
+        [
+            Convolution2D(in_channels, 2 * in_channels, 3, stride=2, pad=1),
+            FL(F.relu),
+            FL(F.average_pooling_2d, pooled),
+            L.Linear(None, n_classes),
+        ],
+        weight=0.5,
+    )
