@@ -24,10 +24,12 @@ from peers import torch_layers
 
 from branchynet import BranchyNet, functions, records, threads
 from branchynet.command_line import whole_number
+from branchynet.datasets.augmentation import random_crop_and_flip
+from branchynet.datasets.preprocessing import Normaliser
 from branchynet.devices import describe, get_device
 from branchynet.processes import LAUNCHER_VARIABLES, Processes, get_processes
 from branchynet.timing import gain
-from branchynet.training import JointLoss, TrainingSettings
+from branchynet.training import JointLoss, ShuffledBatches, TrainingSettings
 from networks import alexnet_cifar10, lenet_mnist
 
 BASELINE = "branchynet"
@@ -144,6 +146,21 @@ def time_in_turn(steps, n_rounds, processes):
     return {name: np.array(values) for name, values in seconds.items()}
 
 
+def preparation_ms(module, batch_size, n_batches=20):
+    """Milliseconds per sample, median, that cropping, flipping and normalising a batch take; part of no step above."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (10 * batch_size, *module.INPUT_SHAPE)).astype(np.uint8)
+    labels = np.zeros(len(images), np.int32)
+    batches = ShuffledBatches(images, labels, batch_size, Normaliser.fit(images), augment=random_crop_and_flip)
+    seconds = []
+    with threads.limited(1):
+        for _ in range(n_batches):
+            start = time.perf_counter()
+            next(batches)
+            seconds.append(time.perf_counter() - start)
+    return float(1e3 * np.median(seconds) / batch_size)
+
+
 def own_peak_memory_mb():
     """Peak resident memory of this process, MB; NaN where the system is not Linux.
 
@@ -222,10 +239,12 @@ def report(seconds, memory_mb, module, processes, arguments):
             f"times that of branchynet: {interval}"
             + (f"; peak memory {memory_mb[name]:.0f} MB" if name in memory_mb else "")
         )
+    prepare_ms = preparation_ms(module, arguments.batch_size)
+    print(f"beside the step: cropping, flipping and normalising a batch, one thread: {prepare_ms:.3f} ms per sample")
     if arguments.out is not None:
         environment = records.environment(processor, arguments.threads)
         settings = {"network": module.NAME, "batch_size": arguments.batch_size, "rounds": arguments.rounds}
-        settings["processes"] = processes.size
+        settings["processes"], settings["preparation_ms_per_sample"] = processes.size, prepare_ms
         records.write_json(arguments.out, {**settings, "environment": environment, "contenders": rows})
 
 
