@@ -156,18 +156,23 @@ def _max_pooling(program, operation, x):
 
 
 def _fold(program, out, x, axis, operation):
+    """The maximum of what the windows read along one axis, into out."""
     xp = program.xp
     spans = _spans(x, out, axis, operation)
     before = (slice(None),) * axis
-    complete = [span for span in spans if span[0] == slice(0, out.shape[axis])]
-    if complete:
-        spans.remove(complete[0])
-        program.call(xp.copyto, out, x[(*before, complete[0][1])])
+    # What reaches all outputs comes first: two such need no start value and no copy.
+    everywhere = slice(0, out.shape[axis])
+    complete = [x[(*before, inputs)] for outputs, inputs in spans if outputs == everywhere]
+    if len(complete) > 1:
+        program.call(xp.maximum, complete[0], complete[1], out=out)
+    elif complete:
+        program.call(xp.copyto, out, complete[0])
     else:
         program.call(out.fill, -np.inf)
-    for outputs, inputs in spans:
-        part = out[(*before, outputs)]
-        program.call(xp.maximum, part, x[(*before, inputs)], out=part)
+    parts = [(out, inputs) for inputs in complete[2:]]
+    parts += [(out[(*before, outputs)], x[(*before, inputs)]) for outputs, inputs in spans if outputs != everywhere]
+    for part, inputs in parts:
+        program.call(xp.maximum, part, inputs, out=part)
 
 
 def _average_pooling(program, operation, x):
@@ -193,11 +198,10 @@ def _local_response_normalization(program, operation, x):
     xp = program.xp
     square, base, y = (program.buffer(x.shape) for _ in range(3))
     program.call(xp.multiply, x, x, out=square)
-    program.call(xp.copyto, base, square)
-    for distance in range(1, operation.n // 2 + 1):
-        program.call(xp.add, base[:, distance:], square[:, :-distance], out=base[:, distance:])
-        program.call(xp.add, base[:, :-distance], square[:, distance:], out=base[:, :-distance])
-    program.call(xp.multiply, base, xp.float32(operation.alpha), out=base)
+    # The sum over neighbouring channels as a product with a band matrix: one call.
+    band = xp.asarray(ops.neighbour_band(x.shape[1], operation.n, operation.alpha))
+    flat = (len(x), x.shape[1], -1)
+    program.call(program.matmul, band, square.reshape(flat), out=base.reshape(flat))
     program.call(xp.add, base, xp.float32(operation.k), out=base)
     if operation.beta == 0.75:  # two square roots are faster than a power
         program.call(xp.sqrt, base, out=base)

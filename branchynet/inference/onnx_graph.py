@@ -180,10 +180,8 @@ def _local_response_normalization(graph, operation, x, shape):
         return graph.node(
             "LRN", x, size=operation.n, alpha=operation.alpha * operation.n, beta=operation.beta, bias=operation.k
         )
-    channels, half = shape[0], operation.n // 2
-    distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
-    band = (operation.alpha * (distance <= half)).astype(np.float32)[:, :, None, None]
-    bias = graph.constant(np.full(channels, operation.k, np.float32), "k")
+    band = ops.neighbour_band(shape[0], operation.n, operation.alpha)[:, :, None, None]
+    bias = graph.constant(np.full(shape[0], operation.k, np.float32), "k")
     base = graph.node("Conv", graph.node("Mul", x, x), graph.constant(band, "band"), bias, kernel_shape=[1, 1])
     root = graph.node("Sqrt", base)
     return graph.node("Div", x, graph.node("Mul", root, graph.node("Sqrt", root)))

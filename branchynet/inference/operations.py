@@ -151,6 +151,13 @@ class Residual:
         return count_multiply_adds(self.body, shape)
 
 
+def neighbour_band(n_channels, n, alpha) -> np.ndarray:
+    """(C, C) float32: alpha where two channels are neighbours, n channels around each; the sums of local response
+    normalisation as a matrix."""
+    distance = np.abs(np.subtract.outer(np.arange(n_channels), np.arange(n_channels)))
+    return (alpha * (distance <= n // 2)).astype(np.float32)
+
+
 def exchange(operations, first, second) -> list:
     """The same operations with each `first` and the `second` right behind it in the other order.
 
