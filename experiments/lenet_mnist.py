@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
     presets={
         "quick": Preset(TrainingSettings(epochs=1), TrainingSettings(epochs=2), help="1 + 2 epochs"),
         "standard": Preset(
-            TrainingSettings(epochs=6), TrainingSettings(epochs=10), help="6 + 10 epochs, one-cycle Adam"
+            TrainingSettings(epochs=6), TrainingSettings(epochs=16), help="6 + 16 epochs, one-cycle Adam"
         ),
         "paper": Preset(
             TrainingSettings.paper(epochs=50),
