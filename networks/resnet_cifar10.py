@@ -10,7 +10,7 @@ import chainer.links as L
 
 from branchynet.errors import NetworkError
 from branchynet.functions import local_response_normalization
-from branchynet.links import FL, Branch, Convolution2D, ResBlock
+from branchynet.links import FL, BatchNormalization, Branch, Convolution2D, ResBlock
 
 NAME = "ResNet"
 INPUT_SHAPE = (3, 32, 32)
@@ -37,7 +37,7 @@ def get_network(n_classes=10, n=18, branches="paper"):
         raise NetworkError(f"n: expected a whole number of residual blocks a group, >= 1, got {n!r}")
     if branches not in BRANCHES:
         raise NetworkError(f"branches: expected one of {', '.join(BRANCHES)}, got {branches!r}")
-    first = [Convolution2D(3, 16, 3), L.BatchNormalization(16), FL(F.relu)]  # 16x30x30
+    first = [Convolution2D(3, 16, 3), BatchNormalization(16), FL(F.relu)]  # 16x30x30
     groups = [
         [ResBlock(16, 16) for _ in range(n)],  # 16x30x30
         [ResBlock(16, 32, stride=2), *[ResBlock(32, 32) for _ in range(n - 1)]],  # 32x15x15

@@ -3,10 +3,18 @@
 On CuPy arrays each is Chainer's own function.
 """
 
+from branchynet.functions.batch_normalization import batch_normalization
 from branchynet.functions.choice import plain_chainer
 from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import dropout
 from branchynet.functions.local_response_normalization import local_response_normalization
 from branchynet.functions.max_pooling_2d import max_pooling_2d
 
-__all__ = ["convolution_2d", "dropout", "local_response_normalization", "max_pooling_2d", "plain_chainer"]
+__all__ = [
+    "batch_normalization",
+    "convolution_2d",
+    "dropout",
+    "local_response_normalization",
+    "max_pooling_2d",
+    "plain_chainer",
+]

@@ -26,7 +26,7 @@ from branchynet.inference.operations import (
     Residual,
     Scale,
 )
-from branchynet.links import FL, Layers, ResBlock
+from branchynet.links import FL, BatchNormalization, Layers, ResBlock
 
 _LINKS = {}
 _FUNCTIONS = {}
@@ -110,6 +110,7 @@ def _linear(link):
 
 
 @register_lowering(L.BatchNormalization)
+@register_lowering(BatchNormalization)
 def _batch_normalization(link):
     mean, variance = _host_copy(link.avg_mean), _host_copy(link.avg_var)
     gamma = np.ones_like(mean) if link.gamma is None else _host_copy(link.gamma.array)

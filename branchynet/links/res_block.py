@@ -2,8 +2,8 @@
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 
+from branchynet.links.batch_normalization import BatchNormalization
 from branchynet.links.convolution_2d import Convolution2D
 
 
@@ -27,9 +27,9 @@ class ResBlock(chainer.Chain):
             self.conv1 = Convolution2D(
                 in_channels, out_channels, 3, stride=stride, pad=1, nobias=True, initialW=initialW
             )
-            self.bn1 = L.BatchNormalization(out_channels)
+            self.bn1 = BatchNormalization(out_channels)
             self.conv2 = Convolution2D(out_channels, out_channels, 3, pad=1, nobias=True, initialW=initialW)
-            self.bn2 = L.BatchNormalization(out_channels)
+            self.bn2 = BatchNormalization(out_channels)
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
