@@ -33,7 +33,12 @@ def main(argv=None):
             raise UserError("expected at least one folder with a run.json, got none: run an experiment first")
         text = report.comparison(runs, reference)
         records.write_text(out / "comparison.md", text)
-        comparisons = {f"{run['branchy_network']} on {run['dataset']}": report.gains_of(run, reference) for run in runs}
+        comparisons = {
+            f"{run['branchy_network']}{report.formats.variant(run)} on {run['dataset']}": report.gains_of(
+                run, reference
+            )
+            for run in runs
+        }
         plots.gains(comparisons, out / "comparison.png")
     except (UserError, OSError, ValueError) as error:
         print(f"compare.py: error: {error}", file=sys.stderr)

@@ -44,7 +44,7 @@ def comparison(runs, reference: dict) -> str:
     """
     parts = ["# Paper, authors' notebook and this project"]
     for run in runs:
-        parts.append(f"## {run['network']} on {run['dataset']}, {run['device'].upper()}")
+        parts.append(f"## {run['network']}{formats.variant(run)} on {run['dataset']}, {run['device'].upper()}")
         parts.append(markdown_table(_HEADINGS, [*_published_rows(select(run, reference)), *_our_rows(run)]))
         parts.append(
             f"Ours: {formats.machine(run)}, engine {run['engine']}; `{run['command']}`; "

@@ -51,6 +51,11 @@ def exit_shares(values_pct, decimals: int | None = None) -> str:
     return ", ".join(f"{value:g}" if decimals is None else f"{value:.{decimals}f}" for value in values_pct)
 
 
+def variant(run: dict) -> str:
+    """Which of several networks of that name, in brackets, with a space before; nothing where there is only one."""
+    return f" ({run['variant']})" if run.get("variant") else ""
+
+
 def machine(run: dict) -> str:
     """The processor that computed, and the threads, as one phrase."""
     environment = run["environment"]

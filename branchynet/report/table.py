@@ -21,7 +21,8 @@ def table(run: dict, reference: dict) -> str:
     """
     published = select(run, reference)
     rows = [*_our_rows(run), *_paper_rows(published, run["device"]), *_authors_rows(published)]
-    title = f"### {run['network']} and {run['branchy_network']} on {run['dataset']}, {run['device'].upper()}"
+    names = f"{run['network']} and {run['branchy_network']}{formats.variant(run)}"
+    title = f"### {names} on {run['dataset']}, {run['device'].upper()}"
     parts = [
         title,
         markdown_table(_HEADINGS, rows),

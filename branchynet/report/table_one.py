@@ -74,7 +74,7 @@ def _published_rows(published):
 
 def _our_rows(same):
     first, n_seeds = same[0], str(len(same))
-    place = f" ({first['variant']})" if first.get("variant") else ""
+    place = formats.variant(first)
     rows = []
     for clock, plain_ms, branchy_ms, gain in (
         ("paper's clock", "chainer_ms", "paper_clock_ms", "paper_clock_gain"),
