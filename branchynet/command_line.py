@@ -11,6 +11,7 @@ import sys
 from branchynet.choosers import parse_goal
 from branchynet.errors import ThresholdError
 from branchynet.inference.compiled import ENGINES
+from branchynet.training.weighting import weighting_names
 
 # In place of a folder of weights: those in results/released.
 RELEASED = "released"
@@ -108,6 +109,7 @@ def _parser(experiment):
         ("--batch-size", "samples a training step"),
     ):
         add(name, f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
+    _add_joint_options(add)
     add(
         "--weights",
         "take the weights in this folder of results and train nothing; 'released' are those that come with the code",
@@ -132,6 +134,17 @@ def _parser(experiment):
     if experiment.options is not None:
         experiment.options(parser)
     return parser
+
+
+def _add_joint_options(add):
+    """How the exits are trained jointly, where it is not the paper's way."""
+    add(
+        "--weighting",
+        "how samples and exits weigh in joint training (default: plain, the paper's)",
+        choices=weighting_names(),
+    )
+    add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
+    add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")
 
 
 def whole_number(lowest):
@@ -177,6 +190,12 @@ def _folder_name(experiment, arguments):
         words.append(experiment.variant(arguments))
     if arguments.preprocessing != experiment.preprocessings[0]:
         words.append(arguments.preprocessing)
+    if arguments.weighting is not None:
+        words.append(arguments.weighting)
+    if arguments.loss_weights is not None:
+        words.append("w" + "-".join(f"{weight:g}" for weight in arguments.loss_weights))
+    if arguments.heads_only:
+        words.append("heads")
     for letter, value in (("m", arguments.epochs_main), ("j", arguments.epochs_joint), ("b", arguments.batch_size)):
         if value is not None:
             words.append(f"{letter}{value}")

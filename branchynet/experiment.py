@@ -25,7 +25,7 @@ from branchynet.inference import record_exits, run
 from branchynet.net import BranchyNet
 from branchynet.processes import Processes, get_processes
 from branchynet.thresholds import as_exit_rule
-from branchynet.training import Data, TrainingSettings, train_joint, train_main
+from branchynet.training import Data, JointLoss, TrainingSettings, train_joint, train_main
 
 # Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
 TIMING_THREADS = 1
@@ -130,6 +130,7 @@ def _run_experiment(experiment, arguments, processes):
     np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
     net = BranchyNet(experiment.build(arguments))
     # What does not fit fails before hours of training, not after.
+    JointLoss(net, weighting=arguments.weighting, loss_weights=arguments.loss_weights)  # fails now, not later
     if arguments.thresholds is not None:
         as_exit_rule(arguments.thresholds, net.n_exits)
     if arguments.choose is not None:
@@ -176,7 +177,12 @@ def _train(experiment, arguments, net, splits, prepare, prepared, out, processes
     if processes.is_first:
         serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
 
-    joint_settings = _override(preset.joint, arguments, arguments.epochs_joint)
+    joint_settings = dataclasses.replace(
+        _override(preset.joint, arguments, arguments.epochs_joint),
+        weighting=arguments.weighting,
+        loss_weights=None if arguments.loss_weights is None else tuple(arguments.loss_weights),
+        heads_only=arguments.heads_only,
+    )
     history = history + train_joint(net, data, joint_settings, out, arguments.resume, processes=processes)
     if processes.is_first:
         serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})

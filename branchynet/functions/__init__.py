@@ -9,6 +9,7 @@ from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import dropout
 from branchynet.functions.local_response_normalization import local_response_normalization
 from branchynet.functions.max_pooling_2d import max_pooling_2d
+from branchynet.functions.scale_gradient import scale_gradient
 
 __all__ = [
     "batch_normalization",
@@ -17,4 +18,5 @@ __all__ = [
     "local_response_normalization",
     "max_pooling_2d",
     "plain_chainer",
+    "scale_gradient",
 ]

@@ -16,6 +16,7 @@ from branchynet.processes import Processes
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.extensions import Progress, StopRequest, validation
 from branchynet.training.loss import JointLoss, MainLoss
+from branchynet.training.settings import TrainingSettings
 from branchynet.training.updater import JointUpdater
 
 
@@ -67,7 +68,8 @@ def train_joint(net, data, settings, out, resume=False, show_progress=True, proc
 
     Arguments, result and errors are those of `train_main`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    return _train("joint", JointLoss(net, settings.keep), net, data, settings, out, resume, show_progress, processes)
+    loss = JointLoss(net, settings.keep, settings.weighting, settings.loss_weights, settings.heads_only)
+    return _train("joint", loss, net, data, settings, out, resume, show_progress, processes)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
@@ -119,6 +121,10 @@ def _train(phase, loss, net, data, settings, out, resume, show_progress, process
     return [_history_entry(phase, entry) for entry in log_report.log]
 
 
+# What settings meant before there was a word for them: their default.
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingSettings)}
+
+
 def _check_same_run(path, description, net):
     saved = serialization.read_snapshot_description(path)
     serialization.check_architecture(path, saved.get("architecture"), net)
@@ -126,7 +132,7 @@ def _check_same_run(path, description, net):
         if saved.get(key) != description[key]:
             raise SnapshotError(f"{path} is of another run: {key}: expected {description[key]}, got {saved.get(key)}")
     for key, value in description["settings"].items():
-        found = saved.get("settings", {}).get(key)
+        found = saved.get("settings", {}).get(key, _DEFAULTS.get(key))
         if found != value:
             raise SnapshotError(
                 f"{path} is of another run: {key}: expected {value}, got {found}; give the same settings"

@@ -27,6 +27,9 @@ class TrainingSettings:
         keep: joint training only: the share in (0, 1] of the samples, the least confident, that the exits after an
             early exit train on; one number for all early exits or one for each (the authors' percentTrainKeeps).
         seed: orders the samples and draws dropout masks.
+        weighting: joint training only: name of a weighting (`branchynet.training.weighting`); None is the paper's.
+        loss_weights: joint training only: one for each exit; None takes those of the branches.
+        heads_only: joint training only: the exits are trained on a trunk that stays as it is.
     """
 
     epochs: int
@@ -37,6 +40,9 @@ class TrainingSettings:
     schedule: str = "one-cycle"
     keep: float | tuple = 1.0
     seed: int = 0
+    weighting: str | None = None
+    loss_weights: tuple | None = None
+    heads_only: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):

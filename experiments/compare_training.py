@@ -1,0 +1,188 @@
+"""Does joint training help, and which way of weighing the exits is best? One small table, on one network.
+
+All variants start from the same trained main network: the paper's loss weights, equal weights, the exits trained alone
+on the frozen trunk, and every other weighting of the library. A run that was stopped goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
+import numpy as np
+
+from branchynet import BranchyNet, datasets, load_weights, records, threads, thresholds
+from branchynet.choosers import ExitCosts, choose_thresholds
+from branchynet.command_line import whole_number
+from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
+from branchynet.datasets.preprocessing import Normaliser, scale
+from branchynet.devices import describe, get_device
+from branchynet.errors import UserError
+from branchynet.inference import record_exits
+from branchynet.inference.plan import make_plan
+from branchynet.processes import get_processes
+from branchynet.report.table import markdown_table
+from branchynet.training import Data, TrainingSettings, train_joint
+from branchynet.training.weighting import weighting_names
+from networks import alexnet_cifar10, lenet_mnist
+
+RELEASED = pathlib.Path(__file__).resolve().parent / "results" / "released"
+# name: (network list, data set, settings of a step, change of training images, released folder)
+NETWORKS = {
+    "lenet": (
+        lambda: lenet_mnist.get_network(),
+        "mnist",
+        TrainingSettings(epochs=6),
+        lambda images, rng: random_shift(images, rng, max_shift=1),
+        "lenet_mnist",
+    ),
+    "alexnet": (
+        lambda: alexnet_cifar10.get_network(),
+        "cifar10",
+        TrainingSettings(epochs=4, batch_size=128, alpha=1e-3),
+        random_crop_and_flip,
+        "alexnet_cifar10-paper",
+    ),
+}
+
+
+def variants(n_exits):
+    """{name: changes to the settings of joint training}."""
+    return {
+        "joint, the paper's loss weights": {},
+        "joint, equal loss weights": {"loss_weights": (1.0,) * n_exits},
+        "separate: exits on the frozen trunk": {"heads_only": True},
+        **{f"joint, {name}": {"weighting": name} for name in weighting_names() if name != "plain"},
+    }
+
+
+def evaluate_variant(net, data, x_validation, x_test, test_labels):
+    """Accuracy of each exit on the test set, and what the knee chosen on validation gives there."""
+    validation = record_exits(net, x_validation, data.validation_labels)
+    test = record_exits(net, x_test, test_labels)
+    costs = ExitCosts(np.array(make_plan(net, net.sample_shape).path_multiply_adds(), dtype=float), "multiply-adds")
+    choice = choose_thresholds(validation, costs, "knee")
+    evaluation = thresholds.evaluate(test, choice.thresholds)
+    return {
+        "exit_accuracy_pct": (100 * test.exit_accuracies()).tolist(),
+        "thresholds": list(choice.thresholds),
+        "accuracy_pct": 100 * evaluation.accuracy,
+        "early_pct": 100 * (1 - evaluation.exit_shares[-1]),
+        "multiply_adds": float(np.array(evaluation.exit_shares) @ costs.values),
+    }
+
+
+def train_variants(name, seeds, epochs, baseline, data_dir, out, processes):
+    """Trains and evaluates all variants; returns {name of the variant: list of results, one a seed}."""
+    build, dataset_name, settings, augment, _ = NETWORKS[name]
+    splits = datasets.load(dataset_name, data_dir).split()
+    prepare = scale if name == "lenet" else Normaliser.fit(splits.train.images)
+    train, validation = splits.train, splits.validation
+    data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
+    x_validation, x_test = prepare(splits.validation.images), prepare(splits.test.images)
+    results = {}
+    for variant, changes in variants(BranchyNet(build()).n_exits).items():
+        for seed in seeds:
+            folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
+            if processes.is_first:
+                records.prepare_output(folder)
+            processes.wait()
+            np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+            net = BranchyNet(build())
+            net.initialise(x_test.shape[1:])
+            untrained = [branch.copy(mode="copy") for branch in list(net.exits)[:-1]]
+            load_weights(net, baseline)
+            for branch, first in zip(net.exits, untrained):  # the branches start anew, from this seed
+                branch.copyparams(first)
+            own = dataclasses.replace(settings, epochs=epochs or settings.epochs, seed=seed, **changes)
+            train_joint(net, data, own, folder, resume=True, processes=processes)
+            if processes.is_first:
+                results.setdefault(variant, []).append(
+                    evaluate_variant(net, data, x_validation, x_test, splits.test.labels)
+                )
+    return results
+
+
+def table(results):
+    """The results as Markdown; with several seeds, mean ± standard deviation."""
+
+    def cell(values, pattern="{:.2f}"):
+        text = pattern.format(statistics.mean(values))
+        return f"{text} ± {pattern.format(statistics.stdev(values))}" if len(values) > 1 else text
+
+    n_exits = len(next(iter(results.values()))[0]["exit_accuracy_pct"])
+    headings = ["Training", *[f"Exit {n + 1} (%)" for n in range(n_exits)], "At the knee (%)", "Leave early (%)"]
+    rows = []
+    for variant, seeds in results.items():
+        exits = [cell([result["exit_accuracy_pct"][n] for result in seeds]) for n in range(n_exits)]
+        rows.append(
+            [
+                variant,
+                *exits,
+                cell([result["accuracy_pct"] for result in seeds]),
+                cell([result["early_pct"] for result in seeds], "{:.1f}"),
+                cell([result["multiply_adds"] / 1e6 for result in seeds], "{:.3f}"),
+            ]
+        )
+    return markdown_table([*headings, "Multiply-adds (M)"], rows) + "\n"
+
+
+def parse_arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
+    parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0], metavar="N", help="default: 0")
+    parser.add_argument("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
+    parser.add_argument(
+        "--baseline", type=pathlib.Path, metavar="STEM", help="weights of the main network (default: those released)"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="for snapshots and the table")
+    return parser.parse_args()
+
+
+def _run(arguments):
+    processes = get_processes()
+    baseline = arguments.baseline or RELEASED / NETWORKS[arguments.network][-1] / "baseline"
+    with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
+        results = train_variants(
+            arguments.network,
+            arguments.seeds,
+            arguments.epochs,
+            baseline,
+            arguments.data_dir,
+            arguments.out,
+            processes,
+        )
+    if processes.is_first:
+        record = {
+            "network": arguments.network,
+            "seeds": arguments.seeds,
+            "epochs": arguments.epochs or NETWORKS[arguments.network][2].epochs,
+            "environment": records.environment(describe(get_device("cpu"))),
+            "variants": [{"name": name, "seeds": results[name]} for name in results],
+        }
+        records.write_json(arguments.out / "compare_training.json", record)
+        records.write_text(arguments.out / "compare_training.md", table(results))
+        print(table(results))
+    processes.wait()
+
+
+def main():
+    """Runs the comparison; returns the exit status."""
+    try:
+        _run(parse_arguments())
+    except UserError as error:
+        print(f"compare_training.py: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ncompare_training.py: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
