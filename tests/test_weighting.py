@@ -77,6 +77,30 @@ def test_an_exit_that_says_what_the_teacher_says_has_nothing_to_learn_from_it(ou
     assert float(same.array) == pytest.approx(0.5 * cross_entropies(host[-1], labels).mean(), rel=1e-4)
 
 
+def test_meta_weights_are_near_1_and_have_mean_1(outputs):
+    logits, t, _, _ = outputs
+    for weights in room.meta_weights(logits, t):
+        assert float(weights.mean()) == pytest.approx(1, rel=1e-5)
+        assert 1 / 3 <= float(weights.min()) <= float(weights.max()) <= 3
+
+
+def test_meta_weights_of_mislabelled_samples_fall(device):
+    # Nothing is learned yet: all logits are 0. Nearly all samples are of class 0; two are said to be of class 1.
+    t = np.zeros(40, dtype=np.int32)
+    t[[3, 8]] = 1
+    logits = [chainer.Variable(device.send(np.zeros((40, N_CLASSES), dtype=np.float32))) for _ in range(3)]
+    for weights in room.meta_weights(logits, device.send(t)):
+        weights = to_host(weights)
+        assert weights[[3, 8]].max() < 0.7 < 0.99 < np.delete(weights, [3, 8]).min()
+
+
+def test_equal_shares_leave_at_each_exit_the_surest_first():
+    sure = np.array([[9, 0, 0], [0, 0, 0], [5, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)
+    assert room._exits_of_equal_shares(np, [sure, sure[::-1].copy(), sure]).tolist()[:3:2] == [0, 0]
+    later = room._exits_of_equal_shares(np, [sure, sure[::-1].copy(), sure])
+    assert np.bincount(later).tolist() == [2, 2, 2] and later[3] == later[5] == 1
+
+
 def test_a_scaled_gradient_leaves_the_value_alone(device, rng):
     x = chainer.Variable(device.send(rng.normal(size=(2, 3)).astype(np.float32)))
     y = scale_gradient(x, 0.25)

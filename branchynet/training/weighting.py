@@ -17,6 +17,8 @@ from branchynet.errors import TrainingError
 
 # Self-distillation (arXiv 1905.08094): the share of the last exit's teaching in the loss, and its temperature.
 _TEACHING_SHARE, _TEMPERATURE = 0.5, 3.0
+# How far a weight learned from other samples may be from 1.
+_META_RANGE = 0.5
 
 _REGISTRY = {}
 
@@ -116,3 +118,54 @@ def gradient_equilibrium(logits, t):
     """The paper's losses, while each stage of the trunk gets the mean of the gradients of the exits behind it: with
     the sum, early stages are moved by many exits and late ones by few (arXiv 1908.06294)."""
     return plain(logits, t)
+
+
+@register_weighting("meta")
+def by_meta_gradient(logits, t):
+    """Samples weigh more at an exit if a step on them helps the samples that would leave there.
+
+    After L2W-DEN (Han et al., ECCV 2022), which looks one step ahead: what does the weight of a training sample do to
+    the loss of other samples, each counted only at the exit where it would leave? Two things are simpler here. The look
+    ahead is taken for the bias of each exit's last layer alone, where it has a closed form, the product of two
+    gradients (learning to reweight, arXiv 1803.09050); and no network predicts the weights: each half of a batch is
+    weighed by the other half.
+    """
+    pairs = zip(meta_weights(logits, t), logits)
+    return [F.sum(w * F.softmax_cross_entropy(z, t, reduce="no")) / len(t) for w, z in pairs]
+
+
+def meta_weights(logits, t) -> list:
+    """The weights of `by_meta_gradient`: an array (N,) for each exit, from 0.5 to 1.5 before they get mean 1.
+
+    Of the surest samples at the first exit 1 / K would leave there, of the others those that are surest at the second,
+    and so on.
+    """
+    arrays = [exit_logits.array for exit_logits in logits]
+    xp = chainer.backend.get_array_module(arrays[0])
+    leaves_at = _exits_of_equal_shares(xp, arrays)
+    is_even = xp.arange(len(t)) % 2 == 0
+    weights = []
+    for index, exit_logits in enumerate(arrays):
+        residuals = softmax(exit_logits)  # gradient of each sample's loss for the bias, (N, n_classes)
+        residuals[xp.arange(len(t)), t] -= 1
+        influence = xp.zeros(len(t), dtype=exit_logits.dtype)
+        for half in (is_even, ~is_even):
+            of_others = (residuals * (~half & (leaves_at == index))[:, None]).sum(axis=0)
+            influence[half] = (residuals @ of_others)[half]
+        size = xp.abs(influence).mean() + xp.finfo(influence.dtype).tiny
+        unscaled = 1 + _META_RANGE * xp.tanh(influence / size)
+        weights.append(unscaled / unscaled.mean())
+    return weights
+
+
+def _exits_of_equal_shares(xp, arrays):
+    """(N,) int: the exit that each sample leaves at, if the surest of those that are left do, 1 / K of all at each."""
+    n_samples, n_exits = len(arrays[0]), len(arrays)
+    leaves_at = xp.full(n_samples, n_exits - 1)
+    remaining = xp.arange(n_samples)
+    for index, exit_logits in enumerate(arrays[:-1]):
+        order = xp.argsort(-softmax(exit_logits[remaining]).max(axis=1))
+        n_leaving = n_samples // n_exits
+        leaves_at[remaining[order[:n_leaving]]] = index
+        remaining = remaining[order[n_leaving:]]
+    return leaves_at
