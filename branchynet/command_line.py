@@ -69,19 +69,26 @@ def _parser(experiment):
         "writes table, figures and records.",
         allow_abbrev=False,
     )
-
-    def add(name, text, **settings):
-        parser.add_argument(name, help=text, **settings)
-
     presets = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
+    add = _adder(parser)
     add("--preset", f"{presets} (default: %(default)s)", choices=list(experiment.presets), default="standard")
     add("--device", "where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N")
-    add(
-        "--engine",
-        "of the timed path; auto is the fastest that is installed (default: %(default)s)",
-        choices=ENGINES,
-        default="auto",
-    )
+    _add_data_options(_adder(parser.add_argument_group("data and results")), experiment)
+    _add_training_options(_adder(parser.add_argument_group("training")))
+    _add_inference_options(parser.add_argument_group("inference"))
+    if experiment.options is not None:
+        experiment.options(parser.add_argument_group("this network"))
+    return parser
+
+
+def _adder(group):
+    def add(name, text, **settings):
+        group.add_argument(name, help=text, **settings)
+
+    return add
+
+
+def _add_data_options(add, experiment):
     add("--dataset", "default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
     add(
         "--preprocessing",
@@ -96,27 +103,33 @@ def _parser(experiment):
         metavar="DIR",
     )
     add("--out", "folder for the results (default: one for these settings under experiments/results)", metavar="DIR")
-    add(
-        "--seed",
-        "of initial weights, sample order and dropout (default: 0)",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-    )
+
+
+def _add_training_options(add):
+    text = "of initial weights, sample order and dropout (default: 0)"
+    add("--seed", text, type=whole_number(0), default=0, metavar="N")
     for name, text in (
         ("--epochs-main", "epochs of step 1, the main network alone"),
         ("--epochs-joint", "epochs of step 2, all exits jointly"),
         ("--batch-size", "samples a training step"),
     ):
         add(name, f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
-    _add_joint_options(add)
+    text = "how samples and exits weigh in joint training (default: plain, the paper's)"
+    add("--weighting", text, choices=weighting_names())
+    add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
+    add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")
     add(
         "--weights",
         "take the weights in this folder of results and train nothing; 'released' are those that come with the code",
         metavar="DIR|released",
     )
     add("--resume", "go on from the snapshots in the folder for the results", action="store_true")
-    which_thresholds = parser.add_mutually_exclusive_group()
+
+
+def _add_inference_options(group):
+    text = "of the timed path; auto is the fastest that is installed (default: %(default)s)"
+    group.add_argument("--engine", help=text, choices=ENGINES, default="auto")
+    which_thresholds = group.add_mutually_exclusive_group()
     which_thresholds.add_argument(
         "--thresholds",
         help="entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
@@ -131,20 +144,6 @@ def _parser(experiment):
         type=_goal,
         metavar="GOAL",
     )
-    if experiment.options is not None:
-        experiment.options(parser)
-    return parser
-
-
-def _add_joint_options(add):
-    """How the exits are trained jointly, where it is not the paper's way."""
-    add(
-        "--weighting",
-        "how samples and exits weigh in joint training (default: plain, the paper's)",
-        choices=weighting_names(),
-    )
-    add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
-    add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")
 
 
 def whole_number(lowest):
