@@ -75,8 +75,8 @@ def evaluate_variant(net, data, x_validation, x_test, test_labels):
     }
 
 
-def train_variants(name, seeds, epochs, baseline, data_dir, out, processes):
-    """Trains and evaluates all variants; returns {name of the variant: list of results, one a seed}."""
+def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, processes):
+    """Trains and evaluates the chosen variants, or all; returns {name of the variant: list of results, one a seed}."""
     build, dataset_name, settings, augment, _ = NETWORKS[name]
     splits = datasets.load(dataset_name, data_dir).split()
     prepare = scale if name == "lenet" else Normaliser.fit(splits.train.images)
@@ -84,7 +84,9 @@ def train_variants(name, seeds, epochs, baseline, data_dir, out, processes):
     data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
     x_validation, x_test = prepare(splits.validation.images), prepare(splits.test.images)
     results = {}
-    for variant, changes in variants(BranchyNet(build()).n_exits).items():
+    changes_of = variants(BranchyNet(build()).n_exits)
+    for variant in chosen or changes_of:
+        changes = changes_of[variant]
         for seed in seeds:
             folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
             if processes.is_first:
@@ -134,6 +136,13 @@ def parse_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
+    parser.add_argument(
+        "--variants",
+        choices=list(variants(0)),
+        nargs="+",
+        metavar="NAME",
+        help=f"default: all: {'; '.join(variants(0))}",
+    )
     parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
     parser.add_argument(
@@ -150,6 +159,7 @@ def _run(arguments):
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
         results = train_variants(
             arguments.network,
+            arguments.variants,
             arguments.seeds,
             arguments.epochs,
             baseline,

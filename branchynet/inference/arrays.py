@@ -15,6 +15,33 @@ from branchynet.errors import CompileError
 from branchynet.functions.spans import window_spans
 from branchynet.inference import operations as ops
 
+# Numbers in a matrix of windows that keeps memory of its own.
+_SMALL = 1 << 16
+
+
+class Scratch:
+    """Memory that one operation after the other may use while it runs, so that it stays in the cache.
+
+    Args:
+        xp: NumPy or CuPy.
+    """
+
+    def __init__(self, xp):
+        self.xp = xp
+        self._memory = xp.empty(0, np.float32)
+
+    def view(self, shape):
+        """A float32 array whose contents are arbitrary whenever an operation begins. Views of earlier, smaller memory
+        stay valid."""
+        n_numbers = math.prod(shape)
+        if self._memory.size < n_numbers:
+            self._memory = self.xp.empty(n_numbers, np.float32)
+        return self._memory[:n_numbers].reshape(shape)
+
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        return self._memory.nbytes
+
 
 class Program:
     """A sequence of operations on `n_samples` samples.
@@ -23,6 +50,7 @@ class Program:
         xp: NumPy or CuPy.
         operations: of `branchynet.inference.operations`.
         source: the buffer (n_samples, ...) float32 that the operations start from; it is not written to.
+        scratch: `Scratch`, shared by all programs that never run at the same time.
         matmul: (left, right, out=) -> None; the matrix product of `xp` by default.
 
     Attributes:
@@ -30,8 +58,8 @@ class Program:
         result: the buffer, or view, (n_samples, ...) that holds the result then.
     """
 
-    def __init__(self, xp, operations, source, matmul=None):
-        self.xp = xp
+    def __init__(self, xp, operations, source, scratch, matmul=None):
+        self.xp, self.scratch = xp, scratch
         self.matmul = matmul or xp.matmul
         self.calls = []
         self.buffers = []
@@ -91,7 +119,12 @@ def _convolution(program, operation, x):
     program.call(xp.copyto, image[:, :, ph : ph + height, pw : pw + width], x)
 
     n_weights = channels * kh * kw
-    columns = program.buffer((n_samples, n_weights + 1, out_h * run_w), 1)
+    shape = (n_samples, n_weights + 1, out_h * run_w)
+    if math.prod(shape) < _SMALL:  # not worth sharing: with memory of its own the ones are written once and for all
+        columns = program.buffer(shape, 1)
+    else:
+        columns = program.scratch.view(shape)
+        program.call(columns[:, n_weights].fill, 1)
     sample, channel, number = padded.strides
     row = number * padded_w
     windows = xp.lib.stride_tricks.as_strided(
@@ -214,7 +247,7 @@ def _local_response_normalization(program, operation, x):
 
 
 def _residual(program, operation, x):
-    body = Program(program.xp, operation.body, x, program.matmul)
+    body = Program(program.xp, operation.body, x, program.scratch, program.matmul)
     program.calls += body.calls
     program.buffers += body.buffers
     shortcut = x[:, :, :: operation.stride, :: operation.stride]

@@ -6,12 +6,13 @@ import functools
 
 import numpy as np
 
-from branchynet.inference.arrays import Program
+from branchynet.inference.arrays import Program, Scratch
 from branchynet.inference.cuda_graph import CapturedCalls, matrix_product
 
-# On the CPU a program works on few samples at a time, so that its buffers stay in the cache; a GPU wants many.
+# On the CPU a program works on so few samples at a time that its buffers stay in the cache; a GPU wants many.
 MAX_SAMPLES_CPU = 32
 MAX_SAMPLES_GPU = 1024
+CACHE_BYTES = 1 << 21
 
 
 class ArraysEngine:
@@ -25,9 +26,10 @@ class ArraysEngine:
 
     def __init__(self, device):
         self.device = device
-        self.max_samples = MAX_SAMPLES_CPU if device.xp is np else MAX_SAMPLES_GPU
         self.plan = None
         self._programs = {}
+        self._scratch = Scratch(device.xp)
+        self._max_samples = []
 
     def load(self, plan) -> None:
         """Takes a plan and makes the programs for one sample."""
@@ -35,10 +37,11 @@ class ArraysEngine:
         source = None
         for index in range(plan.n_exits):
             source = self._program(index, 1, source).trunk.result
+        self._max_samples = [self._most_samples(index) for index in range(plan.n_exits)]
 
     def n_bytes(self) -> int:
         """Memory of all programs made so far."""
-        return sum(program.n_bytes() for program in self._programs.values())
+        return self._scratch.n_bytes() + sum(program.n_bytes() for program in self._programs.values())
 
     def run_segment(self, index, h):
         """One segment on a batch.
@@ -58,16 +61,24 @@ class ArraysEngine:
         result = self.device.xp.empty((len(h), *segment.out_shape), np.float32)
         start = 0
         while start < len(h):
-            n_samples = min(self.max_samples, 1 << (len(h) - start).bit_length() - 1)
+            n_samples = min(self._max_samples[index], 1 << (len(h) - start).bit_length() - 1)
             part = slice(start, start + n_samples)
             logits[part], result[part] = self._program(index, n_samples).run(h[part])
             start += n_samples
         return logits, result
 
+    def _most_samples(self, index):
+        """How many samples, a power of 2, a program of this segment works on at a time."""
+        if self.device.xp is not np:
+            return MAX_SAMPLES_GPU
+        sample_bytes = self._scratch.n_bytes() + self._program(index, 1).n_bytes()
+        return min(MAX_SAMPLES_CPU, 1 << max(CACHE_BYTES // sample_bytes, 1).bit_length() - 1)
+
     def _program(self, index, n_samples, source=None):
         key = (index, n_samples)
         if key not in self._programs:
-            self._programs[key] = _SegmentProgram(self.device.xp, self.plan.segments[index], n_samples, source)
+            segment = self.plan.segments[index]
+            self._programs[key] = _SegmentProgram(self.device.xp, segment, n_samples, self._scratch, source)
         return self._programs[key]
 
 
@@ -77,16 +88,17 @@ class _SegmentProgram:
     On a GPU the kernels for one sample are one CUDA graph; for many samples launches matter less than cuBLAS does.
 
     Args:
+        scratch: `Scratch` of the engine.
         source: an array that the segment may read its input from in place: the result of the segment before.
     """
 
-    def __init__(self, xp, segment, n_samples, source=None):
+    def __init__(self, xp, segment, n_samples, scratch, source=None):
         self.xp = xp
         self.source = xp.zeros((n_samples, *segment.in_shape), np.float32) if source is None else source
         is_graph = xp is not np and n_samples == 1
         matmul = functools.partial(matrix_product, xp) if is_graph else None
-        self.trunk = Program(xp, segment.trunk, self.source, matmul)
-        self.head = Program(xp, segment.head, self.trunk.result, matmul)
+        self.trunk = Program(xp, segment.trunk, self.source, scratch, matmul)
+        self.head = Program(xp, segment.head, self.trunk.result, scratch, matmul)
         self.calls = self.trunk.calls + self.head.calls
         if is_graph:
             self.calls = [CapturedCalls(xp, self.calls)]
