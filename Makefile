@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training table compare test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training future table compare test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      early exit against the plain network on every engine, with the released weights"
 	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
+	@echo "make future     the paper's future work on the released weights: measures, goals, unknown images"
 	@echo "make table      the whole of the paper's Table I: paper, authors, the released runs"
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make test       lint and tests"
@@ -57,6 +58,9 @@ bench: $(STAMP)
 bench-gpu: $(STAMP)
 	$(VENV)/bin/python -m pytest -m gpu
 	@$(VENV)/bin/python experiments/benchmark.py --device gpu --out experiments/results/bench-gpu $(ARGS)
+
+future: $(STAMP)
+	@$(VENV)/bin/python experiments/future_work.py $(ARGS)
 
 table: $(STAMP)
 	@$(VENV)/bin/python experiments/table.py $(ARGS)

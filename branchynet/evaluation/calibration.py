@@ -19,9 +19,9 @@ def reliability_bins(confidences, right, n_bins=15) -> list:
     # A confidence of 1 belongs to the last bin.
     bins = np.minimum((np.asarray(confidences, np.float64) * n_bins).astype(int), n_bins - 1)
     counts = np.bincount(bins, minlength=n_bins)
-    sums = np.bincount(bins, confidences, n_bins), np.bincount(bins, right, n_bins)
+    columns = {"confidence": np.bincount(bins, confidences, n_bins), "accuracy": np.bincount(bins, right, n_bins)}
     return [
-        {"confidence": sums[0][n] / counts[n], "accuracy": sums[1][n] / counts[n], "count": int(counts[n])}
+        {**{key: float(sums[n] / counts[n]) for key, sums in columns.items()}, "count": int(counts[n])}
         for n in np.flatnonzero(counts)
     ]
 

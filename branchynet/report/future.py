@@ -53,8 +53,8 @@ def verdict(combination: dict) -> str:
     gain, (points, error) = timed["gain"], _points(timed["difference"])
     figures = (
         f"{best['measure']} with the goal `{best['goal']}`, the fastest of {combination['n_tried']} combinations on "
-        f"the validation samples, takes {formats.mean_ms(timed['best']['latency_ms'])} ms a sample where the paper's way "
-        f"takes {formats.mean_ms(timed['reference']['latency_ms'])}: {gain['value']:.3f}x as fast "
+        f"the validation samples, takes {formats.mean_ms(timed['best']['latency_ms'])} ms a sample where the paper's "
+        f"way takes {formats.mean_ms(timed['reference']['latency_ms'])}: {gain['value']:.3f}x as fast "
         f"({gain['low']:.3f}{_DASH}{gain['high']:.3f}), at a test accuracy of "
         f"{formats.accuracy(timed['best']['accuracy_pct'])} % instead of "
         f"{formats.accuracy(timed['reference']['accuracy_pct'])} % (difference {points:+.2f} ± {error:.2f} points)."
@@ -96,8 +96,8 @@ def _samples(network):
         f"Measures that learn were fitted to one half of the validation samples ({network['n_fit']:,}), OpenMax to "
         f"{network['n_training']:,} training images; T was chosen on the other half ({network['n_choose']:,}). "
         f"Accuracies and shares are of all {network['n_test']:,} test samples. Times are computed from the measured "
-        f"mean of each path: engine {network['engine']}, one sample at a time, {network['n_timed']:,} test samples, all "
-        "measures in turn, each with its own arithmetic inside the clock."
+        f"mean of each path: engine {network['engine']}, one sample at a time, {network['n_timed']:,} test samples, "
+        "all measures in turn, each with its own arithmetic inside the clock."
     )
 
 
@@ -142,7 +142,8 @@ def _measure_notes(network):
         "they do on the test samples. *At equal ms*, *at equal accuracy*: where that curve is as expensive, or as "
         "accurate, as the paper's way; between two settings linearly, which is what deciding by chance between them "
         "gives. ±: one standard error of the paired difference. AUROC: of the score against being right, 0.5 is "
-        "guessing; the last exit's score decides nothing."
+        "guessing; the last exit's score decides nothing. A front ends at its highest validation accuracy: what is "
+        "slower and no more accurate there is not on it, even if it is on the test samples."
     ]
     for name, fit in network["fits"].items():
         if fit["tried"]:
@@ -213,9 +214,9 @@ def _unknown(unknown, reference):
     introduction = (
         f"{unknown['n']:,} test images of {unknown['dataset']}, which are of none of the classes. T of every measure "
         "lets as many known validation samples leave at each exit as the paper's way does (entropy, T = "
-        f"{formats.thresholds(reference['thresholds'])}), or more, where scores are equal. Who leaves early is answered "
-        "with confidence. AUROC: known test samples against unknown ones. *Limit*: the score that 95 % of the known "
-        "validation samples are below; refusing what is above would cost 5 % of the known."
+        f"{formats.thresholds(reference['thresholds'])}), or more, where scores are equal. Who leaves early is "
+        "answered with confidence. AUROC: known test samples against unknown ones. *Limit*: the score that 95 % of the "
+        "known validation samples are below; refusing what is above would cost 5 % of the known."
     )
     return [introduction, markdown_table(headings, lines), "\n".join(_refusals(unknown["measures"]))]
 
@@ -230,8 +231,8 @@ def _refusals(rows):
         refused, of_papers = row["above_pct"]["unknown"][0], papers["above_pct"]["unknown"][0]
         words = "most" if refused >= _MOST_PCT else "some" if refused >= _HARDLY_PCT else "hardly any"
         sentences.append(
-            f"- **{row['name']} could refuse {words}** of the unknown images at the first exit, {refused:.1f} % of them at "
-            f"the price of 5 % of the known (entropy: {of_papers:.1f} %). At its T {row['unknown_early_pct']:.1f} % of them "
+            f"- **{row['name']} could refuse {words}** of the unknown images at the first exit: {refused:.1f} % at "
+            f"the price of 5 % of the known (entropy: {of_papers:.1f} %). At its T {row['unknown_early_pct']:.1f} % "
             f"leave early (entropy: {papers['unknown_early_pct']:.1f} %).{_own_class(row)}"
         )
     best = min(rows, key=lambda row: row["unknown_early_pct"])
@@ -248,8 +249,8 @@ def _own_class(row):
     known, unknown = row["refused"]["known"], row["refused"]["unknown"]
     by_exit = formats.exit_shares(unknown["by_exit_pct"], decimals=1)
     return (
-        f" The unknown class is the most probable one for {by_exit} % of them by exit, {unknown['pct']:.1f} % at the exit "
-        f"that they leave at (of the known test samples {known['pct']:.1f} %)."
+        f" The unknown class is the most probable one for {by_exit} % of them by exit, {unknown['pct']:.1f} % at the "
+        f"exit that they leave at (of the known test samples {known['pct']:.1f} %)."
     )
 
 
