@@ -21,11 +21,11 @@ def compare_measures(study, reference) -> list:
         reference: the `Choice` of `Study.papers_choice`.
 
     Returns:
-        one JSON-able entry a measure: {name, settings, needs_fitting, exit_ms: [mean of each path], curve: entries of
-        `curve_on_test`, auroc: [of each exit, None where undefined], at_equal_ms, at_equal_accuracy}. The last two are
-        read from the curve where it is as expensive, or as accurate, as the reference is on the test samples:
-        {accuracy_pct, cost, early_pct, difference: accuracy less the reference's, with its standard error}, or None
-        where the curve does not get there.
+        one JSON-able entry a measure: {name, settings, needs_fitting, exit_ms: [mean of each path], exit_ms_error: [its
+        standard error], curve: entries of `curve_on_test`, auroc: [of each exit, None where undefined], at_equal_ms,
+        at_equal_accuracy}. The last two are read from the curve where it is as expensive, or as accurate, as the
+        reference is on the test samples: {accuracy_pct, cost, early_pct, difference: accuracy less the reference's,
+        with its standard error}, or None where the curve does not get there.
     """
     papers = study.test_records[PAPERS_MEASURE], study.costs[PAPERS_MEASURE]
     expected = outcome(*papers, reference.thresholds)
@@ -42,6 +42,7 @@ def compare_measures(study, reference) -> list:
                 "settings": measure.describe()["settings"],
                 "needs_fitting": bool(measure.fitted_names),
                 "exit_ms": study.costs[name].values.tolist(),
+                "exit_ms_error": study.cost_errors[name].tolist(),
                 "curve": curve,
                 "auroc": [auroc(*pair) for pair in zip(test.scores, test.predictions == test.labels)],
                 "at_equal_ms": at_cost,

@@ -26,6 +26,7 @@ class Study:
         measures: {name: `branchynet.confidence.Measure`, ready for use}, the paper's among them.
         compiled: {name: `CompiledNet` with that measure}.
         costs: {name: `ExitCosts` in ms with that measure inside the clock}.
+        cost_errors: {name: (n_exits,) standard errors of these means, ms}.
         n_timed: how many samples the costs are means over.
     """
 
@@ -34,6 +35,7 @@ class Study:
     measures: dict
     compiled: dict
     costs: dict
+    cost_errors: dict
     n_timed: int
 
     @classmethod
@@ -53,7 +55,9 @@ class Study:
         }
         times = benchmark.exit_times(compiled, samples, budget_s)
         costs = {name: ExitCosts(exit_ms.mean(axis=1)) for name, exit_ms in times.items()}
-        return cls(choose, test, measures, compiled, costs, times[PAPERS_MEASURE].shape[1])
+        n_timed = times[PAPERS_MEASURE].shape[1]
+        errors = {name: exit_ms.std(axis=1) / np.sqrt(n_timed) for name, exit_ms in times.items()}
+        return cls(choose, test, measures, compiled, costs, errors, n_timed)
 
     @property
     def plan(self):

@@ -124,7 +124,7 @@ def _measures(rows):
 
 
 def _measure_cells(row):
-    exit_ms = ", ".join(map(formats.ms, row["exit_ms"]))
+    exit_ms = ", ".join(f"{mean:.4f} ± {error:.4f}" for mean, error in zip(row["exit_ms"], row["exit_ms_error"]))
     cells = [row["name"], exit_ms, _areas(row["auroc"])]
     at_cost, at_accuracy = row["at_equal_ms"], row["at_equal_accuracy"]
     if at_cost is None:
@@ -141,7 +141,7 @@ def _measure_notes(network):
         "Each measure's curve is made of the settings on its front of cost and accuracy on the validation samples, as "
         "they do on the test samples. *At equal ms*, *at equal accuracy*: where that curve is as expensive, or as "
         "accurate, as the paper's way; between two settings linearly, which is what deciding by chance between them "
-        "gives. ±: one standard error of the paired difference. AUROC: of the score against being right, 0.5 is "
+        "gives. ±: one standard error, of differences the paired one. AUROC: of the score against being right, 0.5 is "
         "guessing; the last exit's score decides nothing. A front ends at its highest validation accuracy: what is "
         "slower and no more accurate there is not on it, even if it is on the test samples."
     ]
