@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training table compare test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make compare-training  does joint training help? loss weights, separate training, other weightings"
+	@echo "make future     the paper's future work on the released weights: measures, goals, unknown images"
 	@echo "make table      the whole of the paper's Table I: paper, authors, the released runs"
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make test       lint and tests"
@@ -61,6 +62,9 @@ bench-gpu: $(STAMP)
 
 compare-training: $(STAMP)
 	@$(LAUNCH) $(VENV)/bin/python experiments/compare_training.py --out experiments/results/compare-training $(ARGS)
+
+future: $(STAMP)
+	@$(VENV)/bin/python experiments/future_work.py $(ARGS)
 
 table: $(STAMP)
 	@$(VENV)/bin/python experiments/table.py $(ARGS)

@@ -174,6 +174,47 @@ def path_costs(contenders, samples) -> PathCosts:
     )
 
 
+def exit_times(compiled_nets, samples, budget_s=None) -> dict:
+    """Times the path to every exit of several compiled networks, all in turn on the same samples.
+
+    Args:
+        compiled_nets: {name: `branchynet.inference.CompiledNet`}, all on one device: one network with several measures
+            of confidence, for instance.
+        samples: (n, C, H, W) float32 on the host; as many of them are used as fit the budget.
+        budget_s: seconds for all of them; `BUDGET_S` by default.
+
+    Returns:
+        {name: (n_exits, n) latencies in ms of a sample that leaves at each exit, everything included}
+    """
+    paths = {}
+    for name, compiled in compiled_nets.items():
+        for exit_index in range(compiled.plan.n_exits):
+            thresholds = _always_leave_at(exit_index, compiled.plan.n_exits, compiled.measure)
+            paths[name, exit_index] = compiled_path(compiled, thresholds)
+    results = time_paths(paths, samples, next(iter(compiled_nets.values())).device, budget_s)
+    return {
+        name: np.array([results[name, n][0] for n in range(compiled.plan.n_exits)])
+        for name, compiled in compiled_nets.items()
+    }
+
+
+def time_paths(paths, samples, device, budget_s=None) -> dict:
+    """Times functions of one sample, interleaved, on as many samples as fit a budget.
+
+    Args:
+        paths: {name: function of one sample (1, C, H, W)}.
+        samples: (n, C, H, W) float32 on the host.
+        device: chainer device that they compute on.
+        budget_s: seconds for all of them; `BUDGET_S` by default.
+
+    Returns:
+        {name: (latency_ms (n,), answers, a list)}
+    """
+    clock = Clock(device)
+    with inference_mode():
+        return time_interleaved(paths, _within_budget(paths, samples, clock, budget_s), clock)
+
+
 def measure(contenders, samples, thresholds) -> Measurement:
     """Times one setting of T against both baselines, interleaved, for real.
 
@@ -206,8 +247,9 @@ def _always_leave_at(exit_index, n_exits, measure):
     return tuple(math.inf if n == exit_index else measure.lowest for n in range(n_exits - 1))
 
 
-def _within_budget(contenders, samples, clock):
-    """The first samples, one at a time, as many as `BUDGET_S` allows, judged by a few trial runs."""
+def _within_budget(contenders, samples, clock, budget_s=None):
+    """The first samples, one at a time, as many as the budget (`BUDGET_S` by default) allows, judged by a few trial
+    runs."""
     trial = [samples[i : i + 1] for i in range(min(3, len(samples)))]
     for contender in contenders.values():
         contender(trial[0])
@@ -216,7 +258,7 @@ def _within_budget(contenders, samples, clock):
         for contender in contenders.values():
             contender(sample)
     per_sample_s = (clock.now_ms() - start_ms) / 1e3 / len(trial)
-    n_samples = int(np.clip(BUDGET_S / per_sample_s, MIN_SAMPLES, MAX_SAMPLES))
+    n_samples = int(np.clip((BUDGET_S if budget_s is None else budget_s) / per_sample_s, MIN_SAMPLES, MAX_SAMPLES))
     return [samples[i : i + 1] for i in range(min(n_samples, len(samples)))]
 
 

@@ -16,11 +16,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 import numpy as np
 from peers import torch_layers
+from released import NETWORKS, is_released, load_network
 
-from branchynet import BranchyNet, agreement, benchmark, datasets, load_weights, plots, records, report, threads
+from branchynet import agreement, benchmark, plots, records, report, threads
 from branchynet.choosers import thresholds_for_shares
 from branchynet.command_line import whole_number
-from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.devices import describe, get_device, to_host
 from branchynet.errors import UserError
 from branchynet.functions import plain_chainer
@@ -29,20 +29,7 @@ from branchynet.inference.compiled import onnxruntime_problem
 from branchynet.inference.plan import gain_limits, make_plain_plan, make_plan
 from branchynet.thresholds import as_exit_rule, evaluate
 from branchynet.timing import Clock, gain, latency_summary, time_interleaved
-from networks import alexnet_cifar10, lenet_mnist
 
-RELEASED = pathlib.Path(__file__).resolve().parent / "results" / "released"
-# name: (network list, data set, whether images are normalised per channel, folder of the released weights)
-NETWORKS = {
-    "lenet": (lambda: lenet_mnist.get_network(), "mnist", False, "lenet_mnist"),
-    "alexnet-paper": (lambda: alexnet_cifar10.get_network(placement="paper"), "cifar10", True, "alexnet_cifar10-paper"),
-    "alexnet-authors": (
-        lambda: alexnet_cifar10.get_network(placement="authors"),
-        "cifar10",
-        True,
-        "alexnet_cifar10-authors",
-    ),
-}
 # Shares of all samples leaving at each early exit: Table I of the paper.
 PAPER_EXIT_MIX = {"lenet": (0.943,), "alexnet-paper": (0.656, 0.252), "alexnet-authors": (0.656, 0.252)}
 
@@ -153,22 +140,20 @@ def bench_network(name, weights, thresholds, arguments):
 
     Args:
         name: of `NETWORKS`.
-        weights: folder of an experiment's results.
-        thresholds: nats, one for each early exit; None for the paper's exit mix.
+        weights: folder of an experiment's results; None for those released.
+        thresholds: nats, one for each early exit; None for those that the run chose, or for the paper's exit mix where
+            the folder holds no record, or the command line asks for it.
         arguments: the parsed command line.
     """
     device = get_device(arguments.device)
     device.use()
-    build, dataset_name, normalise, _ = NETWORKS[name]
-    splits = datasets.load(dataset_name, arguments.data_dir).split()
-    prepare = Normaliser.fit(splits.train.images) if normalise else scale
-    net = BranchyNet(build())
-    net.initialise(prepare(splits.test.images[:1]).shape[1:])
-    load_weights(net, weights / "weights")
+    net, splits, prepare, run_record = load_network(NETWORKS[name], weights, arguments.data_dir)
     net.to_device(device)
 
     order = np.random.default_rng(0).permutation(len(splits.test))
     x, labels = prepare(splits.test.images[order]), splits.test.labels[order]
+    if thresholds is None and run_record is not None and not arguments.paper_mix:
+        thresholds = run_record["choice"]["thresholds"]
     if thresholds is None:
         validation = record_exits(net, prepare(splits.validation.images), splits.validation.labels)
         thresholds = thresholds_for_shares(validation, PAPER_EXIT_MIX[name])
@@ -204,7 +189,7 @@ def bench_network(name, weights, thresholds, arguments):
 def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    released = [name for name, (*_, folder) in NETWORKS.items() if (RELEASED / folder / "weights.npz").exists()]
+    released = [name for name, network in NETWORKS.items() if is_released(network)]
     parser.add_argument(
         "--networks", choices=list(NETWORKS), nargs="+", default=released, help="default: all that are released"
     )
@@ -227,11 +212,7 @@ def parse_arguments(argv=None):
 def _run(arguments):
     for name in arguments.networks:
         out = records.prepare_output(arguments.out / name)
-        weights = arguments.weights or RELEASED / NETWORKS[name][-1]
-        thresholds = arguments.thresholds
-        if thresholds is None and not arguments.paper_mix and (weights / "run.json").exists():
-            thresholds = records.read_json(weights / "run.json")["choice"]["thresholds"]
-        result = bench_network(name, weights, thresholds, arguments)
+        result = bench_network(name, arguments.weights, arguments.thresholds, arguments)
         records.write_json(out / "bench.json", result)
         records.write_text(out / "bench.md", report.benchmark_tables(result))
         plots.latencies(result, out / "latency.png")

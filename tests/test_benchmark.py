@@ -86,3 +86,13 @@ def test_a_timed_path_that_answers_otherwise_is_found_out(net, monkeypatch):
     monkeypatch.setattr(benchmark, "compiled_path", lambda compiled, thresholds: lambda x: (7, 0))
     with pytest.raises(RuntimeError, match="answers differ from those of the reference path"):
         benchmark.measure(contenders(net), tiny_batch(30)[0], 1.0)
+
+
+def test_the_exits_of_several_compiled_networks_are_timed_on_the_same_samples(net):
+    compiled = contenders(net).compiled
+    times = benchmark.exit_times({"one": compiled, "two": compiled}, tiny_batch(30)[0])
+    assert set(times) == {"one", "two"}
+    assert times["one"].shape == times["two"].shape and times["one"].shape[0] == 3
+    assert 5 <= times["one"].shape[1] <= 30 and (times["one"] > 0).all()
+    no_time = benchmark.exit_times({"one": compiled}, tiny_batch(30)[0], budget_s=0)
+    assert no_time["one"].shape == (3, 5), "never fewer than the least that a mean takes"

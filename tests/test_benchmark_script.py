@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from tiny import N_CLASSES, SHAPE, tiny_list, tiny_net
 
-from branchynet import BranchyNet, records, save_weights
+from branchynet import BranchyNet, datasets, records, save_weights
 from branchynet.datasets import Dataset, Samples
 from branchynet.inference.plan import gain_limits, make_plain_plan, make_plan
 from networks import lenet_mnist
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
 import benchmark as script
+from released import Network
 
 
 def test_the_limit_of_the_gain_and_the_break_even_follow_from_multiply_adds():
@@ -31,8 +32,8 @@ def test_the_limit_of_the_gain_and_the_break_even_follow_from_multiply_adds():
 def test_a_benchmark_leaves_records_table_and_figure(tmp_path, monkeypatch, capsys):
     samples = [Samples(tiny_images(n), np.arange(n, dtype=np.int32) % N_CLASSES) for n in (5100, 70)]
     dataset = Dataset("mnist", tuple("abc"), *samples, "made by the test")
-    monkeypatch.setattr(script.datasets, "load", lambda name, data_dir: dataset)
-    monkeypatch.setattr(script, "NETWORKS", {"tiny": (tiny_list, "mnist", False, "nothing")})
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    monkeypatch.setattr(script, "NETWORKS", {"tiny": Network(tiny_list, "mnist", "scale", "nothing")})
     monkeypatch.setattr(script, "PAPER_EXIT_MIX", {"tiny": (0.5, 0.25)})
     monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)  # without PyTorch
     net = tiny_net()

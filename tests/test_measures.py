@@ -17,12 +17,13 @@ from branchynet.confidence import (
     OpenMax,
     Patience,
     as_measure,
+    auroc,
     measure_class,
     measure_names,
     register_measure,
 )
 from branchynet.confidence.calibration import LOWEST_TAU, negative_log_likelihood
-from branchynet.confidence.opengan import _in_parts, _share_in_order
+from branchynet.confidence.opengan import _in_parts
 from branchynet.confidence.openmax import fit_weibull, weibull_cdf
 from branchynet.devices import to_host
 from branchynet.errors import MeasureError, NotFittedError, OutputError, SnapshotError
@@ -195,7 +196,7 @@ def test_fitting_again_with_the_same_seed_gives_the_same_and_leaves_the_global_g
 def test_what_is_learned_tells_right_answers_from_wrong_ones(measure):
     (train, train_labels), (test, test_labels) = tiny_logits(400), tiny_logits(400, seed=1)
     scores = measure.fit(train[1:2], train_labels).scores(0, test[1])
-    assert _share_in_order(scores, test[1].argmax(axis=1) == test_labels) > 0.6, "guessing gives 0.5"
+    assert auroc(scores, test[1].argmax(axis=1) == test_labels) > 0.6, "guessing gives 0.5"
 
 
 @pytest.mark.parametrize(("name", "highest"), [("correctness-net", 0.1), ("opengan", 1.0)])
@@ -205,16 +206,25 @@ def test_an_exit_that_is_always_right_can_be_learned(name, highest):
     assert (scores < highest).all()
 
 
-def naive_share_in_order(scores, right):
+def naive_auroc(scores, right):
     pairs = [(a, b) for a in scores[right] for b in scores[~right]]
     return sum((a < b) + (a == b) / 2 for a, b in pairs) / len(pairs)
 
 
-def test_discriminators_are_compared_by_the_pairs_in_order(rng):
+def test_the_area_under_the_roc_curve_is_the_share_of_pairs_in_order(rng):
     scores, right = rng.integers(0, 6, 50), rng.random(50) < 0.7
-    assert _share_in_order(scores, right) == pytest.approx(naive_share_in_order(scores, right))
-    assert _share_in_order(np.arange(4), np.array([True, True, False, False])) == 1
-    assert _share_in_order(np.arange(4), np.full(4, True)) == 0.5
+    assert auroc(scores, right) == pytest.approx(naive_auroc(scores, right))
+    assert auroc(np.arange(4), np.array([True, True, False, False])) == 1
+    assert auroc(np.zeros(4), np.array([True, False, True, False])) == 0.5
+    assert auroc(np.arange(4), np.full(4, True)) is None
+    assert auroc(np.arange(0), np.full(0, True)) is None
+
+
+def test_openmax_refuses_what_is_far_from_every_class(measures):
+    logits, far = tiny_logits()[0][2], np.array([[200, 200, 0]], np.float32)
+    assert measures["openmax"].refuses(2, far).tolist() == [True]
+    assert measures["openmax"].refuses(2, logits).mean() < 0.2, "few of what it was fitted to"
+    assert ENTROPY.refuses(2, far) is None, "it knows no such answer"
 
 
 @pytest.mark.parametrize("n_steps", [1, 7, 20, 1000])

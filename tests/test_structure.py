@@ -27,7 +27,7 @@ ROOMS = (
     ("inference",),
     ("agreement", "timing"),
     ("benchmark",),
-    ("analysis",),
+    ("analysis", "evaluation"),
     ("records",),
     ("plots", "report"),
     ("command_line",),

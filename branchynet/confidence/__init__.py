@@ -13,6 +13,7 @@ from branchynet.confidence.logits import entropy, softmax
 from branchynet.confidence.measure import Measure, as_measure, measure_class, measure_names, register_measure
 from branchynet.confidence.opengan import OpenGan
 from branchynet.confidence.openmax import OpenMax
+from branchynet.confidence.ranking import auroc
 
 __all__ = [
     "ENTROPY",
@@ -28,6 +29,7 @@ __all__ = [
     "OpenMax",
     "Patience",
     "as_measure",
+    "auroc",
     "entropy",
     "entropy_of_one",
     "measure_class",

@@ -31,6 +31,7 @@ class Measure:
         needs_earlier_exits: whether `scores` looks at the logits of the exits before.
         setting_names: arguments of the constructor, which keeps each as an attribute of that name.
         fitted_names: attributes that `fit` sets, arrays whose first axis is the exit.
+        fits_on: "validation", samples held back from training, or "training": what `fit` is to be given.
     """
 
     name = ""
@@ -38,6 +39,7 @@ class Measure:
     needs_earlier_exits = False
     setting_names = ()
     fitted_names = ()
+    fits_on = "validation"
 
     def scores(self, exit_index, logits, earlier=()):
         """How sure an exit is of each sample.
@@ -80,6 +82,18 @@ class Measure:
             self.scores(index, exit_logits, logits[:index] if self.needs_earlier_exits else ())
             for index, exit_logits in enumerate(logits)
         ]
+
+    def refuses(self, exit_index, logits):
+        """Which samples it takes for something that is no class of the network's.
+
+        Args:
+            exit_index: 0 for the first exit.
+            logits: (N, n_classes) float32 of that exit.
+
+        Returns:
+            (N,) bool; None from a measure that has no such answer, as most have not.
+        """
+        return None
 
     def fit(self, logits_per_exit, labels, seed=0) -> Measure:
         """Learns from recorded logits what the measure has to learn; most have nothing to, and return at once.

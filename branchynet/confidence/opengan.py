@@ -16,6 +16,7 @@ from branchynet.confidence.perceptron import (
     no_probability_of_one,
     train_steps,
 )
+from branchynet.confidence.ranking import auroc
 from branchynet.errors import MeasureError
 
 # How often the discriminator is looked at while it is trained.
@@ -78,20 +79,23 @@ class OpenGan(FittedMeasure):
         def losses_of_step():
             noise = rng.normal(size=(self.batch_size, self.n_noise)).astype(np.float32)
             fakes = generator(noise)
-            loss = _surprise(discriminator, self._draw(closed, rng), True)
-            loss += _surprise(discriminator, fakes.array, False)
+            # All parts in one pass: for a network this small the calls take longer than the arithmetic.
+            parts, weights = [self._draw(closed, rng), fakes.array], [1.0, 1.0]
             if self.outlier_weight and len(outliers):
-                loss += self.outlier_weight * _surprise(discriminator, self._draw(outliers, rng), False)
-            yield loss
-            yield _surprise(discriminator, fakes, True)
+                parts.append(self._draw(outliers, rng))
+                weights.append(self.outlier_weight)
+            weights = np.repeat(weights, self.batch_size) / self.batch_size
+            yield _surprise(discriminator, np.concatenate(parts), np.arange(len(weights)) < self.batch_size, weights)
+            yield _surprise(discriminator, fakes, np.full(self.batch_size, True), weights[: self.batch_size])
 
         best, highest = None, -1.0
         for n_steps in _in_parts(self.n_steps, N_LOOKS):
             train_steps(losses_of_step, optimizers, n_steps)
             arrays = discriminator.arrays()
-            share = _share_in_order(no_probability(x, *arrays.values()), right)
-            if share >= highest:
-                best, highest = arrays, share
+            share_in_order = auroc(no_probability(x, *arrays.values()), right)
+            # An exit that is always right has no outliers to tell apart: the last look stays.
+            if share_in_order is None or share_in_order >= highest:
+                best, highest = arrays, share_in_order or 0.0
         return {"mean_": mean, "deviation_": deviation, **best}
 
     def _draw(self, x, rng):
@@ -116,24 +120,16 @@ def _in_parts(n_steps, n_parts):
     return np.diff(ends).tolist()
 
 
-def _share_in_order(scores, right):
-    """Share of the pairs of a right answer and a wrong one in which the right one has the lower score; a tie is half.
-
-    It is the area under the ROC curve; 0.5 where there are no pairs.
-    """
-    if right.all():
-        return 0.5
-    right_scores, wrong_scores = np.sort(scores[right]), scores[~right]
-    below = np.searchsorted(right_scores, wrong_scores, "left")
-    not_above = np.searchsorted(right_scores, wrong_scores, "right")
-    return float((below + not_above).mean() / (2 * len(right_scores)))
-
-
 def _standardise(logits, mean, deviation):
     return ((logits - mean) / deviation).clip(-FARTHEST, FARTHEST)
 
 
-def _surprise(discriminator, x, real):
-    """Mean of -log D(x), or of -log(1 - D(x)), a Variable."""
-    output = discriminator(x)
-    return F.mean(F.softplus(-output if real else output))
+def _surprise(discriminator, x, real, weights):
+    """Sum of weight * -log D(x) over the rows that are real, and weight * -log(1 - D(x)) over the others, a Variable.
+
+    Args:
+        x: (n, n_in) float32, or a Variable of that.
+        real, weights: (n,) bool and float.
+    """
+    signs = np.where(real, np.float32(-1), np.float32(1))
+    return F.sum(F.softplus(discriminator(x)[:, 0] * signs) * weights.astype(np.float32))

@@ -45,6 +45,7 @@ class OpenMax(FittedMeasure):
 
     setting_names = ("alpha", "eta")
     fitted_names = ("mean_", "shape_", "scale_")
+    fits_on = "training"
 
     def __init__(self, alpha=3, eta=20):
         if alpha < 1 or eta < 2:
@@ -97,6 +98,11 @@ class OpenMax(FittedMeasure):
         exponentials, total, _ = shifted_exponentials(xp.concatenate((known, unknown[:, None]), axis=1))
         exponentials[xp.arange(len(best)), best] = 0
         return (exponentials.sum(axis=1) / total[:, 0]).astype(np.float32)
+
+    def refuses(self, exit_index, logits):
+        """The samples whose most probable class is the unknown one."""
+        known, unknown = self.revise(exit_index, logits)
+        return unknown > known.max(axis=1)
 
     def score_of_one(self, exit_index, logits, earlier=()) -> float:
         """1 - the largest probability of a known class, of one sample, in plain Python."""

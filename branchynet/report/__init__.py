@@ -3,8 +3,19 @@
 from branchynet.records.reference import load_reference
 from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
+from branchynet.report.future import future_work, verdict
 from branchynet.report.summary import summary
 from branchynet.report.table import table
 from branchynet.report.table_one import table_one
 
-__all__ = ["benchmark_tables", "comparison", "gains_of", "load_reference", "summary", "table", "table_one"]
+__all__ = [
+    "benchmark_tables",
+    "comparison",
+    "future_work",
+    "gains_of",
+    "load_reference",
+    "summary",
+    "table",
+    "table_one",
+    "verdict",
+]

@@ -1,0 +1,66 @@
+"""Logits of all exits, recorded once: any measure and any setting of T can then be evaluated without the network."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from branchynet.inference import record_logits
+from branchynet.thresholds import ExitRecords, as_exit_rule, assign_exits
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """What every exit computes for every sample.
+
+    Attributes:
+        logits: (n_exits, N, n_classes) float32.
+        labels: (N,) int32, the truth.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, net, x, labels) -> Recorded:
+        """One pass of a `BranchyNet` over x (N, C, H, W) float32 with labels (N,)."""
+        return cls(record_logits(net, x), np.asarray(labels, np.int32))
+
+    def take(self, rows) -> Recorded:
+        """Some of the samples, by slice or indices."""
+        return Recorded(self.logits[:, rows], self.labels[rows])
+
+    def halves(self, seed=0):
+        """The samples in two halves by chance, the second not the smaller."""
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        return self.take(order[: len(order) // 2]), self.take(order[len(order) // 2 :])
+
+    def records(self, measure) -> ExitRecords:
+        """The records by one measure."""
+        return ExitRecords.of(self.logits, self.labels, measure)
+
+
+def right_at(records, thresholds) -> np.ndarray:
+    """(N,) bool: which samples one setting of T answers right.
+
+    Args:
+        records: `branchynet.thresholds.ExitRecords`.
+        thresholds: as of `branchynet.thresholds.as_exit_rule`.
+    """
+    exits = assign_exits(records.scores, as_exit_rule(thresholds, records.n_exits, records.lowest))
+    return np.take_along_axis(records.predictions, exits[None], axis=0)[0] == records.labels
+
+
+def difference(right, other_right) -> dict:
+    """How much more often one way is right than another on the same samples.
+
+    Args:
+        right, other_right: (N,) bool, or shares of being right in [0, 1].
+
+    Returns:
+        {"points": percentage points, "standard_error_points"}, of the paired differences.
+    """
+    differences = np.asarray(right, np.float64) - np.asarray(other_right, np.float64)
+    error = differences.std() / np.sqrt(len(differences))
+    return {"points": 100 * float(differences.mean()), "standard_error_points": 100 * float(error)}

@@ -1,0 +1,87 @@
+"""`experiments/future_work.py` from its command line to its report, on a tiny network and data made here."""
+
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import N_CLASSES, SHAPE, tiny_list, tiny_net
+
+from branchynet import benchmark, datasets, records, save_weights
+from branchynet.confidence import measure, register_measure
+from branchynet.datasets import Dataset, Samples
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
+import future_work as script
+import released
+
+MEASURES = ("entropy", "calibrated-entropy", "opengan", "openmax")
+
+
+def tiny_samples(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return Samples(rng.integers(0, 256, (n, *SHAPE)).astype(np.uint8), rng.integers(0, N_CLASSES, n).astype(np.int32))
+
+
+@pytest.fixture
+def a_released_network(tmp_path, monkeypatch):
+    """A network whose weights are "released", one whose weights are not, and data of two kinds."""
+    monkeypatch.setattr(released, "RELEASED", tmp_path)
+    network = released.Network(tiny_list, "mnist", "scale", "tiny", (0.5, 1.05))
+    monkeypatch.setattr(script, "NETWORKS", {"tiny": network, "later": released.Network(tiny_list, "", "scale", "no")})
+    known = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(150, 1), "made by the test")
+    unknown = Dataset("fashion-mnist", tuple("def"), tiny_samples(9), tiny_samples(40, 2), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"mnist": known, "fashion-mnist": unknown}[name])
+    monkeypatch.setattr(script, "SETTINGS_TO_TRY", {"opengan": {"n_steps": (2, 3)}})
+    monkeypatch.setattr(script, "GOALS", ("knee", "latency<={papers_ms:.6g}ms", "accuracy>=100%"))
+    monkeypatch.setattr(benchmark, "MIN_SAMPLES", 5)
+    monkeypatch.setattr(measure, "_REGISTERED", {name: measure.measure_class(name) for name in MEASURES})
+    (tmp_path / "tiny").mkdir()
+    net = tiny_net()
+    net.initialise(SHAPE)
+    save_weights(net, tmp_path / "tiny" / "weights")
+
+
+def test_one_report_of_everything_a_new_measure_included(a_released_network, tmp_path, capsys):
+    @register_measure("the largest logit")
+    def largest_logit(logits):
+        return -logits.max(axis=1)
+
+    variants = [{"name": "self-distillation", "exit_accuracy_pct": [98.7, 99.2, 99.3]}]
+    records.write_json(tmp_path / "training.json", {"variants": variants})
+    out = tmp_path / "out"
+    assert script.main(["--out", str(out), "--budget", "0.01", "--training", str(tmp_path)]) == 0
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    figures = ["tiny-reliability.png", "tiny-tradeoffs.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["future.json", "report.md", *figures]
+    for name in figures:
+        with Image.open(out / name) as image:
+            assert min(image.size) > 300 and np.asarray(image.convert("L")).std() > 5
+
+    result = records.read_json(out / "future.json")
+    (network,) = result["networks"]
+    assert result["missing"] == ["later"] and "No weights are released yet for later" in text
+    for part in (network["measures"], network["unknown"]["measures"]):
+        assert [row["name"] for row in part] == [*MEASURES, "the largest logit"]
+    assert text.count("| the largest logit ") == 2, "it has its row in both tables"
+    assert (network["n_fit"], network["n_choose"], network["n_test"]) == (2500, 2500, 150)
+    assert network["n_training"] == 100 and network["fits"]["openmax"]["n_samples"] == 100
+    assert len(network["fits"]["opengan"]["tried"]) == 2 and "the best of 2 settings" in text
+    assert "cannot be had: the most accurate setting has" in text
+    assert "| self-distillation | 98.70, 99.20, 99.30 " in text
+    assert "openmax could refuse" in text and "opengan could refuse" in text
+    assert f"T = {network['reference']['thresholds'][0]:g}" in text
+
+
+def test_variants_are_read_where_there_are_any(tmp_path):
+    assert script.read_variants(None) is script.read_variants(tmp_path) is script.read_variants(tmp_path / "no") is None
+    records.write_json(tmp_path / "a.json", [1])
+    records.write_json(tmp_path / "b.json", {"variants": [{"name": "plain", "exit_accuracy_pct": [1.0]}]})
+    assert script.read_variants(tmp_path)[0]["name"] == "plain"
+
+
+def test_without_any_weights_the_message_says_what_was_expected(a_released_network, tmp_path, capsys):
+    assert script.main(["--networks", "later", "--out", str(tmp_path / "out")]) == 2
+    assert "expected released weights of later, got none" in capsys.readouterr().err
