@@ -30,7 +30,8 @@ def table_one(runs, reference: dict) -> str:
         Markdown.
     """
     rows, published = [], set()
-    for same in _groups(runs):
+    paper_order = [row["network"] for row in reference["paper"]]
+    for same in sorted(_groups(runs), key=lambda same: (*paper_order, same[0]["network"]).index(same[0]["network"])):
         first = same[0]
         if first["network"] not in published:
             rows += _published_rows(select(first, reference))
