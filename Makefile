@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare compare-training test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
+	@echo "make compare-training  joint training against separate heads and other losses, from one main network"
 	@echo "make test       lint and tests"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -58,6 +59,9 @@ bench-gpu: $(STAMP)
 
 compare: $(STAMP)
 	@$(VENV)/bin/python experiments/compare.py $(ARGS)
+
+compare-training: $(STAMP)
+	@$(VENV)/bin/python experiments/compare_training.py --resume $(ARGS)
 
 bench-training: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark_training.py $(ARGS)

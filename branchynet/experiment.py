@@ -23,7 +23,7 @@ from branchynet.inference import record_exits, run
 from branchynet.net import BranchyNet
 from branchynet.processes import Processes, get_processes
 from branchynet.thresholds import as_exit_rule
-from branchynet.training import Data, TrainingSettings, train_joint, train_main
+from branchynet.training import Data, JointLoss, TrainingSettings, train_joint, train_main
 
 # Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
 TIMING_THREADS = 1
@@ -121,57 +121,107 @@ def _run_experiment(experiment, arguments, processes):
     out = pathlib.Path(arguments.out)
     records.prepare_output(out)
     reference = records.load_reference(experiment.script.parent / "reference")
-    np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
-    net = BranchyNet(experiment.build(arguments))
+    net = build_net(experiment, arguments, arguments.seed)
     if arguments.thresholds is not None:
         as_exit_rule(arguments.thresholds, net.n_exits)  # fails before hours of training, not after
+    JointLoss.of(net, joint_settings(experiment, arguments))  # so does this
 
-    dataset = datasets.load(arguments.dataset, arguments.data_dir)
-    splits = dataset.split()
-    prepare = Normaliser.fit(splits.train.images) if experiment.normalise else scale
-    net.initialise(prepare(splits.train.images[:1]).shape[1:])
+    material = Material.load(experiment, arguments)
+    net.initialise(material.prepared.test_x.shape[1:])
     net.to_device(device)
-    prepared = analysis.Prepared(
-        prepare(splits.validation.images), splits.validation.labels, prepare(splits.test.images), splits.test.labels
-    )
 
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
-        training = _train(experiment, arguments, net, splits, prepare, prepared, out, processes)
+        training = _train(experiment, arguments, net, material, out, processes)
     if not processes.is_first:
         return
     with threads.limited(TIMING_THREADS):
-        results = analysis.analyse(net, prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine)
+        results = analysis.analyse(
+            net, material.prepared, experiment.threshold_grid, arguments.thresholds, arguments.engine
+        )
 
-    run_record = _record(experiment, arguments, device, dataset, training, results)
-    _write_results(out, run_record, reference, net, dataset, splits, prepared)
+    run_record = _record(experiment, arguments, device, material.dataset, training, results)
+    _write_results(out, run_record, reference, net, material)
     print(report.summary(run_record, reference, out))
 
 
-def _train(experiment, arguments, net, splits, prepare, prepared, out, processes):
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What an experiment works with.
+
+    Attributes:
+        dataset: `branchynet.datasets.Dataset`.
+        splits: its three parts.
+        data: what is trained on, for `train_main` and `train_joint`.
+        prepared: validation and test samples as the network takes them.
+    """
+
+    dataset: datasets.Dataset
+    splits: datasets.Splits
+    data: Data
+    prepared: analysis.Prepared
+
+    @classmethod
+    def load(cls, experiment, arguments):
+        """Loads and prepares the data set that the arguments name."""
+        dataset = datasets.load(arguments.dataset, arguments.data_dir)
+        splits = dataset.split()
+        train, validation, test = splits.train, splits.validation, splits.test
+        prepare = Normaliser.fit(train.images) if experiment.normalise else scale
+        augment = experiment.augment if arguments.preset != "paper" else None
+        return cls(
+            dataset,
+            splits,
+            Data(train.images, train.labels, validation.images, validation.labels, prepare, augment),
+            analysis.Prepared(prepare(validation.images), validation.labels, prepare(test.images), test.labels),
+        )
+
+
+def build_net(experiment, arguments, seed) -> BranchyNet:
+    """The experiment's network with the initial weights that a seed draws."""
+    np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+    return BranchyNet(experiment.build(arguments))
+
+
+def _train(experiment, arguments, net, material, out, processes):
     """Both training steps; returns the history and the accuracy of the plain network between them."""
-    preset = experiment.presets[arguments.preset]
-    train, validation = splits.train, splits.validation
-    augment = experiment.augment if arguments.preset != "paper" else None
-    data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
+    data, prepared = material.data, material.prepared
     provenance = {"command": arguments.command, "seed": arguments.seed, "preset": arguments.preset}
 
-    main_settings = _override(preset.main, arguments, arguments.epochs_main)
-    history = train_main(net, data, main_settings, out, arguments.resume, processes=processes)
+    first_settings = main_settings(experiment, arguments)
+    history = train_main(net, data, first_settings, out, arguments.resume, processes=processes)
     # Between the steps the last exit is the plain network: the branches are not trained yet.
     plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
     if processes.is_first:
         serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
 
-    joint_settings = _override(preset.joint, arguments, arguments.epochs_joint)
-    history = history + train_joint(net, data, joint_settings, out, arguments.resume, processes=processes)
+    second_settings = joint_settings(experiment, arguments)
+    history = history + train_joint(net, data, second_settings, out, arguments.resume, processes=processes)
     if processes.is_first:
         serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
     return {
         "history": history,
         "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
-        "settings": {"main": dataclasses.asdict(main_settings), "joint": dataclasses.asdict(joint_settings)},
+        "settings": {"main": dataclasses.asdict(first_settings), "joint": dataclasses.asdict(second_settings)},
         "processes": processes.size,
     }
+
+
+def main_settings(experiment, arguments) -> TrainingSettings:
+    """The settings of step 1: the preset's, with what the command line says instead."""
+    return _override(experiment.presets[arguments.preset].main, arguments, arguments.epochs_main)
+
+
+def joint_settings(experiment, arguments) -> TrainingSettings:
+    """The settings of step 2: the preset's, with what the command line says instead."""
+    settings = _override(experiment.presets[arguments.preset].joint, arguments, arguments.epochs_joint)
+    changes = {}
+    if arguments.weighting is not None:
+        changes["weighting"] = arguments.weighting
+    if arguments.loss_weights is not None:
+        changes["loss_weights"] = tuple(arguments.loss_weights)
+    if arguments.heads_only:
+        changes["trains"] = "heads"
+    return dataclasses.replace(settings, **changes)
 
 
 def _override(settings, arguments, epochs):
@@ -219,8 +269,8 @@ def _record(experiment, arguments, device, dataset, training, results):
                 "latency_ms": chainer_ms,
             },
             {
-                "name": f"{network} (joint, last exit only)",
-                "training": "joint, branches removed",
+                "name": f"{network} ({'heads only' if arguments.heads_only else 'joint'}, last exit only)",
+                "training": f"{'heads on a frozen trunk' if arguments.heads_only else 'joint'}, branches removed",
                 "engine": results["engine"],
                 "accuracy_pct": joint_last_exit_pct,
                 "latency_ms": baseline_ms,
@@ -231,19 +281,20 @@ def _record(experiment, arguments, device, dataset, training, results):
     }
 
 
-def _write_results(out, run_record, reference, net, dataset, splits, prepared):
+def _write_results(out, run_record, reference, net, material):
     records.check_run(run_record)
     records.write_json(out / "run.json", run_record)
     records.write_sweep(out / "sweep.csv", run_record)
     records.write_text(out / "table.md", report.table(run_record, reference))
     plots.tradeoff(run_record, reference, out / "tradeoff")
     plots.training(run_record, out / "training.png")
-    answers = run(net, prepared.test_x, run_record["choice"]["thresholds"], batch_size=500)
+    answers = run(net, material.prepared.test_x, run_record["choice"]["thresholds"], batch_size=500)
     result = {
         "label": to_host(answers.labels),
         "exit": to_host(answers.exits),
         "entropy": to_host(answers.entropies),
         "n_exits": net.n_exits,
     }
-    plots.exits(splits.test.images, splits.test.labels, result, out / "exits.png", dataset.class_names)
+    test = material.splits.test
+    plots.exits(test.images, test.labels, result, out / "exits.png", material.dataset.class_names)
     plots.exit_share(run_record, out / "exit_share.png")

@@ -87,9 +87,24 @@ def test_thresholds_of_the_command_line_are_used(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
 
 
+def test_other_ways_to_train_are_recorded(tmp_path):
+    argv = ["--weighting", "confidence", "--heads-only", "--loss-weights", "1", "0.5", "0.3"]
+    assert main(EXPERIMENT, ["--out", str(tmp_path), *argv]) == 0
+    run = records.read_json(tmp_path / "run.json")
+    joint, first = run["training_settings"]["joint"], run["training_settings"]["main"]
+    assert (joint["weighting"], joint["trains"], joint["loss_weights"]) == ("confidence", "heads", [1, 0.5, 0.3])
+    assert (first["weighting"], first["trains"], first["loss_weights"]) == (None, "joint", None)
+    assert run["command"] == "experiments/tiny.py " + " ".join(argv)
+    assert run["baselines"][2]["name"] == "Tiny (heads only, last exit only)"
+    with np.load(tmp_path / "baseline.npz") as before, np.load(tmp_path / "weights.npz") as after:
+        moved = {key for key in before.files if (before[key] != after[key]).any()}
+    assert moved and all(key.startswith("exits/") for key in moved)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--loss-weights", "1", "0.3"], "loss weights: expected 3 (one for each exit), got 2"),
         (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
         (["--thresholds", "-1", "0.5"], "an entropy >= 0 nats, got -1"),
         (["--device", "gpu:99"], "device gpu:99:"),
@@ -135,6 +150,8 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
         ["--seed", "-1"],
         ["--batch-size", "x"],
         ["--thresholds", "inf"],
+        ["--weighting", "none"],
+        ["--loss-weights", "nan"],
     ],
 )
 def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
@@ -147,9 +164,19 @@ def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
 def test_results_of_other_settings_go_to_another_folder():
     folders = {
         parse_arguments(EXPERIMENT, argv).out.name
-        for argv in ([], ["--seed", "1"], ["--dataset", "fashion-mnist"], ["--epochs-main", "2"], ["--batch-size", "8"])
+        for argv in (
+            [],
+            ["--seed", "1"],
+            ["--dataset", "fashion-mnist"],
+            ["--epochs-main", "2"],
+            ["--batch-size", "8"],
+            ["--weighting", "meta"],
+            ["--heads-only"],
+            ["--loss-weights", "1", "1", "0.3"],
+        )
     }
-    assert "tiny-mnist-standard-seed0" in folders and len(folders) == 5
+    assert "tiny-mnist-standard-seed0" in folders and len(folders) == 8
+    assert "tiny-mnist-standard-w1_1_0.3-seed0" in folders
 
 
 def test_the_recorded_command_names_no_folder_of_the_machine():

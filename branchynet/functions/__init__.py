@@ -1,6 +1,6 @@
 """Chainer functions with a fast CPU path: the same results, computed strip by strip in buffers that fit the cache.
 
-On CuPy arrays each is Chainer's own function.
+On CuPy arrays each is Chainer's own function. `scale_gradient` is none of them: Chainer has nothing like it.
 """
 
 from branchynet.functions.choice import plain_chainer
@@ -8,5 +8,13 @@ from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import dropout
 from branchynet.functions.local_response_normalization import local_response_normalization
 from branchynet.functions.max_pooling_2d import max_pooling_2d
+from branchynet.functions.scale_gradient import scale_gradient
 
-__all__ = ["convolution_2d", "dropout", "local_response_normalization", "max_pooling_2d", "plain_chainer"]
+__all__ = [
+    "convolution_2d",
+    "dropout",
+    "local_response_normalization",
+    "max_pooling_2d",
+    "plain_chainer",
+    "scale_gradient",
+]

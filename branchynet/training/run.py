@@ -16,6 +16,7 @@ from branchynet.processes import Processes
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.extensions import Progress, StopRequest, validation
 from branchynet.training.loss import JointLoss, MainLoss
+from branchynet.training.settings import TrainingSettings
 from branchynet.training.updater import JointUpdater
 
 
@@ -65,9 +66,11 @@ def train_main(net, data, settings, out, resume=False, show_progress=True, proce
 def train_joint(net, data, settings, out, resume=False, show_progress=True, processes=None) -> list:
     """Step 2: trains trunk and exits jointly, starting from all the weights that `net` has, the last classifier's too.
 
+    With ``settings.trains == "heads"`` the trunk stays as it is and the exits alone are trained.
+
     Arguments, result and errors are those of `train_main`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    return _train("joint", JointLoss(net, settings.keep), net, data, settings, out, resume, show_progress, processes)
+    return _train("joint", JointLoss.of(net, settings), net, data, settings, out, resume, show_progress, processes)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
@@ -125,8 +128,10 @@ def _check_same_run(path, description, net):
     for key in ("phase", "n_samples"):
         if saved.get(key) != description[key]:
             raise SnapshotError(f"{path} is of another run: {key}: expected {description[key]}, got {saved.get(key)}")
+    # A snapshot from before there was a setting was made with what is its default now.
+    settings = {**TrainingSettings.defaults(), **saved.get("settings", {})}
     for key, value in description["settings"].items():
-        found = saved.get("settings", {}).get(key)
+        found = settings.get(key)
         if found != value:
             raise SnapshotError(
                 f"{path} is of another run: {key}: expected {value}, got {found}; give the same settings"
