@@ -190,16 +190,19 @@ def answer(result):
             if rival == "last-only" and name == "the first exit":
                 continue  # it was never trained
             values = differences(result, rival, figure)
-            mean = statistics.fmean(values)
-            verdict = (
-                "helps" if mean > error_pct else "hurts" if mean < -error_pct else "makes no difference that shows"
-            )
+            verdict = _verdict(statistics.fmean(values), error_pct)
             lines.append(f"- Against {description}, {name}: joint training {verdict}, {_signed(values)} points.")
     lines.append(
         f"\nA difference shows if it is above one standard error of an accuracy on {result['n_test']:,} samples, "
         f"{error_pct:.2f} points."
     )
     return "\n".join(lines)
+
+
+def _verdict(mean, error):
+    if abs(mean) <= error:
+        return "makes no difference that shows"
+    return "helps" if mean > 0 else "hurts"
 
 
 def _signed(values):

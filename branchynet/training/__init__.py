@@ -1,6 +1,7 @@
 """Training in the paper's two steps (section III-B): the main network alone, then all exits jointly.
 
-`weightings` are other losses for the second step. Everything runs on Chainer's Trainer, with one optimizer for the trunk and one for each exit.
+Everything runs on Chainer's Trainer, with one optimizer for the trunk and one for each exit. `weightings` holds other
+losses for the second step.
 """
 
 from branchynet.training.batches import ShuffledBatches
