@@ -11,7 +11,7 @@ import sys
 from branchynet.choosers import parse_goal
 from branchynet.errors import ThresholdError
 from branchynet.inference.compiled import ENGINES
-from branchynet.training.weighting import weighting_names
+from branchynet.training import weighting_names
 
 # In place of a folder of weights: those in results/released.
 RELEASED = "released"
@@ -114,7 +114,7 @@ def _add_training_options(add):
         ("--batch-size", "samples a training step"),
     ):
         add(name, f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
-    text = "how samples and exits weigh in joint training (default: plain, the paper's)"
+    text = "how samples and exits weigh in joint training (default: all alike, the paper's)"
     add("--weighting", text, choices=weighting_names())
     add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
     add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")

@@ -130,7 +130,7 @@ def _run_experiment(experiment, arguments, processes):
     np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
     net = BranchyNet(experiment.build(arguments))
     # What does not fit fails before hours of training, not after.
-    JointLoss(net, weighting=arguments.weighting, loss_weights=arguments.loss_weights)  # fails now, not later
+    JointLoss.of(net, _joint_settings(experiment, arguments))
     if arguments.thresholds is not None:
         as_exit_rule(arguments.thresholds, net.n_exits)
     if arguments.choose is not None:
@@ -177,12 +177,7 @@ def _train(experiment, arguments, net, splits, prepare, prepared, out, processes
     if processes.is_first:
         serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
 
-    joint_settings = dataclasses.replace(
-        _override(preset.joint, arguments, arguments.epochs_joint),
-        weighting=arguments.weighting,
-        loss_weights=None if arguments.loss_weights is None else tuple(arguments.loss_weights),
-        heads_only=arguments.heads_only,
-    )
+    joint_settings = _joint_settings(experiment, arguments)
     history = history + train_joint(net, data, joint_settings, out, arguments.resume, processes=processes)
     if processes.is_first:
         serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
@@ -210,6 +205,16 @@ def _trained_before(folder, net, prepared):
         "processes": earlier.get("training_processes", 1),
         "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
     }
+
+
+def _joint_settings(experiment, arguments):
+    """The settings of step 2: the preset's, with what the command line says instead."""
+    return dataclasses.replace(
+        _override(experiment.presets[arguments.preset].joint, arguments, arguments.epochs_joint),
+        weighting=arguments.weighting,
+        loss_weights=None if arguments.loss_weights is None else tuple(arguments.loss_weights),
+        trains="heads" if arguments.heads_only else "joint",
+    )
 
 
 def _override(settings, arguments, epochs):

@@ -89,12 +89,12 @@ class Processes:
                     param.grad = param.xp.ascontiguousarray(param.grad)
             self._communicator.multi_node_mean_grad(link)
 
-    def mean_statistics(self, net) -> None:
-        """Replaces the running statistics of batch normalisation by their means over the processes."""
+    def mean_statistics(self, link) -> None:
+        """Replaces the running statistics of batch normalisation in a link by their means over the processes."""
         if self.size > 1:
             from chainermn.extensions import AllreducePersistent
 
-            AllreducePersistent(net, self._communicator)()
+            AllreducePersistent(link, self._communicator)()
 
     def mean(self, reports: dict) -> dict:
         """Means over all samples of all processes.

@@ -25,8 +25,7 @@ from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.processes import get_processes
 from branchynet.report.table import markdown_table
-from branchynet.training import Data, TrainingSettings, train_joint
-from branchynet.training.weighting import weighting_names
+from branchynet.training import Data, TrainingSettings, train_joint, weighting_names
 from networks import alexnet_cifar10, lenet_mnist
 
 RELEASED = pathlib.Path(__file__).resolve().parent / "results" / "released"
@@ -54,8 +53,8 @@ def variants(n_exits):
     return {
         "joint, the paper's loss weights": {},
         "joint, equal loss weights": {"loss_weights": (1.0,) * n_exits},
-        "separate: exits on the frozen trunk": {"heads_only": True},
-        **{f"joint, {name}": {"weighting": name} for name in weighting_names() if name != "plain"},
+        "separate: exits on the frozen trunk": {"trains": "heads"},
+        **{f"joint, {name}": {"weighting": name} for name in weighting_names()},
     }
 
 

@@ -8,8 +8,7 @@ from tiny import N_CLASSES, SHAPE, tiny_list, tiny_net
 
 from branchynet import records, save_weights
 from branchynet.datasets import Dataset, Samples
-from branchynet.training import TrainingSettings
-from branchynet.training.weighting import weighting_names
+from branchynet.training import TrainingSettings, weighting_names
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
 import compare_training as script
@@ -38,7 +37,7 @@ def test_all_variants_start_from_the_same_main_network_and_a_stopped_run_goes_on
     options = ["--baseline", tmp_path / "baseline", "--seeds", 0, 1]
     result = run_script(monkeypatch, tmp_path / "out", *options)
     names = [variant["name"] for variant in result["variants"]]
-    assert names[:3] == list(script.variants(3))[:3] and len(names) == 2 + len(weighting_names())
+    assert names[:3] == list(script.variants(3))[:3] and len(names) == 3 + len(weighting_names())
     for variant in result["variants"]:
         assert len(variant["seeds"]) == 2 and len(variant["seeds"][0]["exit_accuracy_pct"]) == 3
     separate = result["variants"][2]["seeds"]

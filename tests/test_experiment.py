@@ -87,6 +87,19 @@ def test_thresholds_of_the_command_line_are_used(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
 
 
+def test_other_ways_to_train_are_recorded(tmp_path):
+    argv = ["--weighting", "confidence", "--heads-only", "--loss-weights", "1", "0.5", "0.3"]
+    assert main(EXPERIMENT, ["--out", str(tmp_path), *argv]) == 0
+    run = records.read_json(tmp_path / "run.json")
+    joint, first = run["training_settings"]["joint"], run["training_settings"]["main"]
+    assert (joint["weighting"], joint["trains"], joint["loss_weights"]) == ("confidence", "heads", [1, 0.5, 0.3])
+    assert (first["weighting"], first["trains"], first["loss_weights"]) == (None, "joint", None)
+    assert run["command"] == "experiments/tiny.py " + " ".join(argv)
+    with np.load(tmp_path / "baseline.npz") as before, np.load(tmp_path / "weights.npz") as after:
+        moved = {key for key in before.files if (before[key] != after[key]).any()}
+    assert moved and all(key.startswith("exits/") for key in moved)
+
+
 def test_thresholds_are_chosen_for_the_goal_of_the_command_line(tmp_path):
     assert main(EXPERIMENT, ["--out", str(tmp_path), "--choose", "exits=50,50"]) == 0
     run = json.loads((tmp_path / "run.json").read_text())
@@ -98,6 +111,7 @@ def test_thresholds_are_chosen_for_the_goal_of_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--loss-weights", "1", "0.3"], "expected 3 (one for each exit), got 2"),
         (["--choose", "exits=50"], "exits=50: expected 2 numbers, one for each early exit, got 1"),
         (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
         (["--thresholds", "-1", "0.5"], "a score >= 0 (an entropy: in nats), got -1"),
@@ -145,6 +159,8 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
         ["--batch-size", "x"],
         ["--thresholds", "inf"],
         ["--choose", "fastest"],
+        ["--weighting", "none"],
+        ["--loss-weights", "nan"],
         ["--choose", "knee", "--thresholds", "0.5", "0.5"],
     ],
 )

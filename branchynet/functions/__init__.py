@@ -1,6 +1,6 @@
 """Chainer functions with a fast CPU path: the same results, computed strip by strip in buffers that fit the cache.
 
-On CuPy arrays each is Chainer's own function.
+On CuPy arrays each is Chainer's own function. `scale_gradient` is none of them: Chainer has nothing like it.
 """
 
 from branchynet.functions.batch_normalization import batch_normalization

@@ -1,19 +1,20 @@
-"""A function that leaves its input alone and scales the gradient on its way back."""
+"""The identity, with a gradient that is scaled on its way back."""
 
 from __future__ import annotations
 
 import chainer
+from chainer.utils import type_check
 
 
 def scale_gradient(x, factor):
-    """x as it is; in the backward pass the gradient is multiplied by `factor`.
+    """Gives x on unchanged; the gradient that comes back is multiplied by a factor.
 
     Args:
-        x: Variable or array of any shape.
-        factor: float.
+        x: float Variable or array of any shape.
+        factor: number.
 
     Returns:
-        Variable of the shape and dtype of x.
+        Variable with the numbers of x.
     """
     return _ScaleGradient(factor).apply((x,))[0]
 
@@ -21,10 +22,13 @@ def scale_gradient(x, factor):
 class _ScaleGradient(chainer.FunctionNode):
     def __init__(self, factor):
         super().__init__()
-        self.factor = factor
+        self.factor = float(factor)
+
+    def check_type_forward(self, in_types):
+        type_check.expect(in_types.size() == 1, in_types[0].dtype.kind == "f")
 
     def forward(self, inputs):
         return inputs
 
     def backward(self, indexes, grad_outputs):
-        return (grad_outputs[0] * self.factor,)
+        return (self.factor * grad_outputs[0],)

@@ -25,7 +25,8 @@ def validation(loss, images, labels, prepare, device, processes, batch_size=500)
     """
 
     def validate(trainer):
-        processes.mean_statistics(loss.net)
+        for part in loss.targets().values():  # of what stands still they are equal already
+            processes.mean_statistics(part)
         summary = chainer.reporter.DictSummary()
         share = processes.share(len(images))
         with chainer.using_config("train", False), chainer.no_backprop_mode():

@@ -10,8 +10,9 @@ import chainer.functions as F
 
 from branchynet.confidence import entropy
 from branchynet.errors import TrainingError
-from branchynet.functions import scale_gradient
-from branchynet.training.weighting import as_weighting
+from branchynet.training.weightings import ExitOutput, make_weighting
+
+TRAINS = ("joint", "heads")
 
 
 class MainLoss:
@@ -25,100 +26,146 @@ class MainLoss:
         """The parts of the network that this loss moves, each with an optimizer of its own."""
         return {"trunk": self.net.trunk, f"exit{self.net.n_exits}": self.net.exits[-1]}
 
+    def frozen(self) -> dict:
+        """The parts of the network that the answers of these exits depend on, but that this loss does not move."""
+        return {}
+
     def logits(self, x) -> dict:
         """Logits (N, n_classes) of the exits that this loss trains, by the number of the exit, 1 for the first."""
         return {self.net.n_exits: self.plain_net(x)}
 
     def __call__(self, x, t):
         """x (N, C, H, W) float32, t (N,) int32 -> loss (), a Variable."""
-        return _reported_loss(self.net.n_exits, self.plain_net(x), t)
+        exit_output = ExitOutput(self.net.n_exits, self.plain_net(x), t)
+        _report(exit_output)
+        return exit_output.cross_entropy
 
 
 class JointLoss:
     """``L = sum_n w_n L_n``, the weighted sum of the losses of all exits, from one pass over the trunk.
 
+    L_n is the cross-entropy of exit n, unless a weighting makes another loss of it.
+
     Args:
         net: a `BranchyNet`.
         keep: share in (0, 1] of the samples that the exits after an early exit train on: the least confident there.
             One number for all early exits, or one for each. 1 trains every exit on every sample.
-        weighting: name of how the exits' losses come about (`branchynet.training.weighting`); None is the paper's, the
-            mean cross-entropy.
-        loss_weights: w_n, one for each exit; None takes those of the branches.
-        heads_only: the exits alone are trained, on a trunk that stays as it is, batch statistics and all.
+        weighting: what `branchynet.training.weightings.make_weighting` takes; None is the paper's loss.
+        loss_weights: w_n >= 0, one for each exit, the last exit last; None for the weights of the branches.
+        trains: "joint" for trunk and exits; "heads" for the exits alone, on a frozen trunk: its parameters and its
+            running statistics stay, and it computes as in inference.
 
     Raises:
-        TrainingError: shares, weights or a weighting that make no sense for this network.
+        TrainingError: one of them does not fit the network or another one.
     """
 
-    def __init__(self, net, keep=1.0, weighting=None, loss_weights=None, heads_only=False):
-        self.net, self.heads_only = net, heads_only
+    def __init__(self, net, keep=1.0, weighting=None, loss_weights=None, trains="joint"):
+        self.net = net
         n_early = net.n_exits - 1
         self.keep = (float(keep),) * n_early if isinstance(keep, numbers.Real) else tuple(keep)
         if len(self.keep) != n_early:
             raise TrainingError(f"keep: expected 1 share or {n_early} (one for each early exit), got {len(self.keep)}")
         if not all(0 < share <= 1 for share in self.keep):
             raise TrainingError(f"keep: expected shares in (0, 1], got {self.keep}")
-        self.weighting = as_weighting(weighting)
-        if self.weighting.name != "plain" and min(self.keep, default=1) < 1:
-            raise TrainingError("weighting: expected keep = 1, for a weighting compares all exits on the same samples")
-        self.loss_weights = net.loss_weights if loss_weights is None else tuple(float(w) for w in loss_weights)
-        if len(self.loss_weights) != net.n_exits or min(self.loss_weights) < 0:
-            raise TrainingError(f"loss_weights: expected {net.n_exits} numbers >= 0, got {self.loss_weights}")
+        if trains not in TRAINS:
+            raise TrainingError(f"trains: expected one of {', '.join(TRAINS)}, got {trains!r}")
+        self.trains = trains
+        self.loss_weights = _checked_loss_weights(loss_weights, net)
+        self.weighting = make_weighting(weighting, net)
+        self._check_weighting()
+
+    @classmethod
+    def of(cls, net, settings):
+        """The loss that a `TrainingSettings` asks for."""
+        return cls(net, settings.keep, settings.weighting, settings.loss_weights, settings.trains)
 
     def targets(self) -> dict:
-        """The parts of the network that this loss moves, each with an optimizer of its own."""
+        """The parts of the network that this loss moves, and the weighting's own, each with an optimizer of its own."""
+        trunk = {"trunk": self.net.trunk} if self.trains == "joint" else {}
         branches = {f"exit{number}": branch for number, branch in enumerate(self.net.exits, start=1)}
-        return branches if self.heads_only else {"trunk": self.net.trunk, **branches}
+        weighting = {} if self.weighting.link is None else {"weighting": self.weighting.link}
+        return {**trunk, **branches, **weighting}
+
+    def frozen(self) -> dict:
+        """The parts of the network that the answers of the exits depend on, but that this loss does not move."""
+        return {} if self.trains == "joint" else {"trunk": self.net.trunk}
 
     def logits(self, x) -> dict:
         """Logits (N, n_classes) of the exits that this loss trains, by the number of the exit, 1 for the first."""
         return dict(enumerate(self.net(x), start=1))
 
     def __call__(self, x, t):
-        """x (N, C, H, W) float32, t (N,) int32 -> loss (), a Variable."""
-        logits, labels = [], []
-        for index, (stage, branch) in enumerate(self.net.stages()):
-            x = self._through(stage, x)
-            to_branch, x = self._shared_gradient(x, self.net.n_exits - index)
-            logits.append(branch(to_branch))
-            labels.append(t)
-            if index < self.net.n_exits - 1 and self.keep[index] < 1:
-                rows = _least_confident(logits[-1].array, self.keep[index])
+        """x (N, C, H, W) float32, t (N,) int32 -> loss (), a Variable.
+
+        What is reported of each exit is its plain cross-entropy, whatever the weighting.
+        """
+        exits = self._exit_outputs(x, t)
+        losses = self.weighting.losses(exits)
+        if len(losses) != len(exits):
+            raise TrainingError(f"weighting: expected {len(exits)} losses (one for each exit), got {len(losses)}")
+        total = 0
+        for exit_output, weight, loss in zip(exits, self.loss_weights or self.net.loss_weights, losses):
+            total += weight * loss
+            _report(exit_output)
+        return total
+
+    def _exit_outputs(self, x, t):
+        exits = []
+        for number, (stage, branch) in enumerate(self.net.stages(), start=1):
+            x = self._stage(stage, x)
+            into_branch, x = self.weighting.at_exit_point(x, number)
+            exits.append(self._exit_output(number, branch, into_branch, t))
+            if number < self.net.n_exits and self.keep[number - 1] < 1:
+                rows = _least_confident(exits[-1].logits.array, self.keep[number - 1])
                 x, t = F.get_item(x, rows), t[rows]
-        if min(self.keep, default=1) < 1:
-            losses = [F.softmax_cross_entropy(z, own_labels) for z, own_labels in zip(logits, labels)]
-        else:
-            losses = self.weighting.losses(logits, t)
-        for number, report in enumerate(zip(losses, logits, labels), start=1):
-            _report(number, *report)
-        return sum(weight * loss for weight, loss in zip(self.loss_weights, losses))
+        return exits
 
-    def _through(self, stage, x):
-        if not self.heads_only:
+    def _stage(self, stage, x):
+        if self.trains == "joint":
             return stage(x)
-        with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
             return stage(x)
 
-    def _shared_gradient(self, x, n_exits_from_here):
-        """What goes to the branch and what goes on; with `averages_gradients`, so scaled on the way back that the mean
-        of the gradients of all exits from here on arrives."""
-        if not self.weighting.averages_gradients or self.heads_only:
-            return x, x
-        share = 1 / n_exits_from_here
-        return scale_gradient(x, share), scale_gradient(x, 1 - share)
+    def _exit_output(self, number, branch, h, t):
+        if not self.weighting.needs_features:
+            return ExitOutput(number, branch(h), t)
+        *below, last = branch.layers
+        for layer in below:
+            h = layer(h)
+        h = chainer.as_variable(h)
+        return ExitOutput(number, last(h), t, features=h)
+
+    def _check_weighting(self):
+        name = type(self.weighting).__name__
+        if self.weighting.needs_all_samples and min(self.keep, default=1) < 1:
+            raise TrainingError(f"{name}: expected keep = 1 (every exit sees every sample), got {self.keep}")
+        for number, branch in enumerate(self.net.exits, start=1):
+            last = branch.layers[-1]
+            if self.weighting.needs_features and not isinstance(last, chainer.links.Linear):
+                raise TrainingError(
+                    f"{name}: expected every exit to end in a Linear, got {type(last).__name__} at exit {number}"
+                )
 
 
-def _reported_loss(number, logits, t):
-    loss = F.softmax_cross_entropy(logits, t)
-    _report(number, loss, logits, t)
-    return loss
+def _checked_loss_weights(loss_weights, net):
+    if loss_weights is None:
+        return None
+    if len(loss_weights) != net.n_exits:
+        raise TrainingError(f"loss weights: expected {net.n_exits} (one for each exit), got {len(loss_weights)}")
+    if not all(0 <= weight < math.inf for weight in loss_weights) or not any(loss_weights):
+        raise TrainingError(f"loss weights: expected finite numbers >= 0, not all 0, got {tuple(loss_weights)}")
+    return tuple(loss_weights)
 
 
-def _report(number, loss, logits, t):
+def _report(exit_output):
+    number, logits, t = exit_output.number, exit_output.logits, exit_output.t
     accuracy = (logits.array.argmax(axis=1) == t).mean()
     n_samples = len(t)
     chainer.report(
-        {f"exit{number}/loss": (float(loss.array), n_samples), f"exit{number}/accuracy": (float(accuracy), n_samples)}
+        {
+            f"exit{number}/loss": (float(exit_output.cross_entropy.array), n_samples),
+            f"exit{number}/accuracy": (float(accuracy), n_samples),
+        }
     )
 
 

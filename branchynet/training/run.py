@@ -66,10 +66,11 @@ def train_main(net, data, settings, out, resume=False, show_progress=True, proce
 def train_joint(net, data, settings, out, resume=False, show_progress=True, processes=None) -> list:
     """Step 2: trains trunk and exits jointly, starting from all the weights that `net` has, the last classifier's too.
 
+    With ``settings.trains == "heads"`` the trunk stays as it is and the exits alone are trained.
+
     Arguments, result and errors are those of `train_main`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    loss = JointLoss(net, settings.keep, settings.weighting, settings.loss_weights, settings.heads_only)
-    return _train("joint", loss, net, data, settings, out, resume, show_progress, processes)
+    return _train("joint", JointLoss.of(net, settings), net, data, settings, out, resume, show_progress, processes)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
@@ -121,18 +122,16 @@ def _train(phase, loss, net, data, settings, out, resume, show_progress, process
     return [_history_entry(phase, entry) for entry in log_report.log]
 
 
-# What settings meant before there was a word for them: their default.
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingSettings)}
-
-
 def _check_same_run(path, description, net):
     saved = serialization.read_snapshot_description(path)
     serialization.check_architecture(path, saved.get("architecture"), net)
     for key in ("phase", "n_samples"):
         if saved.get(key) != description[key]:
             raise SnapshotError(f"{path} is of another run: {key}: expected {description[key]}, got {saved.get(key)}")
+    # A snapshot from before there was a setting was made with what is its default now.
+    settings = {**TrainingSettings.defaults(), **saved.get("settings", {})}
     for key, value in description["settings"].items():
-        found = saved.get("settings", {}).get(key, _DEFAULTS.get(key))
+        found = settings.get(key)
         if found != value:
             raise SnapshotError(
                 f"{path} is of another run: {key}: expected {value}, got {found}; give the same settings"

@@ -7,6 +7,9 @@ import math
 
 import chainer
 
+from branchynet.training.loss import TRAINS
+from branchynet.training.weightings import weighting_names
+
 SCHEDULES = ("constant", "one-cycle")
 # One-cycle (Smith and Topin, arXiv 1708.07120): the share of the steps that warm up, and where alpha starts and ends
 # as a share of its peak.
@@ -27,9 +30,11 @@ class TrainingSettings:
         keep: joint training only: the share in (0, 1] of the samples, the least confident, that the exits after an
             early exit train on; one number for all early exits or one for each (the authors' percentTrainKeeps).
         seed: orders the samples and draws dropout masks.
-        weighting: joint training only: name of a weighting (`branchynet.training.weighting`); None is the paper's.
-        loss_weights: joint training only: one for each exit; None takes those of the branches.
-        heads_only: joint training only: the exits are trained on a trunk that stays as it is.
+        weighting: joint training only: the name of a weighting of the exits' losses (`branchynet.training.weightings`);
+            None is the paper's loss.
+        loss_weights: joint training only: weights of the exits' losses, the last exit last, in place of those of the
+            branches.
+        trains: joint training only: "joint", or "heads" to train the exits on a frozen trunk.
     """
 
     epochs: int
@@ -42,7 +47,7 @@ class TrainingSettings:
     seed: int = 0
     weighting: str | None = None
     loss_weights: tuple | None = None
-    heads_only: bool = False
+    trains: str = "joint"
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
@@ -50,8 +55,18 @@ class TrainingSettings:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if self.weighting is not None and self.weighting not in weighting_names():
+            raise ValueError(f"weighting: expected one of {', '.join(weighting_names())}, got {self.weighting!r}")
+        if self.trains not in TRAINS:
+            raise ValueError(f"trains: expected one of {', '.join(TRAINS)}, got {self.trains!r}")
         if not self.alpha > 0:
             raise ValueError(f"alpha: expected a learning rate > 0, got {self.alpha}")
+
+    @classmethod
+    def defaults(cls) -> dict:
+        """{name: default} of the settings that have one: what a description that lacks a setting was run with."""
+        fields = dataclasses.fields(cls)
+        return {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
 
     @classmethod
     def paper(cls, epochs, batch_size=512, seed=0):

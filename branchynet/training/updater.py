@@ -52,6 +52,12 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
             self.processes.mean_gradients(optimizer.target)
             optimizer.update()
 
+    def serialize(self, serializer):
+        """Saves or restores networks, optimizers, iterator, and what the training leaves as it is but relies on."""
+        super().serialize(serializer)
+        for name, link in self.loss_func.frozen().items():
+            link.serialize(serializer[f"frozen:{name}"])
+
     def _reported_loss(self, x, t, share):
         """The loss of this process's share; what is reported, and checked, is the mean over all."""
         reporter, reports = chainer.Reporter(), {}

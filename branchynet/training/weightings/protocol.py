@@ -1,0 +1,154 @@
+"""What a weighting is told and what it answers, and the names that weightings go by."""
+
+from __future__ import annotations
+
+import functools
+
+import chainer.functions as F
+
+from branchynet.errors import TrainingError
+
+
+class ExitOutput:
+    """What an exit gave in one training step.
+
+    Attributes:
+        number: of the exit, 1 for the first.
+        logits: Variable (n, n_classes) float32.
+        t: (n,) int32, the labels.
+        features: Variable (n, ...) float32, the input of the exit's last layer; None unless the weighting
+            `needs_features`.
+    """
+
+    def __init__(self, number, logits, t, features=None):
+        self.number, self.logits, self.t, self.features = number, logits, t, features
+
+    @functools.cached_property
+    def cross_entropy(self):
+        """Variable (), nats: the mean over the samples, the loss of the paper."""
+        return F.softmax_cross_entropy(self.logits, self.t)
+
+    @functools.cached_property
+    def sample_losses(self):
+        """Variable (n,), nats: the cross-entropy of each sample."""
+        return F.softmax_cross_entropy(self.logits, self.t, reduce="no")
+
+    def weighted_loss(self, weights):
+        """Variable (): the mean over the samples of weight times cross-entropy; weights (n,) float32, an array."""
+        return F.mean(self.sample_losses * weights)
+
+
+class Weighting:
+    """How the exits' losses are made from what the exits gave. This one is the paper's: cross-entropy, all alike.
+
+    A subclass overrides what it needs. Where training is shared out to several processes, each sees its own samples
+    only: what is normalised over a batch is then normalised over a process's share.
+
+    Args:
+        net: the `BranchyNet` that is trained, on its device.
+
+    Attributes:
+        net: the same.
+        link: None, or a `chainer.Link` with parameters of the weighting's own. `losses` leaves their gradients there;
+            the training step averages them over the processes, moves them by an Adam of their own with the constants
+            of the phase, and keeps parameters and Adam's state in the snapshot.
+        needs_features: `ExitOutput.features` is wanted; the last layer of every exit must then be a linear one.
+        needs_all_samples: every exit must see every sample: `keep` below 1 is refused.
+    """
+
+    link = None
+    needs_features = False
+    needs_all_samples = False
+
+    def __init__(self, net):
+        self.net = net
+
+    def at_exit_point(self, h, number):
+        """Called where a branch leaves the trunk.
+
+        Args:
+            h: output of stage `number` of the trunk, a batch (n, ...).
+            number: of the exit, 1 for the first.
+
+        Returns:
+            (what goes into the branch, what goes on along the trunk)
+        """
+        return h, h
+
+    def losses(self, exits) -> list:
+        """The loss of each exit, before its weight w_n.
+
+        Args:
+            exits: list of `ExitOutput`, the last exit last.
+
+        Returns:
+            list of Variables (), one for each exit.
+        """
+        return [exit_output.cross_entropy for exit_output in exits]
+
+
+class _FromFunction(Weighting):
+    """A weighting that is one function of the exits' outputs."""
+
+    def __init__(self, net, function):
+        super().__init__(net)
+        self._function = function
+
+    def losses(self, exits):
+        return self._function(exits)
+
+
+_registered = {}
+
+
+def register_weighting(name):
+    """A decorator that gives a weighting a name.
+
+    Args:
+        name: for `TrainingSettings.weighting` and `--weighting`.
+
+    Decorates:
+        a function (list of `ExitOutput`) -> list of Variables (), or a subclass of `Weighting`.
+
+    Raises:
+        TrainingError: another one has that name.
+    """
+
+    def register(weighting):
+        if name in _registered:
+            raise TrainingError(f"weighting: expected a name of its own, got {name!r}, which is taken")
+        _registered[name] = weighting
+        return weighting
+
+    return register
+
+
+def weighting_names() -> tuple:
+    """The registered names."""
+    return tuple(_registered)
+
+
+def make_weighting(weighting, net) -> Weighting:
+    """The weighting that a caller means.
+
+    Args:
+        weighting: None for the paper's loss, a registered name, a `Weighting` or a subclass of it, or a function
+            (list of `ExitOutput`) -> list of Variables ().
+        net: a `BranchyNet`.
+
+    Raises:
+        TrainingError: there is none of that name, or it is nothing of the kind.
+    """
+    if isinstance(weighting, str):
+        if weighting not in _registered:
+            raise TrainingError(f"weighting: expected one of {', '.join(_registered)}, got {weighting!r}")
+        weighting = _registered[weighting]
+    if weighting is None:
+        return Weighting(net)
+    if isinstance(weighting, Weighting):
+        return weighting
+    if isinstance(weighting, type) and issubclass(weighting, Weighting):
+        return weighting(net)
+    if isinstance(weighting, type) or not callable(weighting):
+        raise TrainingError(f"weighting: expected a name, a Weighting or a function, got {weighting!r}")
+    return _FromFunction(net, weighting)
