@@ -6,9 +6,19 @@ from branchynet import _compat  # noqa: F401  (first: it makes Chainer importabl
 from branchynet.inference import Answers, run
 from branchynet.links import FL, Branch
 from branchynet.net import BranchyNet
-from branchynet.serialization import load_weights, save_weights
+from branchynet.serialization import load_main_network, load_weights, save_weights
 from branchynet.thresholds import PercentExits
 
 __version__ = "0.1.0"
 
-__all__ = ["FL", "Answers", "Branch", "BranchyNet", "PercentExits", "load_weights", "run", "save_weights"]
+__all__ = [
+    "FL",
+    "Answers",
+    "Branch",
+    "BranchyNet",
+    "PercentExits",
+    "load_main_network",
+    "load_weights",
+    "run",
+    "save_weights",
+]

@@ -17,6 +17,8 @@ from branchynet.training import weighting_names
 RELEASED = "released"
 # Options that name folders: what is recorded is what was done, not where.
 _FOLDER_OPTIONS = ("--data-dir", "--out", "--weights")
+# Of this one the last name is kept: it says whose main network was taken.
+_BASELINE = "--baseline"
 
 
 def parse_arguments(experiment, argv=None) -> argparse.Namespace:
@@ -37,6 +39,8 @@ def parse_arguments(experiment, argv=None) -> argparse.Namespace:
         for key, value in vars(arguments).items()
         if f"--{key.replace('_', '-')}" not in _FOLDER_OPTIONS or value == RELEASED
     }
+    if arguments.baseline is not None:
+        arguments.recorded["baseline"] = arguments.baseline.name
     arguments.command = shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)])
     arguments.weights = _weights_folder(experiment, arguments)
     if arguments.out is None:
@@ -118,6 +122,12 @@ def _add_training_options(add):
     add("--weighting", text, choices=weighting_names())
     add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
     add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")
+    add(
+        "--baseline",
+        "folder of results to take step 1, the main network, from",
+        metavar="DIR",
+        type=pathlib.Path,
+    )
     add(
         "--weights",
         "take the weights in this folder of results and train nothing; 'released' are those that come with the code",
@@ -208,6 +218,9 @@ def _without_folders(argv):
         option, sign, value = word.partition("=")
         if skip:
             skip = False
+        elif option == _BASELINE:
+            kept += [_BASELINE, pathlib.Path(value if sign else following).name]
+            skip = not sign
         elif option in _FOLDER_OPTIONS and (value if sign else following) != RELEASED:
             skip = not sign
         else:

@@ -14,18 +14,19 @@ import typing
 
 import numpy as np
 
-from branchynet import analysis, datasets, plots, records, report, serialization, threads
+from branchynet import analysis, datasets, plots, records, report, threads, trained
 from branchynet.choosers import parse_goal
 from branchynet.command_line import parse_arguments
 from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.datasets.whitening import Whitener
 from branchynet.devices import describe, get_device, to_host
-from branchynet.errors import SnapshotError, UserError
-from branchynet.inference import record_exits, run
+from branchynet.errors import UserError
+from branchynet.inference import run
 from branchynet.net import BranchyNet
 from branchynet.processes import Processes, get_processes
 from branchynet.thresholds import as_exit_rule
-from branchynet.training import Data, JointLoss, TrainingSettings, train_joint, train_main
+from branchynet.trained import settings_of_steps
+from branchynet.training import Data, JointLoss, TrainingSettings
 
 # Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
 TIMING_THREADS = 1
@@ -130,7 +131,8 @@ def _run_experiment(experiment, arguments, processes):
     np.random.seed(arguments.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
     net = BranchyNet(experiment.build(arguments))
     # What does not fit fails before hours of training, not after.
-    JointLoss.of(net, _joint_settings(experiment, arguments))
+    main_settings, joint_settings = settings_of_steps(experiment, arguments)
+    JointLoss.of(net, joint_settings)
     if arguments.thresholds is not None:
         as_exit_rule(arguments.thresholds, net.n_exits)
     if arguments.choose is not None:
@@ -146,10 +148,13 @@ def _run_experiment(experiment, arguments, processes):
     )
 
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
-        if arguments.weights is None:
-            training = _train(experiment, arguments, net, splits, prepare, prepared, out, processes)
+        if arguments.weights is not None:
+            training = trained.take_earlier(arguments.weights, net, prepared)
         else:
-            training = _trained_before(arguments.weights, net, prepared)
+            augment = experiment.augment if arguments.preset != "paper" else None
+            train, validation = splits.train, splits.validation
+            data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
+            training = trained.train(net, data, prepared, main_settings, joint_settings, arguments, out, processes)
     if not processes.is_first:
         return
     with threads.limited(TIMING_THREADS):
@@ -160,71 +165,6 @@ def _run_experiment(experiment, arguments, processes):
     run_record = _record(experiment, arguments, device, dataset, training, results)
     _write_results(out, run_record, reference, net, dataset, splits, prepared)
     print(report.summary(run_record, reference, out))
-
-
-def _train(experiment, arguments, net, splits, prepare, prepared, out, processes):
-    """Both training steps; returns the history and the accuracy of the plain network between them."""
-    preset = experiment.presets[arguments.preset]
-    train, validation = splits.train, splits.validation
-    augment = experiment.augment if arguments.preset != "paper" else None
-    data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
-    provenance = {"command": arguments.command, "seed": arguments.seed, "preset": arguments.preset}
-
-    main_settings = _override(preset.main, arguments, arguments.epochs_main)
-    history = train_main(net, data, main_settings, out, arguments.resume, processes=processes)
-    # Between the steps the last exit is the plain network: the branches are not trained yet.
-    plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
-    if processes.is_first:
-        serialization.save_weights(net, out / "baseline", {**provenance, "step": "main network trained alone"})
-
-    joint_settings = _joint_settings(experiment, arguments)
-    history = history + train_joint(net, data, joint_settings, out, arguments.resume, processes=processes)
-    if processes.is_first:
-        serialization.save_weights(net, out / "weights", {**provenance, "step": "joint training", "history": history})
-    return {
-        "history": history,
-        "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
-        "settings": {"main": dataclasses.asdict(main_settings), "joint": dataclasses.asdict(joint_settings)},
-        "processes": processes.size,
-    }
-
-
-def _trained_before(folder, net, prepared):
-    """What `_train` returns, from the weights and records of an earlier run."""
-    serialization.load_weights(net, folder / "baseline")
-    plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
-    description = serialization.load_weights(net, folder / "weights")
-    try:
-        earlier = records.read_json(folder / "run.json")
-    except (OSError, ValueError) as error:
-        raise SnapshotError(f"weights: expected the record of the run that made them: {error}") from error
-    return {
-        "history": description["provenance"]["history"],
-        "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
-        "settings": earlier["training_settings"],
-        "processes": earlier.get("training_processes", 1),
-        "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
-    }
-
-
-def _joint_settings(experiment, arguments):
-    """The settings of step 2: the preset's, with what the command line says instead."""
-    return dataclasses.replace(
-        _override(experiment.presets[arguments.preset].joint, arguments, arguments.epochs_joint),
-        weighting=arguments.weighting,
-        loss_weights=None if arguments.loss_weights is None else tuple(arguments.loss_weights),
-        trains="heads" if arguments.heads_only else "joint",
-    )
-
-
-def _override(settings, arguments, epochs):
-    """The preset's settings with what the command line says instead."""
-    changes = {"seed": arguments.seed}
-    if epochs is not None:
-        changes["epochs"] = epochs
-    if arguments.batch_size is not None:
-        changes["batch_size"] = arguments.batch_size
-    return dataclasses.replace(settings, **changes)
 
 
 def _record(experiment, arguments, device, dataset, training, results):
@@ -247,6 +187,7 @@ def _record(experiment, arguments, device, dataset, training, results):
         "training_processes": training["processes"],
         # Where the weights come from, if not from this run.
         "trained_by": training.get("run"),
+        "baseline_from": training.get("baseline_from"),
         "variant": experiment.variant(arguments) if experiment.variant else None,
         "environment": records.environment(describe(device), TIMING_THREADS),
         "baselines": [

@@ -7,6 +7,7 @@ nothing is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import pathlib
 import zipfile
@@ -55,6 +56,50 @@ def load_weights(net, stem) -> dict:
     check_architecture(npz_path, description.get("architecture"), net)
     _read_arrays(npz_path, net)
     return description
+
+
+def load_main_network(net, stem) -> dict:
+    """Reads trunk and last exit only; the branches of `net` stay as they are, and those saved may be others.
+
+    So new branches, or the same ones at other places, start from a trained network.
+
+    Args:
+        net: an initialised `BranchyNet`.
+        stem: of what `save_weights` wrote.
+
+    Returns:
+        the description, provenance included.
+
+    Raises:
+        SnapshotError: the files are missing, damaged, do not belong together, or hold another main network.
+    """
+    npz_path, json_path = _paths(stem)
+    description = _read_description(npz_path, json_path, "weights")
+    saved = _main_lines(description.get("architecture"))
+    expected = _main_lines(net.describe())
+    if saved != expected:
+        ours, theirs = next(pair for pair in itertools.zip_longest(expected, saved) if pair[0] != pair[1])
+        raise SnapshotError(f"{npz_path} holds another main network: expected {ours}, got {theirs}")
+    with _open_arrays(npz_path) as arrays:
+        # Branches elsewhere cut the same layers into other stages; their order is the same.
+        for (stage, number), (own_stage, own_number) in zip(_places_in_trunk(arrays), _places_in_trunk(_keys(net))):
+            layer = net.trunk[own_stage][own_number]
+            _read_into(npz_path, _Deserializer(arrays, f"trunk/{stage}/{number}/"), layer)
+        last = len(description["architecture"]) - 1
+        _read_into(npz_path, _Deserializer(arrays, f"exits/{last}/"), net.exits[-1])
+    return description
+
+
+def _main_lines(architecture):
+    """The lines of the trunk's layers and of the last exit."""
+    if not isinstance(architecture, list) or not architecture:
+        return []
+    return [*(line for entry in architecture for line in entry["stage"]), *architecture[-1]["branch"]]
+
+
+def _places_in_trunk(keys):
+    """(stage, layer) of every layer with parameters, from keys of the form trunk/STAGE/LAYER/..., in order."""
+    return sorted({tuple(map(int, key.split("/")[1:3])) for key in keys if key.startswith("trunk/")})
 
 
 def save_measure(measure, stem, provenance=None) -> None:
@@ -174,6 +219,12 @@ def _read_description(npz_path, json_path, what):
     return description
 
 
+def _keys(target):
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(target)
+    return list(serializer.target)
+
+
 def _write_arrays(path, target, extra=None):
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(target)
@@ -184,12 +235,16 @@ def _write_arrays(path, target, extra=None):
 
 def _read_arrays(path, target):
     with _open_arrays(path) as arrays:
-        try:
-            _Deserializer(arrays).load(target)
-        except KeyError as error:
-            raise SnapshotError(f"{path} belongs to another network or run: it holds no {error}") from error
-        except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
-            raise SnapshotError(f"{path} is damaged or belongs to another network: {error}") from error
+        _read_into(path, _Deserializer(arrays), target)
+
+
+def _read_into(path, deserializer, target):
+    try:
+        deserializer.load(target)
+    except KeyError as error:
+        raise SnapshotError(f"{path} belongs to another network or run: it holds no {error}") from error
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise SnapshotError(f"{path} is damaged or belongs to another network: {error}") from error
 
 
 def _open_arrays(path):

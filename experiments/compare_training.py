@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 import numpy as np
 
-from branchynet import BranchyNet, datasets, load_weights, records, threads, thresholds
+from branchynet import BranchyNet, datasets, load_main_network, records, threads, thresholds
 from branchynet.choosers import ExitCosts, choose_thresholds
 from branchynet.command_line import whole_number
 from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
@@ -94,10 +94,7 @@ def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, process
             np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
             net = BranchyNet(build())
             net.initialise(x_test.shape[1:])
-            untrained = [branch.copy(mode="copy") for branch in list(net.exits)[:-1]]
-            load_weights(net, baseline)
-            for branch, first in zip(net.exits, untrained):  # the branches start anew, from this seed
-                branch.copyparams(first)
+            load_main_network(net, baseline)  # the branches start anew, from this seed
             own = dataclasses.replace(settings, epochs=epochs or settings.epochs, seed=seed, **changes)
             train_joint(net, data, own, folder, resume=True, processes=processes)
             if processes.is_first:

@@ -193,7 +193,7 @@ def test_each_script_tells_its_options(script):
     assert result.returncode == 0 and result.stderr == ""
     for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
         assert f"--{option}" in result.stdout
-    assert len(result.stdout.splitlines()) <= 75
+    assert len(result.stdout.splitlines()) <= 80
 
 
 def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
@@ -207,6 +207,21 @@ def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
     assert [entry["accuracy_pct"] for entry in second["exits"]] == [entry["accuracy_pct"] for entry in first["exits"]]
     assert second["command"] == "experiments/tiny.py --thresholds 1 1" and "weights" not in second["arguments"]
     assert not (tmp_path / "again" / "main.snapshot.npz").exists()
+
+
+def test_step_2_starts_from_the_main_network_of_an_earlier_run(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
+    assert main(EXPERIMENT, ["--baseline", str(tmp_path / "first"), "--out", str(tmp_path / "next")]) == 0
+    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "next"))
+    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
+    assert second["history"][0] == first["history"][0] and second["history"][1] != first["history"][1]
+    assert second["training_settings"]["main"]["seed"] == 4 and second["training_settings"]["joint"]["seed"] == 0
+    assert second["baseline_from"]["command"] == first["command"] and first["baseline_from"] is None
+    assert second["command"] == "experiments/tiny.py --baseline first" and second["arguments"]["baseline"] == "first"
+    assert not (tmp_path / "next" / "main.snapshot.npz").exists()
+    again = ["--weights", str(tmp_path / "next"), "--out", str(tmp_path / "again")]
+    assert main(EXPERIMENT, again) == 0
+    assert records.read_json(tmp_path / "again" / "run.json")["baseline_from"] == second["baseline_from"]
 
 
 def test_weights_that_are_not_there_are_missed(tmp_path, capsys):

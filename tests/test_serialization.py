@@ -5,9 +5,9 @@ import json
 import chainer
 import numpy as np
 import pytest
-from tiny import tiny_list, tiny_net
+from tiny import SHAPE, tiny_list, tiny_net
 
-from branchynet import Branch, BranchyNet, load_weights, save_weights
+from branchynet import Branch, BranchyNet, load_main_network, load_weights, save_weights
 from branchynet.devices import to_host
 from branchynet.errors import OutputError, SnapshotError
 from branchynet.serialization import read_snapshot_description
@@ -41,6 +41,38 @@ def test_files_hold_no_pickle(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     with np.load(tmp_path / "w.npz", allow_pickle=False) as arrays:
         assert all(arrays[key].dtype != object for key in arrays.files)
+
+
+def _with_branches_elsewhere(seed):
+    """The main network of `tiny_net` with one branch, at the end of the second stage, and other initial weights."""
+    np.random.seed(seed)  # noqa: NPY002
+    layers = tiny_list()
+    places = [number for number, layer in enumerate(layers) if isinstance(layer, Branch)]
+    net = BranchyNet([layer for number, layer in enumerate(layers) if number != places[0]])
+    net.initialise(SHAPE)
+    return net
+
+
+def test_a_main_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path):
+    saved, net = tiny_net(seed=0), _with_branches_elsewhere(seed=1)
+    branch_before = [param.array.copy() for param in net.exits[0].params()]
+    save_weights(saved, tmp_path / "w", {"seed": 0})
+    assert load_main_network(net, tmp_path / "w")["provenance"] == {"seed": 0}
+    x = np.random.default_rng(0).standard_normal((5, *SHAPE)).astype(np.float32)
+    with chainer.using_config("train", False):
+        np.testing.assert_array_equal(net.baseline()(x).array, saved.baseline()(x).array)
+    for param, before in zip(net.exits[0].params(), branch_before):
+        np.testing.assert_array_equal(param.array, before)
+
+
+def test_another_main_network_is_refused_with_the_first_difference(tmp_path):
+    save_weights(tiny_net(), tmp_path / "w")
+    other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
+    with pytest.raises(SnapshotError, match=r"another main network: expected .*\(4, 8\).*, got .*\(3, 8\)"):
+        load_main_network(other, tmp_path / "w")
+    longer = BranchyNet([*tiny_list()[:-1], chainer.links.Linear(8, 8), tiny_list()[-1]])
+    with pytest.raises(SnapshotError, match=r"another main network: expected .*\(8, 8\).*, got .*\(3, 8\)"):
+        load_main_network(longer, tmp_path / "w")
 
 
 @pytest.mark.parametrize("missing", ["w.npz", "w.json"])

@@ -30,7 +30,7 @@ ROOMS = (
     ("analysis", "evaluation"),
     ("records",),
     ("plots", "report"),
-    ("command_line",),
+    ("command_line", "trained"),
     ("experiment",),
 )
 # `branchynet/__init__.py`: may import every room; no room imports names from it.

@@ -32,6 +32,7 @@ dictionary or None where nothing was measured. Exits are in the order of the net
     variant             which of several networks of that name, as text (the placement of AlexNet's branches); or None
     training_settings   {main, joint}: the settings of the two steps; training_processes: how many shared them
     trained_by          {command, preset, seed, environment} of the run that the weights come from, or None: this one
+    baseline_from       {command, seed, preset, step} of the earlier run whose main network step 2 began with, or None
 
 A record may hold more than that. `end_to_end` is the time that a caller waits; `paper_clock` counts the trunk only, as
 the timer in the authors' code does (`branchynet.benchmark`).
