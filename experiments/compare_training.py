@@ -1,20 +1,21 @@
 """Does joint training help, and which way of weighing the exits is best? One small table, on one network.
 
-All variants start from the same trained main network: the paper's loss weights, equal weights, the exits trained alone
-on the frozen trunk, and every other weighting of the library. A run that was stopped goes on where it was.
+All variants start from the same trained main network: the paper's loss weights, equal weights, the last exit alone, the
+early exits alone on the frozen trunk, and every other weighting of the library. A run that was stopped goes on where
+it was.
 """
 
 import argparse
 import dataclasses
 import pathlib
-import statistics
+import shlex
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
 
-from branchynet import BranchyNet, datasets, load_main_network, records, threads, thresholds
+from branchynet import BranchyNet, datasets, load_main_network, records, report, threads, thresholds
 from branchynet.choosers import ExitCosts, choose_thresholds
 from branchynet.command_line import whole_number
 from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
@@ -24,7 +25,6 @@ from branchynet.errors import UserError
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.processes import get_processes
-from branchynet.report.table import markdown_table
 from branchynet.training import Data, TrainingSettings, train_joint, weighting_names
 from networks import alexnet_cifar10, lenet_mnist
 
@@ -53,6 +53,7 @@ def variants(n_exits):
     return {
         "joint, the paper's loss weights": {},
         "joint, equal loss weights": {"loss_weights": (1.0,) * n_exits},
+        "the main network alone, as long": {"loss_weights": (*(0.0,) * (n_exits - 1), 1.0)},
         "separate: exits on the frozen trunk": {"trains": "heads"},
         **{f"joint, {name}": {"weighting": name} for name in weighting_names()},
     }
@@ -104,30 +105,6 @@ def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, process
     return results
 
 
-def table(results):
-    """The results as Markdown; with several seeds, mean ± standard deviation."""
-
-    def cell(values, pattern="{:.2f}"):
-        text = pattern.format(statistics.mean(values))
-        return f"{text} ± {pattern.format(statistics.stdev(values))}" if len(values) > 1 else text
-
-    n_exits = len(next(iter(results.values()))[0]["exit_accuracy_pct"])
-    headings = ["Training", *[f"Exit {n + 1} (%)" for n in range(n_exits)], "At the knee (%)", "Leave early (%)"]
-    rows = []
-    for variant, seeds in results.items():
-        exits = [cell([result["exit_accuracy_pct"][n] for result in seeds]) for n in range(n_exits)]
-        rows.append(
-            [
-                variant,
-                *exits,
-                cell([result["accuracy_pct"] for result in seeds]),
-                cell([result["early_pct"] for result in seeds], "{:.1f}"),
-                cell([result["multiply_adds"] / 1e6 for result in seeds], "{:.3f}"),
-            ]
-        )
-    return markdown_table([*headings, "Multiply-adds (M)"], rows) + "\n"
-
-
 def parse_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -164,16 +141,20 @@ def _run(arguments):
             processes,
         )
     if processes.is_first:
+        epochs = arguments.epochs or NETWORKS[arguments.network][2].epochs
+        words = ["experiments/compare_training.py", "--network", arguments.network, "--epochs", str(epochs)]
         record = {
+            "command": shlex.join([*words, "--seeds", *map(str, arguments.seeds)]),
             "network": arguments.network,
             "seeds": arguments.seeds,
-            "epochs": arguments.epochs or NETWORKS[arguments.network][2].epochs,
+            "epochs": epochs,
             "environment": records.environment(describe(get_device("cpu"))),
             "variants": [{"name": name, "seeds": results[name]} for name in results],
         }
         records.write_json(arguments.out / "compare_training.json", record)
-        records.write_text(arguments.out / "compare_training.md", table(results))
-        print(table(results))
+        table = report.ways_to_train(record) + "\n"
+        records.write_text(arguments.out / "compare_training.md", table)
+        print(table)
     processes.wait()
 
 

@@ -127,14 +127,9 @@ def _unknown(study, net, network, prepare, reference, arguments):
     return {"dataset": UNKNOWN[network.dataset], "n": len(samples), "measures": rows}
 
 
-def read_variants(folder):
-    """The variants of training, [{"name", "exit_accuracy_pct", ...}], in the first record in a folder that holds any;
-    None where there is no such record, or no folder."""
-    for path in sorted(pathlib.Path(folder).glob("*.json")) if folder else ():
-        record = records.read_json(path)
-        if isinstance(record, dict) and record.get("variants"):
-            return record["variants"]
-    return None
+def read_training(folder):
+    """The comparisons of ways to train that lie in a folder, or folders in it: records, one a network."""
+    return [records.read_json(path) for path in sorted(pathlib.Path(folder).rglob("compare_training.json"))]
 
 
 def parse_arguments(argv=None):
@@ -145,7 +140,11 @@ def parse_arguments(argv=None):
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     parser.add_argument(
-        "--training", type=pathlib.Path, metavar="DIR", help="results of experiments/compare_training.py"
+        "--training",
+        type=pathlib.Path,
+        metavar="DIR",
+        default=HERE / "results" / "released" / "compare-training",
+        help="results of experiments/compare_training.py (default: those released)",
     )
     parser.add_argument("--budget", type=float, default=8.0, metavar="S", help="seconds of timing for each measure")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of halves, order and fitting")
@@ -166,7 +165,7 @@ def _run(arguments):
         "environment": records.environment(describe(get_device("cpu")), 1),
         "missing": [name for name in arguments.networks if name not in there],
         "networks": [study_network(name, arguments) for name in there],
-        "variants": read_variants(arguments.training),
+        "training": read_training(arguments.training),
     }
     records.write_json(out / "future.json", result)
     for network in result["networks"]:

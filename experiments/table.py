@@ -25,7 +25,8 @@ def main(argv=None):
     )
     parser.add_argument("--out", metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    paths = arguments.records or sorted([*RELEASED.glob("*/run.json"), *RELEASED.glob("seeds/*.json")])
+    patterns = ("*/run.json", "seeds/*.json", "goals/*.json")
+    paths = arguments.records or sorted(path for pattern in patterns for path in RELEASED.glob(pattern))
     try:
         out = records.prepare_output(arguments.out)
         if not paths:

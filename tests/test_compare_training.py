@@ -37,10 +37,12 @@ def test_all_variants_start_from_the_same_main_network_and_a_stopped_run_goes_on
     options = ["--baseline", tmp_path / "baseline", "--seeds", 0, 1]
     result = run_script(monkeypatch, tmp_path / "out", *options)
     names = [variant["name"] for variant in result["variants"]]
-    assert names[:3] == list(script.variants(3))[:3] and len(names) == 3 + len(weighting_names())
+    assert names[:4] == list(script.variants(3))[:4] and len(names) == 4 + len(weighting_names())
     for variant in result["variants"]:
         assert len(variant["seeds"]) == 2 and len(variant["seeds"][0]["exit_accuracy_pct"]) == 3
-    separate = result["variants"][2]["seeds"]
+    alone, separate = (variant["seeds"] for variant in result["variants"][2:4])
+    assert separate[0]["exit_accuracy_pct"][-1] == separate[1]["exit_accuracy_pct"][-1], "the trunk is frozen"
+    assert alone[0]["exit_accuracy_pct"][:-1] != separate[0]["exit_accuracy_pct"][:-1], "no branch is trained"
     assert separate[0]["exit_accuracy_pct"] != separate[1]["exit_accuracy_pct"], "each seed draws other branches"
     text = capsys.readouterr().out
     assert "separate: exits on the frozen trunk" in text and "±" in text

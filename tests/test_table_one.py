@@ -47,3 +47,11 @@ def test_runs_that_differ_in_more_than_the_seed_stay_apart(key):
     other = {**make_run(1), key: "another"}
     rows = rows_of(table_one([make_run(1), other], REFERENCE))
     assert sum(row[0] == "Ours, paper's clock" and row[1].startswith("B-LeNet") for row in rows) == 2
+
+
+def test_runs_with_another_goal_follow_the_knee_without_the_plain_network_again():
+    run = make_run(1)
+    goal = {**copy.deepcopy(run), "choice": {**run["choice"], "goal": "exits=97.5"}}
+    rows = rows_of(table_one([goal, run], REFERENCE))
+    ours = [row[1] for row in rows if row[0] == "Ours, end to end, same engine"]
+    assert ours[:3] == ["LeNet", "B-LeNet", "B-LeNet, T for exits=97.5"]

@@ -7,6 +7,7 @@ from branchynet.report.future import future_work, verdict
 from branchynet.report.summary import summary
 from branchynet.report.table import table
 from branchynet.report.table_one import table_one
+from branchynet.report.ways_to_train import ways_to_train
 
 __all__ = [
     "benchmark_tables",
@@ -18,4 +19,5 @@ __all__ = [
     "table",
     "table_one",
     "verdict",
+    "ways_to_train",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from branchynet.report import formats
 from branchynet.report.table import markdown_table
+from branchynet.report.ways_to_train import ways_to_train
 
 _UNDEFINED = "-"
 _DASH = "\N{EN DASH}"
@@ -22,7 +23,8 @@ def future_work(result: dict) -> str:
 
     Args:
         result: what `experiments/future_work.py` writes: command, seed, environment, missing (names of networks whose
-            weights are not released), networks (entries described there), variants (of training, or None).
+            weights are not released), networks (entries described there), training (records
+            of `experiments/compare_training.py`, one a network).
 
     Returns:
         Markdown; figures are linked as NETWORK-tradeoffs.png and NETWORK-reliability.png.
@@ -39,7 +41,7 @@ def future_work(result: dict) -> str:
         parts.append(f"No weights are released yet for {', '.join(result['missing'])}: left out.")
     for network in result["networks"]:
         parts += _network_parts(network)
-    parts += ["## Weights of the losses", _variants(result["variants"])]
+    parts += ["## Weights of the losses", _ways_to_train(result["training"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -258,11 +260,14 @@ def _own_class(row):
     )
 
 
-def _variants(variants):
-    if not variants:
+def _ways_to_train(comparisons):
+    if not comparisons:
         return "Skipped: no results of `experiments/compare_training.py` were given (`--training DIR`)."
-    rows = [[variant["name"], ", ".join(map(formats.accuracy, variant["exit_accuracy_pct"]))] for variant in variants]
-    return markdown_table(("Training", "Accuracy of each exit (%)"), rows)
+    return "\n\n".join(
+        f"On {comparison['network']}, {comparison['epochs']} epochs each, from the same trained main network; "
+        f"`{comparison['command']}`; {formats.commit(comparison['environment'])}.\n\n{ways_to_train(comparison)}"
+        for comparison in comparisons
+    )
 
 
 def _areas(areas):
