@@ -11,7 +11,7 @@ import chainer
 import numpy as np
 
 from branchynet.errors import NetworkError
-from branchynet.links import Branch, Layers
+from branchynet.links import Branch, Layers, apply_layers, count_common
 
 
 class BranchyNet(chainer.Chain):
@@ -57,6 +57,24 @@ class BranchyNet(chainer.Chain):
         """Pairs (stage of the trunk, branch of its exit), from the input to the last exit."""
         return zip(self.trunk, self.exits)
 
+    def segments(self) -> list:
+        """The stages and branches as they are computed: what a branch and the trunk behind it both begin with is done
+        once, before they part.
+
+        The authors' lists repeat ReLU, pooling and normalisation on either side of an exit point. Only functions
+        without parameters and chance are shared, so that results are the same; gradients are, to rounding.
+
+        Returns:
+            list of `n_exits` pairs (layers of the trunk up to where the branch parts, layers of the branch from there).
+        """
+        segments, n_done = [], 0
+        following = [stage.layers for stage in self.trunk][1:] + [[]]
+        for (stage, branch), next_layers in zip(self.stages(), following):
+            n_common = count_common(branch.layers, next_layers)
+            segments.append((stage.layers[n_done:] + branch.layers[:n_common], branch.layers[n_common:]))
+            n_done = n_common
+        return segments
+
     def forward(self, x) -> list:
         """The logits of every exit, from one pass over the trunk.
 
@@ -67,9 +85,9 @@ class BranchyNet(chainer.Chain):
             list of `n_exits` Variables (N, n_classes) float32, the last exit last.
         """
         logits = []
-        for stage, branch in self.stages():
-            x = stage(x)
-            logits.append(branch(x))
+        for trunk_piece, head in self.segments():
+            x = apply_layers(trunk_piece, x)
+            logits.append(apply_layers(head, x))
         return logits
 
     def baseline(self) -> PlainNet:

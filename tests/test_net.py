@@ -1,5 +1,7 @@
 """The network list becomes a trunk with exits, in which every layer exists once."""
 
+import collections
+
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -10,6 +12,8 @@ from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_list, tiny_net
 from branchynet import FL, Branch, BranchyNet
 from branchynet.devices import to_host
 from branchynet.errors import NetworkError
+from branchynet.functions import dropout, max_pooling_2d
+from branchynet.links import Convolution2D, apply_layers
 
 
 def test_each_exit_is_its_path_through_the_list(device):
@@ -61,6 +65,80 @@ def test_one_pass_over_the_trunk_serves_all_exits():
     net = BranchyNet([FL(counted), Branch([L.Linear(4, 2)]), Branch([L.Linear(4, 2)]), Branch([L.Linear(4, 2)])])
     net(np.zeros((1, 4), np.float32))
     assert len(calls) == 1
+
+
+def _list_that_repeats_itself(repeated):
+    """A branch and the trunk behind it begin with the same layers."""
+    return [
+        Convolution2D(1, 2, 3, pad=1),
+        Branch([*repeated(), L.Linear(18, N_CLASSES)]),
+        *repeated(),
+        Convolution2D(2, 3, 3),
+        Branch([L.Linear(3, N_CLASSES)]),
+    ]
+
+
+class _CountFunctions(chainer.FunctionHook):
+    """How often each function was computed, forward."""
+
+    name = "CountFunctions"
+
+    def __init__(self):
+        self.counts = collections.Counter()
+
+    def forward_preprocess(self, function, in_data):
+        self.counts[function.label] += 1
+
+
+def test_what_a_branch_and_the_trunk_both_begin_with_is_done_once_with_the_same_logits_and_gradients():
+    layers = _list_that_repeats_itself(lambda: [FL(F.relu), FL(max_pooling_2d, 2, 2)])
+    net = BranchyNet(layers)
+    net.initialise(SHAPE)
+    x, t = tiny_batch()
+    with _CountFunctions() as hook:
+        logits = net(x)
+    assert (hook.counts["ReLU"], hook.counts["_MaxPooling2D"]) == (1, 1)
+
+    def gradients(logits):
+        net.cleargrads()
+        sum(F.softmax_cross_entropy(y, t) for y in logits).backward()
+        return {name: param.grad for name, param in net.namedparams()}
+
+    conv1, branch1, *rest, branch2 = layers
+    h = conv1(x)
+    apart = [branch1(h), branch2(apply_layers(rest, h))]
+    for ours, theirs in zip(logits, apart):
+        np.testing.assert_array_equal(ours.array, theirs.array)
+    ours, theirs = gradients(logits), gradients(apart)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        lambda: [FL(dropout, 0.5), FL(max_pooling_2d, 2, 2)],
+        lambda: [FL(lambda x: F.max_pooling_2d(x, 2))],
+        lambda: [Convolution2D(2, 2, 1), FL(max_pooling_2d, 2, 2)],
+    ],
+    ids=["chance", "a function that is not known", "parameters"],
+)
+def test_what_may_differ_from_time_to_time_or_has_parameters_is_not_shared(repeated):
+    layers = _list_that_repeats_itself(repeated)
+    (trunk, head), _ = BranchyNet(layers).segments()
+    assert trunk == [layers[0]] and head == layers[1].layers
+
+
+def test_other_settings_are_not_shared():
+    net = BranchyNet(
+        [
+            FL(F.relu),
+            Branch([FL(F.max_pooling_2d, 2), L.Linear(9, 2)]),
+            FL(F.max_pooling_2d, 3),
+            Branch([L.Linear(4, 2)]),
+        ]
+    )
+    assert [len(layers) for segment in net.segments() for layers in segment] == [1, 2, 1, 1]
 
 
 def test_exits_may_stand_anywhere():

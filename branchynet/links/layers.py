@@ -5,11 +5,27 @@ The list is the authors' best idea (kunglab/branchynet): the whole architecture,
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import chainer
+import chainer.functions as F
 
+from branchynet import functions
 from branchynet.errors import NetworkError
+
+# Functions of their input and settings alone: with the same of both, one result serves two. Dropout is none of them.
+_PURE = {
+    F.relu,
+    F.leaky_relu,
+    F.sigmoid,
+    F.tanh,
+    F.max_pooling_2d,
+    F.average_pooling_2d,
+    F.local_response_normalization,
+    functions.max_pooling_2d,
+    functions.local_response_normalization,
+}
 
 
 class FL:
@@ -31,6 +47,12 @@ class FL:
 
     def __call__(self, x):
         return self.function(x, *self.args, **self.kwargs)
+
+    def computes_as(self, other) -> bool:
+        """Whether another layer gives the same result for the same input, every time."""
+        if not isinstance(other, FL) or self.function not in _PURE or other.function is not self.function:
+            return False
+        return (self.args, self.kwargs) == (other.args, other.kwargs)
 
     def __repr__(self):
         settings = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]
@@ -54,9 +76,7 @@ class Layers(chainer.ChainList):
 
     def forward(self, x):
         """Applies the layers in order to a batch (N, ...)."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return apply_layers(self.layers, x)
 
     def describe(self) -> list:
         """One line of text per layer, the same for two sequences of the same architecture."""
@@ -82,6 +102,20 @@ class Branch(Layers):
         if not self.layers:
             raise NetworkError("Branch: expected at least one layer, got an empty list")
         self.weight = float(weight)
+
+
+def apply_layers(layers, x):
+    """Applies a sequence of layers, in order, to a batch (N, ...)."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def count_common(layers, others) -> int:
+    """How many layers two sequences both begin with, of those for which one result serves both."""
+    pairs = zip(layers, others)
+    same = (isinstance(layer, FL) and layer.computes_as(other) for layer, other in pairs)
+    return sum(itertools.takewhile(bool, same))
 
 
 def describe_layer(layer) -> str:

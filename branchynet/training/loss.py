@@ -10,6 +10,7 @@ import chainer.functions as F
 
 from branchynet.confidence import entropy
 from branchynet.errors import TrainingError
+from branchynet.links import apply_layers
 from branchynet.training.weightings import ExitOutput, make_weighting
 
 TRAINS = ("joint", "heads")
@@ -111,28 +112,26 @@ class JointLoss:
 
     def _exit_outputs(self, x, t):
         exits = []
-        for number, (stage, branch) in enumerate(self.net.stages(), start=1):
-            x = self._stage(stage, x)
-            into_branch, x = self.weighting.at_exit_point(x, number)
-            exits.append(self._exit_output(number, branch, into_branch, t))
+        for number, (trunk_piece, head) in enumerate(self.net.segments(), start=1):
+            x = self._trunk_piece(trunk_piece, x)
+            into_head, x = self.weighting.at_exit_point(x, number)
+            exits.append(self._exit_output(number, head, into_head, t))
             if number < self.net.n_exits and self.keep[number - 1] < 1:
                 rows = _least_confident(exits[-1].logits.array, self.keep[number - 1])
                 x, t = F.get_item(x, rows), t[rows]
         return exits
 
-    def _stage(self, stage, x):
+    def _trunk_piece(self, layers, x):
         if self.trains == "joint":
-            return stage(x)
+            return apply_layers(layers, x)
         with chainer.using_config("train", False), chainer.no_backprop_mode():
-            return stage(x)
+            return apply_layers(layers, x)
 
-    def _exit_output(self, number, branch, h, t):
+    def _exit_output(self, number, head, h, t):
         if not self.weighting.needs_features:
-            return ExitOutput(number, branch(h), t)
-        *below, last = branch.layers
-        for layer in below:
-            h = layer(h)
-        h = chainer.as_variable(h)
+            return ExitOutput(number, apply_layers(head, h), t)
+        *below, last = head
+        h = chainer.as_variable(apply_layers(below, h))
         return ExitOutput(number, last(h), t, features=h)
 
     def _check_weighting(self):
