@@ -1,8 +1,9 @@
-"""What the README shows works: a goal and a measure of one's own, in one function each, with no change elsewhere."""
+"""What the README shows works: a goal, a measure and a weighting of one's own, in one function each, with no change elsewhere."""
 
 import pathlib
 import re
 
+import chainer
 import numpy as np
 import pytest
 from tiny import SHAPE, tiny_batch, tiny_net
@@ -11,6 +12,8 @@ from branchynet import run
 from branchynet.choosers import ExitCosts, choose_thresholds
 from branchynet.devices import to_host
 from branchynet.inference import compile, record_exits
+from branchynet.training import JointLoss
+from branchynet.training.weightings import protocol
 
 README = (pathlib.Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -39,3 +42,14 @@ def test_a_measure_of_ones_own(threshold):
         n = len(answers.exits)
         np.testing.assert_array_equal(to_host(answers.exits), expected.exits[:n])
     assert (expected.exits == 0).all() == (threshold == 1.0) and (expected.exits == 2).all() == (threshold == -1e9)
+
+
+def test_a_weighting_of_ones_own(monkeypatch):
+    monkeypatch.setattr(protocol, "_registered", dict(protocol._registered))
+    exec(example("@register_weighting"), {})
+    net = tiny_net()
+    x, t = tiny_batch()
+    loss = JointLoss(net, weighting="focal", loss_weights=(0, 0, 1))
+    with chainer.using_config("train", False):
+        right = chainer.functions.softmax(net(x)[-1]).array[np.arange(len(t)), t]
+        np.testing.assert_allclose(loss(x, t).array, ((1 - right) ** 2 * -np.log(right)).mean(), rtol=1e-5)

@@ -67,7 +67,8 @@ class Weighting:
         """Called where a branch leaves the trunk.
 
         Args:
-            h: output of stage `number` of the trunk, a batch (n, ...).
+            h: what branch and trunk both go on from, a batch (n, ...): the output of stage `number`, after the layers
+                that both would begin with (`BranchyNet.segments`).
             number: of the exit, 1 for the first.
 
         Returns:
