@@ -1,4 +1,4 @@
-"""What the README shows works: a goal, a measure and a weighting of one's own, in one function each, with no change elsewhere."""
+"""What the README shows works: a goal, a measure and a weighting of one's own are one function each, and no more."""
 
 import pathlib
 import re
