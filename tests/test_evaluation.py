@@ -93,13 +93,13 @@ def test_the_right_temperature_lowers_the_calibration_error():
 # Recorded samples
 
 
-def test_halves_share_no_sample_and_leave_none_out():
+def test_parts_share_no_sample_and_leave_none_out():
     recorded = Recorded(np.arange(7, dtype=np.float32)[None, :, None], np.arange(7))
-    first, second = recorded.halves(seed=1)
+    first, second = recorded.parted(seed=1)
     assert (len(first.labels), len(second.labels)) == (3, 4)
     assert sorted([*first.labels, *second.labels]) == list(range(7))
     assert (first.logits[0, :, 0] == first.labels).all(), "labels stay with their logits"
-    assert recorded.halves(seed=1)[0].labels.tolist() == first.labels.tolist()
+    assert recorded.parted(seed=1)[0].labels.tolist() == first.labels.tolist()
 
 
 def test_recorded_logits_are_those_of_the_network(device):

@@ -78,7 +78,7 @@ def test_one_report_of_everything_a_new_measure_included(a_released_network, tmp
     for part in (network["measures"], network["unknown"]["measures"]):
         assert [row["name"] for row in part] == [*MEASURES, "the largest logit"]
     assert text.count("| the largest logit ") == 2, "it has its row in both tables"
-    assert (network["n_fit"], network["n_choose"], network["n_test"]) == (2500, 2500, 150)
+    assert (network["n_fit"], network["n_choose"], network["n_test"]) == (1000, 4000, 150)
     assert network["n_training"] == 100 and network["fits"]["openmax"]["n_samples"] == 100
     assert len(network["fits"]["opengan"]["tried"]) == 2 and "the best of 2 settings" in text
     assert "cannot be had: the most accurate setting has" in text

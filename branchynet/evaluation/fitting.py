@@ -67,7 +67,7 @@ def try_settings(kind, grid, samples, seed=0) -> list:
         exits of the AUROC of score against being right, on the half that was not fitted to; None where every answer is
         right, or none}.
     """
-    fit, held_out = samples.halves(seed)
+    fit, held_out = samples.parted(seed=seed)
     n_judged = max(1, len(samples.logits) - 1)
     tried = []
     for values in itertools.product(*grid.values()):

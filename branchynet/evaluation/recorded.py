@@ -31,10 +31,11 @@ class Recorded:
         """Some of the samples, by slice or indices."""
         return Recorded(self.logits[:, rows], self.labels[rows])
 
-    def halves(self, seed=0):
-        """The samples in two halves by chance, the second not the smaller."""
+    def parted(self, share=0.5, seed=0):
+        """The samples in two parts by chance; the first has that share of them, rounded down."""
         order = np.random.default_rng(seed).permutation(len(self.labels))
-        return self.take(order[: len(order) // 2]), self.take(order[len(order) // 2 :])
+        n_first = int(share * len(order))
+        return self.take(order[:n_first]), self.take(order[n_first:])
 
     def records(self, measure) -> ExitRecords:
         """The records by one measure."""

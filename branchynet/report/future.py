@@ -100,8 +100,8 @@ def _network_parts(network):
 
 def _samples(network):
     return (
-        f"Measures that learn were fitted to one half of the validation samples ({network['n_fit']:,}), OpenMax to "
-        f"{network['n_training']:,} training images; T was chosen on the other half ({network['n_choose']:,}). "
+        f"Measures that learn were fitted to one part of the validation samples ({network['n_fit']:,}), OpenMax to "
+        f"{network['n_training']:,} training images; T was chosen on the rest ({network['n_choose']:,}). "
         f"Accuracies and shares are of all {network['n_test']:,} test samples. Times are computed from the measured "
         f"mean of each path: engine {network['engine']}, one sample at a time, {network['n_timed']:,} test samples, "
         "all measures in turn, each with its own arithmetic inside the clock."
