@@ -7,37 +7,81 @@ import chainer.functions as F
 import chainer.links as L
 
 from branchynet import functions
-from branchynet.links import Convolution2D
+from branchynet.links import Convolution2D, ResBlock
 
 
 def torch_layers(layers):
-    """The same layers and weights in PyTorch; a fully connected layer flattens its input."""
+    """The same layers and weights in PyTorch, as a `torch.nn.Sequential`; a fully connected layer flattens its input.
+
+    Raises:
+        ValueError: a layer of a kind whose twin is not known.
+    """
+    from torch import nn
+
+    return nn.Sequential(*[module for layer in layers for module in _twins(layer)])
+
+
+def _twins(layer):
+    """The PyTorch modules that compute what one layer does."""
+    from torch import nn
+
+    if isinstance(layer, Convolution2D):
+        n_out, n_in, *ksize = layer.W.shape
+        module = nn.Conv2d(n_in, n_out, tuple(ksize), layer.stride, layer.pad, bias=layer.b is not None)
+        return [_with_arrays(module, weight=layer.W.array, bias=None if layer.b is None else layer.b.array)]
+    if isinstance(layer, L.Linear):
+        module = nn.Linear(layer.W.shape[1], len(layer.W))
+        return [nn.Flatten(), _with_arrays(module, weight=layer.W.array, bias=layer.b.array)]
+    if isinstance(layer, L.BatchNormalization):
+        module = nn.BatchNorm2d(len(layer.avg_mean), layer.eps, momentum=1 - layer.decay)
+        arrays = {"weight": layer.gamma.array, "bias": layer.beta.array}
+        return [_with_arrays(module, **arrays, running_mean=layer.avg_mean, running_var=layer.avg_var)]
+    if isinstance(layer, ResBlock):
+        return [_residual_block(layer)]
+    return [_function_twin(layer)]
+
+
+def _function_twin(layer):
+    from torch import nn
+
+    if layer.function is F.relu:
+        return nn.ReLU()
+    if layer.function in (F.dropout, functions.dropout):
+        return nn.Dropout(*layer.args)
+    if layer.function is functions.max_pooling_2d:
+        return nn.MaxPool2d(*layer.args, ceil_mode=True)
+    if layer.function is F.average_pooling_2d:
+        return nn.AvgPool2d(*layer.args)
+    if layer.function is functions.local_response_normalization:
+        n = layer.kwargs["n"]
+        return nn.LocalResponseNorm(n, layer.kwargs["alpha"] * n, layer.kwargs["beta"], k=2)
+    raise ValueError(f"no PyTorch twin is known for {layer!r}")
+
+
+def _with_arrays(module, **arrays):
+    """The module, with these arrays as its parameters and running statistics."""
+    import torch
+
+    with torch.no_grad():
+        for name, array in arrays.items():
+            if array is not None:
+                getattr(module, name).copy_(torch.from_numpy(array))
+    return module
+
+
+def _residual_block(block):
     import torch
     from torch import nn
 
-    def copy_weights(link, module):
-        with torch.no_grad():
-            module.weight.copy_(torch.from_numpy(link.W.array))
-            module.bias.copy_(torch.from_numpy(link.b.array))
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch_layers([block.conv1, block.bn1]).append(nn.ReLU())
+            self.body.extend(torch_layers([block.conv2, block.bn2]))
 
-    made = []
-    for layer in layers:
-        if isinstance(layer, Convolution2D):
-            n_out, n_in, *ksize = layer.W.shape
-            made.append(nn.Conv2d(n_in, n_out, tuple(ksize), layer.stride, layer.pad))
-            copy_weights(layer, made[-1])
-        elif isinstance(layer, L.Linear):
-            made += [nn.Flatten(), nn.Linear(layer.W.shape[1], len(layer.W))]
-            copy_weights(layer, made[-1])
-        elif layer.function is F.relu:
-            made.append(nn.ReLU())
-        elif layer.function in (F.dropout, functions.dropout):
-            made.append(nn.Dropout(*layer.args))
-        elif layer.function is functions.max_pooling_2d:
-            made.append(nn.MaxPool2d(*layer.args, ceil_mode=True))
-        elif layer.function is functions.local_response_normalization:
-            n = layer.kwargs["n"]
-            made.append(nn.LocalResponseNorm(n, layer.kwargs["alpha"] * n, layer.kwargs["beta"], k=2))
-        else:
-            raise ValueError(f"no PyTorch twin is known for {layer!r}")
-    return nn.Sequential(*made)
+        def forward(self, x):
+            shortcut = x[:, :, :: block.stride, :: block.stride]
+            shortcut = nn.functional.pad(shortcut, (0, 0, 0, 0, 0, block.added_channels))
+            return torch.relu(self.body(x) + shortcut)
+
+    return Residual()

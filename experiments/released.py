@@ -9,7 +9,7 @@ import branchynet  # noqa: F401  (before networks: it makes Chainer importable)
 # isort: split
 from branchynet import BranchyNet, datasets, load_weights, records
 from branchynet.experiment import PREPROCESSINGS
-from networks import alexnet_cifar10, lenet_mnist
+from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 RELEASED = pathlib.Path(__file__).resolve().parent / "results" / "released"
 
@@ -47,6 +47,13 @@ NETWORKS = {
     "lenet": Network(lenet_mnist.get_network, "mnist", "scale", "lenet_mnist", lenet_mnist.THRESHOLD_GRID),
     "alexnet-paper": _alexnet("paper"),
     "alexnet-authors": _alexnet("authors"),
+    "resnet-20": Network(
+        lambda: resnet_cifar10.get_network(n=3, branches="light"),
+        "cifar10",
+        "normalise",
+        "resnet_cifar10-n3-light",
+        resnet_cifar10.THRESHOLD_GRID,
+    ),
 }
 
 
