@@ -45,8 +45,8 @@ EXPERIMENT = Experiment(
         ),
         "standard": Preset(
             TrainingSettings(epochs=20, batch_size=128, alpha=3e-3),
-            TrainingSettings(epochs=16, batch_size=128, alpha=3e-3),
-            help="20 + 16 epochs, one-cycle Adam, random crops and flips",
+            TrainingSettings(epochs=10, batch_size=128, alpha=3e-3),
+            help="20 + 10 epochs, one-cycle Adam, random crops and flips",
         ),
         "paper": Preset(
             TrainingSettings.paper(epochs=50, batch_size=128),
