@@ -81,7 +81,7 @@ def _paper_way_row(run, source):
 
 def _paper_rows(published, device):
     return [
-        _published_row(f"Paper, {device.upper()} ({_NOTE_OF_PAPER})", row)
+        published_row(f"Paper, {device.upper()} ({_NOTE_OF_PAPER})", row)
         for row in (published.paper_baseline, published.paper_branchy)
         if row is not None
     ]
@@ -89,13 +89,14 @@ def _paper_rows(published, device):
 
 def _authors_rows(published):
     return [
-        _published_row(f"Authors' notebook ({_NOTE_OF_AUTHORS})", row)
+        published_row(f"Authors' notebook ({_NOTE_OF_AUTHORS})", row)
         for row in (published.authors_baseline, published.authors_chosen)
         if row is not None
     ]
 
 
-def _published_row(source, row):
+def published_row(source, row) -> list:
+    """The cells of a published row, from source to exits, in the columns of the paper's table."""
     return [
         source,
         row["network"],

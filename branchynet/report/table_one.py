@@ -6,7 +6,7 @@ import statistics
 
 from branchynet.records.reference import select
 from branchynet.report import formats
-from branchynet.report.table import markdown_table
+from branchynet.report.table import markdown_table, published_row
 
 _HEADINGS = ("Source", "Network", "Acc. (%)", "Time (ms)", "Gain", "Thrshld. T", "Exit (%)", "Seeds")
 _NOTES = (
@@ -68,20 +68,7 @@ def _published_rows(published):
         ("Authors' notebook", published.authors_baseline),
         ("Authors' notebook", published.authors_chosen),
     )
-    return [
-        [
-            source,
-            row["network"],
-            formats.accuracy(row["accuracy_pct"]),
-            f"{row['time_ms']:g}",
-            formats.published_gain(row["gain"]),
-            formats.thresholds(row["thresholds"]),
-            formats.exit_shares(row["exit_pct"]),
-            "",
-        ]
-        for source, row in sources
-        if row is not None
-    ]
+    return [[*published_row(source, row), ""] for source, row in sources if row is not None]
 
 
 def _our_rows(same, with_baseline):
