@@ -78,8 +78,8 @@ def torch_step(layers, x, t, n_threads):
     import torch
 
     net = BranchyNet(layers)
-    stages = torch.nn.ModuleList([torch_layers(stage.layers) for stage in net.trunk])
-    exits = torch.nn.ModuleList([torch_layers(branch.layers) for branch in net.exits])
+    # Like ours, it does once what a branch and the trunk behind it both begin with.
+    stages, exits = (torch.nn.ModuleList(map(torch_layers, parts)) for parts in zip(*net.segments()))
     optimizer = torch.optim.Adam([*stages.parameters(), *exits.parameters()], lr=3e-3)
     x, t = torch.from_numpy(x), torch.from_numpy(t.astype(np.int64))
 
