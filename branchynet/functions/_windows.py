@@ -1,4 +1,7 @@
-"""The windows that a convolution looks through, as columns of a matrix, for a chunk of samples at a time.
+"""The windows that a convolution looks through, as columns of one matrix, for a chunk of samples at a time.
+
+The samples of a chunk lie side by side in it: one product of two large matrices is faster than one for each sample, and
+adds up over the samples by itself where the gradient of the kernels asks for it.
 
 `DenseWindows` is for stride 1. There the windows are taken on across the row ends, so that what all of them have at one
 offset is one unbroken run of memory to copy and to add; the few places at the row ends that belong to no window are
@@ -49,7 +52,7 @@ class StridedWindows:
         self.sample_bytes = self.n_columns * self.n_places * itemsize
 
     def columns(self, x):
-        """(n, C, H, W) -> (n, n_columns, n_places), in scratch memory."""
+        """(n, C, H, W) -> (n_columns, n * n_places), in scratch memory."""
         padded = self._padded_zeros(len(x), x.dtype)
         self._interior(padded)[...] = x
         columns = self.column_buffer(len(x), x.dtype)
@@ -58,25 +61,35 @@ class StridedWindows:
         return columns
 
     def column_buffer(self, n_samples, dtype):
-        """Scratch memory for the columns of a chunk, (n, n_columns, n_places)."""
-        return scratch("columns", (n_samples, self.n_columns, self.n_places), dtype)
+        """Scratch memory for the columns of a chunk, (n_columns, n * n_places)."""
+        return scratch("columns", (self.n_columns, n_samples * self.n_places), dtype)
 
     def scatter(self, columns, gx):
         """The transpose of `columns`: adds every number of every window up where it came from, into gx (n, C, H, W)."""
         padded = self._padded_zeros(len(gx), gx.dtype)
-        self._add_windows(padded, columns.reshape(len(gx), self.channels, self.kh, self.kw, self.n_places))
+        columns = columns.reshape(self.channels, self.kh, self.kw, len(gx), self.n_places)
+        self._add_windows(padded, columns.transpose(3, 0, 1, 2, 4))
         gx[...] = self._interior(padded)
 
     def result_buffer(self, y):
-        """Where the matrix product for a chunk of outputs y (n, O, out_h, out_w) goes: (n, O, n_places)."""
-        return y.reshape(*y.shape[:2], self.n_places)
+        """Scratch memory for the matrix product of a chunk of outputs y (n, O, out_h, out_w): (O, n * n_places)."""
+        return scratch("product", (y.shape[1], len(y) * self.n_places), y.dtype)
 
     def write_result(self, product, y):
-        """Brings a matrix product (n, O, n_places) into y (n, O, out_h, out_w)."""
+        """Brings a matrix product (O, n * n_places) into y (n, O, out_h, out_w)."""
+        y[...] = self._images(product, len(y))[..., : self.out_w].swapaxes(0, 1)
 
     def spread(self, gy):
-        """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (n, O, n_places)."""
-        return gy.reshape(*gy.shape[:2], self.n_places)
+        """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (O, n * n_places)."""
+        spread = scratch("spread", (gy.shape[1], len(gy) * self.n_places), gy.dtype)
+        images = self._images(spread, len(gy))
+        images[..., : self.out_w] = gy.swapaxes(0, 1)
+        images[..., self.out_w :] = 0
+        return spread
+
+    def _images(self, matrix, n_samples):
+        """(O, n * n_places) -> the same as (O, n, out_h, places in a row)."""
+        return matrix.reshape(len(matrix), n_samples, self.out_h, self.n_places // self.out_h)
 
     def _count_padded_columns(self):
         return max((self.out_w - 1) * self.sx + self.kw, self.pw + self.width)
@@ -94,8 +107,8 @@ class StridedWindows:
 
     def _view(self, padded):
         sample, channel, row, column = padded.strides
-        shape = (len(padded), self.channels, self.kh, self.kw, self.out_h, self.out_w)
-        strides = (sample, channel, row, column, row * self.sy, column * self.sx)
+        shape = (self.channels, self.kh, self.kw, len(padded), self.out_h, self.out_w)
+        strides = (channel, row, column, sample, row * self.sy, column * self.sx)
         return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
 
     def _add_windows(self, padded, columns):
@@ -119,21 +132,6 @@ class DenseWindows(StridedWindows):
     def _count_places(self):
         return self.out_h * self.padded_w
 
-    def result_buffer(self, y):
-        """Scratch memory: the product has places that the outputs have not."""
-        return scratch("product", (*y.shape[:2], self.n_places), y.dtype)
-
-    def write_result(self, product, y):
-        """Drops the places at the row ends."""
-        y[...] = product.reshape(*y.shape[:3], self.padded_w)[..., : self.out_w]
-
-    def spread(self, gy):
-        """Zeros at the row ends."""
-        spread = scratch("spread", (*gy.shape[:3], self.padded_w), gy.dtype)
-        spread[..., : self.out_w] = gy
-        spread[..., self.out_w :] = 0
-        return spread.reshape(*gy.shape[:2], self.n_places)
-
     def _padded_zeros(self, n_samples, dtype):
         # The last windows of the last row run past the end.
         padded = scratch("padded", (n_samples, self.channels, self.padded_h * self.padded_w + self.kw - 1), dtype)
@@ -146,8 +144,8 @@ class DenseWindows(StridedWindows):
 
     def _view(self, padded):
         sample, channel, number = padded.strides
-        shape = (len(padded), self.channels, self.kh, self.kw, self.n_places)
-        strides = (sample, channel, number * self.padded_w, number, number)
+        shape = (self.channels, self.kh, self.kw, len(padded), self.n_places)
+        strides = (channel, number * self.padded_w, number, sample, number)
         return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
 
     def _add_windows(self, padded, columns):

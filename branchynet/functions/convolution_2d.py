@@ -98,7 +98,7 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
             for chunk in chunks(start, stop, places.sample_bytes):
                 columns = places.columns(x[chunk])
                 # In this order, and not its transpose, the product of a tall and a slim matrix is faster.
-                total += np.matmul(columns, places.spread(gy[chunk]).swapaxes(1, 2)).sum(axis=0)
+                total += np.matmul(columns, places.spread(gy[chunk]).T)
             return total
 
         # Added up strip by strip, in their order: the result does not depend on the number of threads.
