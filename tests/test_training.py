@@ -9,7 +9,7 @@ import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
-from tiny import as_float, tiny_batch, tiny_data, tiny_net
+from tiny import SHAPE, as_float, tiny_batch, tiny_data, tiny_net
 
 from branchynet import Branch, BranchyNet
 from branchynet.confidence import entropy
@@ -140,13 +140,33 @@ def test_the_schedules():
     assert alphas[-1] == pytest.approx(0.0002)
 
 
+def test_weight_decay_takes_a_share_off_the_weights_alone_and_follows_alpha(device):
+    nets = [tiny_net(), tiny_net()]
+    for net, weight_decay in zip(nets, (0.0, 0.5)):
+        net.initialise(SHAPE)
+        net.to_device(device)
+        settings = TrainingSettings(epochs=1, alpha=0.1, weight_decay=weight_decay)
+        adam = settings.adam(net)
+        settings.set_alpha(adam, 0.02)
+        for param in net.params():
+            param.grad = param.array * 0 + 1
+        adam.update()
+    plain, decayed = ({name: to_host(param.array) for name, param in net.namedparams()} for net in nets)
+    for name, first in tiny_net().namedparams():
+        share = 0.02 * 0.5 if first.ndim > 1 else 0
+        expected = plain[name] - share * first.array
+        np.testing.assert_allclose(decayed[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_the_papers_constants():
     adam = TrainingSettings.paper(epochs=50).adam(tiny_net())
     assert (adam.alpha, adam.beta1, adam.beta2) == (0.001, 0.99, 0.999)
     assert TrainingSettings.paper(epochs=50).batch_size == 512
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"alpha": 0.0}, {"schedule": "step"}])
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"batch_size": 0}, {"alpha": 0.0}, {"schedule": "step"}, {"weight_decay": -0.1}]
+)
 def test_settings_that_make_no_sense_are_refused(change):
     with pytest.raises(ValueError, match="expected"):
         dataclasses.replace(SETTINGS, **change)

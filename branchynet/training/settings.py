@@ -27,6 +27,8 @@ class TrainingSettings:
         batch_size: samples a step.
         alpha, beta1, beta2: Adam's constants; alpha is the peak of the schedule.
         schedule: "one-cycle" or "constant".
+        weight_decay: >= 0; each step takes that share, times alpha, off every weight, beside Adam's own step (AdamW,
+            arXiv 1711.05101); not off biases and the parameters of batch normalisation. 0 is the paper's.
         keep: joint training only: the share in (0, 1] of the samples, the least confident, that the exits after an
             early exit train on; one number for all early exits or one for each (the authors' percentTrainKeeps).
         seed: orders the samples and draws dropout masks.
@@ -43,6 +45,7 @@ class TrainingSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     schedule: str = "one-cycle"
+    weight_decay: float = 0.0
     keep: float | tuple = 1.0
     seed: int = 0
     weighting: str | None = None
@@ -61,6 +64,8 @@ class TrainingSettings:
             raise ValueError(f"trains: expected one of {', '.join(TRAINS)}, got {self.trains!r}")
         if not self.alpha > 0:
             raise ValueError(f"alpha: expected a learning rate > 0, got {self.alpha}")
+        if not 0 <= self.weight_decay * self.alpha < 1:
+            raise ValueError(f"weight_decay: expected a number >= 0 and below 1 / alpha, got {self.weight_decay}")
 
     @classmethod
     def defaults(cls) -> dict:
@@ -90,4 +95,14 @@ class TrainingSettings:
 
     def adam(self, target) -> chainer.optimizers.Adam:
         """An Adam optimizer with these constants for the parameters of `target` (Kingma and Ba, arXiv 1412.6980)."""
-        return chainer.optimizers.Adam(alpha=self.alpha, beta1=self.beta1, beta2=self.beta2).setup(target)
+        optimizer = chainer.optimizers.Adam(alpha=self.alpha, beta1=self.beta1, beta2=self.beta2).setup(target)
+        self.set_alpha(optimizer, self.alpha)
+        for param in target.params():
+            if param.array is not None and param.ndim < 2:  # biases, and the scales of batch normalisation
+                param.update_rule.hyperparam.weight_decay_rate = 0.0
+        return optimizer
+
+    def set_alpha(self, optimizer, alpha: float) -> None:
+        """Sets alpha for an optimizer's next step, and the weight decay that goes with it."""
+        optimizer.alpha = alpha
+        optimizer.weight_decay_rate = alpha * self.weight_decay

@@ -41,7 +41,7 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         _seed_global_generators(self.device.xp, self.settings.seed, self.iteration)
         alpha = self.settings.alpha_at(self.iteration, self.n_iterations)
         for optimizer in self.get_all_optimizers().values():
-            optimizer.alpha = alpha
+            self.settings.set_alpha(optimizer, alpha)
             optimizer.target.cleargrads()
         share = self.get_iterator("main").share
         loss = self._reported_loss(x, t, share)
