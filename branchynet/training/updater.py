@@ -67,7 +67,8 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
             reports = {name: (value, 0) for name, (value, _) in reports.items()}
         means = self.processes.mean({"loss": (float(loss.array), share.weight), **reports})
         self._check_finite(means.pop("loss")[0])
-        chainer.report(means)
+        # Numbers of samples are whole: a summary that is saved in the middle of an epoch is read back as such.
+        chainer.report({name: (value, round(n_samples)) for name, (value, n_samples) in means.items()})
         return loss
 
     def _check_finite(self, loss):
