@@ -75,15 +75,16 @@ def test_alone_nothing_is_exchanged():
     processes.wait(), processes.abort(2), processes.mean_gradients(tiny_net())
 
 
-def test_two_processes_give_the_loss_curve_and_the_weights_of_one(tmp_path):
+@pytest.mark.parametrize("n_batches", [(), (6,)], ids=["not stopped", "stopped within an epoch, and resumed"])
+def test_two_processes_give_the_loss_curve_and_the_weights_of_one(tmp_path, n_batches):
     (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
     one = tiny_net()
     data = tiny_data(n=N_SAMPLES, n_validation=5)
     train_main(one, data, SETTINGS, tmp_path / "one", show_progress=False)
     train_joint(one, data, SETTINGS, tmp_path / "one", show_progress=False)
 
-    ended = run_two(ROOT / "tests" / "train_tiny.py", tmp_path / "two")
-    assert ended.returncode == 0, ended.stderr
+    ended = run_two(ROOT / "tests" / "train_tiny.py", tmp_path / "two", *n_batches)
+    assert ended.returncode == 0 and "was not stopped" not in ended.stderr, ended.stderr
     for phase in ("main", "joint"):
         logs = [records.read_json(tmp_path / name / f"{phase}.log.json") for name in ("one", "two")]
         assert [len(log) for log in logs] == [SETTINGS.epochs] * 2
