@@ -9,7 +9,7 @@ import shlex
 import sys
 
 from branchynet.choosers import parse_goal
-from branchynet.errors import ThresholdError
+from branchynet.errors import ThresholdError, UserError
 from branchynet.inference.compiled import ENGINES
 from branchynet.training import weighting_names
 
@@ -33,14 +33,19 @@ def parse_arguments(experiment, argv=None) -> argparse.Namespace:
         folders of the machine at hand).
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser(experiment).parse_args(argv)
+    parser = _parser(experiment)
+    arguments = parser.parse_args(argv)
+    if arguments.baseline is not None and arguments.weights is not None:
+        parser.error("--baseline: there is nothing to train with --weights; give one of them")
+    if arguments.baseline is not None and arguments.epochs_main is not None:
+        parser.error("--epochs-main: step 1 is not trained with --baseline; give one of them")
     arguments.recorded = {
         key: value
         for key, value in vars(arguments).items()
         if f"--{key.replace('_', '-')}" not in _FOLDER_OPTIONS or value == RELEASED
     }
     if arguments.baseline is not None:
-        arguments.recorded["baseline"] = arguments.baseline.name
+        arguments.recorded["baseline"] = arguments.baseline.resolve().name
     arguments.command = shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)])
     arguments.weights = _weights_folder(experiment, arguments)
     if arguments.out is None:
@@ -122,12 +127,8 @@ def _add_training_options(add):
     add("--weighting", text, choices=weighting_names())
     add("--loss-weights", "one for each exit (default: the network's)", type=_finite_number, nargs="+", metavar="W")
     add("--heads-only", "train the exits alone, on the trunk of step 1 as it is", action="store_true")
-    add(
-        "--baseline",
-        "folder of results to take step 1, the main network, from",
-        metavar="DIR",
-        type=pathlib.Path,
-    )
+    text = "folder of results to take step 1, the main network, from"
+    add("--baseline", text, type=pathlib.Path, metavar="DIR")
     add(
         "--weights",
         "take the weights in this folder of results and train nothing; 'released' are those that come with the code",
@@ -154,6 +155,28 @@ def _add_inference_options(group):
         type=_goal,
         metavar="GOAL",
     )
+
+
+def exit_status(script, run, stopped="stopped") -> int:
+    """Runs a script's work; an error that the user can mend becomes one line.
+
+    Args:
+        script: the script's name, for messages.
+        run: function without arguments.
+        stopped: what to say after Ctrl-C.
+
+    Returns:
+        the exit status: 0, or 2 after an error that the user can mend, or 130 after Ctrl-C.
+    """
+    try:
+        run()
+    except UserError as error:
+        print(f"{script}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{script}: {stopped}", file=sys.stderr)
+        return 130
+    return 0
 
 
 def whole_number(lowest):
@@ -205,6 +228,8 @@ def _folder_name(experiment, arguments):
         words.append("w" + "-".join(f"{weight:g}" for weight in arguments.loss_weights))
     if arguments.heads_only:
         words.append("heads")
+    if arguments.baseline is not None:
+        words.append(f"on-{arguments.baseline.resolve().name}")
     for letter, value in (("m", arguments.epochs_main), ("j", arguments.epochs_joint), ("b", arguments.batch_size)):
         if value is not None:
             words.append(f"{letter}{value}")
@@ -219,7 +244,7 @@ def _without_folders(argv):
         if skip:
             skip = False
         elif option == _BASELINE:
-            kept += [_BASELINE, pathlib.Path(value if sign else following).name]
+            kept += [_BASELINE, pathlib.Path(value if sign else following).resolve().name]
             skip = not sign
         elif option in _FOLDER_OPTIONS and (value if sign else following) != RELEASED:
             skip = not sign

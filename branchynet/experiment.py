@@ -149,7 +149,7 @@ def _run_experiment(experiment, arguments, processes):
 
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
         if arguments.weights is not None:
-            training = trained.take_earlier(arguments.weights, net, prepared)
+            training = trained.take_earlier(arguments, net, prepared)
         else:
             augment = experiment.augment if arguments.preset != "paper" else None
             train, validation = splits.train, splits.validation

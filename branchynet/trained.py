@@ -47,7 +47,7 @@ def train(net, data, prepared, main_settings, joint_settings, arguments, out, pr
         dictionary: history, baseline_accuracy_pct (test), settings, processes; baseline_from, where step 1 was taken.
 
     Raises:
-        SnapshotError: snapshots or the earlier run's weights belong to another network or are damaged.
+        SnapshotError: snapshots or the earlier run's weights are damaged, or belong to another network or data.
     """
     provenance = {"command": arguments.command, "seed": arguments.seed, "preset": arguments.preset}
     if arguments.baseline is None:
@@ -55,7 +55,7 @@ def train(net, data, prepared, main_settings, joint_settings, arguments, out, pr
         settings, taken = dataclasses.asdict(main_settings), {}
         provenance_of_main = {**provenance, "step": "main network trained alone"}
     else:
-        history, settings, provenance_of_main = _take_main_network(arguments.baseline, net)
+        history, settings, provenance_of_main = _take_main_network(arguments, net)
         taken = {"baseline_from": provenance_of_main}
     # Between the steps the last exit is the plain network: the branches are not trained yet.
     plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
@@ -74,24 +74,26 @@ def train(net, data, prepared, main_settings, joint_settings, arguments, out, pr
     }
 
 
-def _take_main_network(folder, net):
+def _take_main_network(arguments, net):
     """Step 1 from an earlier run's folder: its history, its settings and where its weights come from."""
-    provenance = serialization.load_main_network(net, folder / "baseline")["provenance"]
-    earlier = _read_run(folder)
+    provenance = serialization.load_main_network(net, arguments.baseline / "baseline")["provenance"]
+    earlier = _read_run(arguments.baseline, arguments)
     history = [entry for entry in earlier["history"] if entry["phase"] == "main"]
     return history, earlier["training_settings"]["main"], provenance
 
 
-def take_earlier(folder, net, prepared) -> dict:
-    """What `train` returns, from the weights and records that an earlier run left in `folder`; `net` gets its weights.
+def take_earlier(arguments, net, prepared) -> dict:
+    """What `train` returns, from the weights and records that an earlier run left in the folder `arguments.weights`;
+    `net` gets its weights.
 
     Raises:
-        SnapshotError: weights or record are missing, damaged or of another network.
+        SnapshotError: weights or record are missing, damaged or of another network, or were made for other images.
     """
+    folder = arguments.weights
     serialization.load_weights(net, folder / "baseline")
     plain_records = record_exits(net, prepared.test_x, prepared.test_labels)
     description = serialization.load_weights(net, folder / "weights")
-    earlier = _read_run(folder)
+    earlier = _read_run(folder, arguments)
     return {
         "history": description["provenance"]["history"],
         "baseline_accuracy_pct": 100 * float(plain_records.exit_accuracies()[-1]),
@@ -102,8 +104,14 @@ def take_earlier(folder, net, prepared) -> dict:
     }
 
 
-def _read_run(folder):
+def _read_run(folder, arguments):
+    """The record of an earlier run, which must have seen the same data set, prepared in the same way."""
     try:
-        return records.read_json(folder / "run.json")
+        earlier = records.read_json(folder / "run.json")
     except (OSError, ValueError) as error:
         raise SnapshotError(f"weights: expected the record of the run that made them: {error}") from error
+    for name in ("dataset", "preprocessing"):
+        found = earlier["arguments"].get(name)
+        if found != getattr(arguments, name):
+            raise SnapshotError(f"weights: {folder} is of a run with --{name} {found}; give the same, or other weights")
+    return earlier

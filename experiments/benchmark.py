@@ -20,9 +20,8 @@ from released import NETWORKS, is_released, load_network
 
 from branchynet import agreement, benchmark, plots, records, report, threads
 from branchynet.choosers import thresholds_for_shares
-from branchynet.command_line import whole_number
+from branchynet.command_line import exit_status, whole_number
 from branchynet.devices import describe, get_device, to_host
-from branchynet.errors import UserError
 from branchynet.functions import plain_chainer
 from branchynet.inference import compile, compile_plain, record_exits, run
 from branchynet.inference.compiled import onnxruntime_problem
@@ -221,12 +220,8 @@ def _run(arguments):
 
 def main():
     """Runs the benchmark; returns the exit status."""
-    try:
-        _run(parse_arguments())
-    except UserError as error:
-        print(f"benchmark.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    arguments = parse_arguments()
+    return exit_status("benchmark.py", lambda: _run(arguments))
 
 
 if __name__ == "__main__":

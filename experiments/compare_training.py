@@ -14,36 +14,30 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
+import released
 
 from branchynet import BranchyNet, datasets, load_main_network, records, report, threads, thresholds
 from branchynet.choosers import ExitCosts, choose_thresholds
-from branchynet.command_line import whole_number
+from branchynet.command_line import exit_status, whole_number
 from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
-from branchynet.datasets.preprocessing import Normaliser, scale
 from branchynet.devices import describe, get_device
-from branchynet.errors import UserError
+from branchynet.experiment import PREPROCESSINGS
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.processes import get_processes
 from branchynet.training import Data, TrainingSettings, train_joint, weighting_names
-from networks import alexnet_cifar10, lenet_mnist
 
-RELEASED = pathlib.Path(__file__).resolve().parent / "results" / "released"
-# name: (network list, data set, settings of a step, change of training images, released folder)
+# name: (what is released of it, settings of the step, change of training images)
 NETWORKS = {
     "lenet": (
-        lambda: lenet_mnist.get_network(),
-        "mnist",
+        released.NETWORKS["lenet"],
         TrainingSettings(epochs=6),
         lambda images, rng: random_shift(images, rng, max_shift=1),
-        "lenet_mnist",
     ),
     "alexnet": (
-        lambda: alexnet_cifar10.get_network(),
-        "cifar10",
+        released.NETWORKS["alexnet-paper"],
         TrainingSettings(epochs=4, batch_size=128, alpha=1e-3),
         random_crop_and_flip,
-        "alexnet_cifar10-paper",
     ),
 }
 
@@ -77,14 +71,14 @@ def evaluate_variant(net, data, x_validation, x_test, test_labels):
 
 def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, processes):
     """Trains and evaluates the chosen variants, or all; returns {name of the variant: list of results, one a seed}."""
-    build, dataset_name, settings, augment, _ = NETWORKS[name]
-    splits = datasets.load(dataset_name, data_dir).split()
-    prepare = scale if name == "lenet" else Normaliser.fit(splits.train.images)
+    network, settings, augment = NETWORKS[name]
+    splits = datasets.load(network.dataset, data_dir).split()
+    prepare = PREPROCESSINGS[network.preprocessing](splits.train.images)
     train, validation = splits.train, splits.validation
     data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
     x_validation, x_test = prepare(splits.validation.images), prepare(splits.test.images)
     results = {}
-    changes_of = variants(BranchyNet(build()).n_exits)
+    changes_of = variants(BranchyNet(network.build()).n_exits)
     for variant in chosen or changes_of:
         changes = changes_of[variant]
         for seed in seeds:
@@ -93,7 +87,7 @@ def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, process
                 records.prepare_output(folder)
             processes.wait()
             np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
-            net = BranchyNet(build())
+            net = BranchyNet(network.build())
             net.initialise(x_test.shape[1:])
             load_main_network(net, baseline)  # the branches start anew, from this seed
             own = dataclasses.replace(settings, epochs=epochs or settings.epochs, seed=seed, **changes)
@@ -128,7 +122,7 @@ def parse_arguments():
 
 def _run(arguments):
     processes = get_processes()
-    baseline = arguments.baseline or RELEASED / NETWORKS[arguments.network][-1] / "baseline"
+    baseline = arguments.baseline or released.RELEASED / NETWORKS[arguments.network][0].folder / "baseline"
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
         results = train_variants(
             arguments.network,
@@ -141,7 +135,7 @@ def _run(arguments):
             processes,
         )
     if processes.is_first:
-        epochs = arguments.epochs or NETWORKS[arguments.network][2].epochs
+        epochs = arguments.epochs or NETWORKS[arguments.network][1].epochs
         words = ["experiments/compare_training.py", "--network", arguments.network, "--epochs", str(epochs)]
         record = {
             "command": shlex.join([*words, "--seeds", *map(str, arguments.seeds)]),
@@ -160,15 +154,8 @@ def _run(arguments):
 
 def main():
     """Runs the comparison; returns the exit status."""
-    try:
-        _run(parse_arguments())
-    except UserError as error:
-        print(f"compare_training.py: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ncompare_training.py: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    arguments = parse_arguments()
+    return exit_status("compare_training.py", lambda: _run(arguments), "stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

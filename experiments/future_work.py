@@ -14,7 +14,7 @@ import numpy as np
 from released import NETWORKS, is_released, load_network
 
 from branchynet import datasets, evaluation, plots, records, report, threads
-from branchynet.command_line import whole_number
+from branchynet.command_line import exit_status, whole_number
 from branchynet.confidence import CalibratedEntropy, measure_names
 from branchynet.devices import describe, get_device
 from branchynet.errors import UserError
@@ -180,12 +180,8 @@ def _run(arguments):
 
 def main(argv=None):
     """Writes and prints the report; returns the exit status."""
-    try:
-        _run(parse_arguments(argv))
-    except UserError as error:
-        print(f"future_work.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    arguments = parse_arguments(argv)
+    return exit_status("future_work.py", lambda: _run(arguments))
 
 
 if __name__ == "__main__":

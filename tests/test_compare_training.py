@@ -12,6 +12,7 @@ from branchynet.training import TrainingSettings, weighting_names
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "experiments"))
 import compare_training as script
+from released import Network
 
 
 def samples(n):
@@ -30,7 +31,9 @@ def test_all_variants_start_from_the_same_main_network_and_a_stopped_run_goes_on
     dataset = Dataset("mnist", tuple("abc"), samples(5060), samples(40), "made by the test")
     monkeypatch.setattr(script.datasets, "load", lambda name, data_dir: dataset)
     settings = TrainingSettings(epochs=1, batch_size=16, alpha=1e-2)
-    monkeypatch.setattr(script, "NETWORKS", {"lenet": (tiny_list, "mnist", settings, None, "nothing")})
+    monkeypatch.setattr(
+        script, "NETWORKS", {"lenet": (Network(tiny_list, "mnist", "scale", "nothing"), settings, None)}
+    )
     net = tiny_net(seed=5)
     net.initialise(SHAPE)
     save_weights(net, tmp_path / "baseline")

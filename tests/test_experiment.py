@@ -224,6 +224,26 @@ def test_step_2_starts_from_the_main_network_of_an_earlier_run(tmp_path):
     assert records.read_json(tmp_path / "again" / "run.json")["baseline_from"] == second["baseline_from"]
 
 
+@pytest.mark.parametrize("option", ["--weights", "--baseline"])
+@pytest.mark.parametrize("other", [["--dataset", "fashion-mnist"], ["--preprocessing", "zca"]])
+def test_weights_for_other_images_are_refused(tmp_path, capsys, option, other):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first")]) == 0
+    assert main(EXPERIMENT, [option, str(tmp_path / "first"), "--out", str(tmp_path / "next"), *other]) == 2
+    assert f"a run with {other[0]} " in capsys.readouterr().err
+
+
+def test_a_run_on_another_baseline_has_a_folder_of_its_own():
+    names = [parse_arguments(EXPERIMENT, argv).out.name for argv in ([], ["--baseline", "a"], ["--baseline", "x/b/"])]
+    assert names == ["tiny-mnist-standard-seed0", "tiny-mnist-standard-on-a-seed0", "tiny-mnist-standard-on-b-seed0"]
+
+
+@pytest.mark.parametrize("other", [["--weights", "b"], ["--epochs-main", "3"]])
+def test_a_baseline_leaves_nothing_to_say_of_step_1(capsys, other):
+    with pytest.raises(SystemExit):
+        parse_arguments(EXPERIMENT, ["--baseline", "a", *other])
+    assert "give one of them" in capsys.readouterr().err
+
+
 def test_weights_that_are_not_there_are_missed(tmp_path, capsys):
     assert main(EXPERIMENT, ["--weights", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
     assert "expected baseline.npz and baseline.json" in capsys.readouterr().err
