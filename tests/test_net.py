@@ -12,7 +12,7 @@ from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_list, tiny_net
 from branchynet import FL, Branch, BranchyNet
 from branchynet.devices import to_host
 from branchynet.errors import NetworkError
-from branchynet.functions import dropout, max_pooling_2d
+from branchynet.functions import dropout, max_pooling_2d, plain_chainer
 from branchynet.links import Convolution2D, apply_layers
 
 
@@ -112,6 +112,22 @@ def test_what_a_branch_and_the_trunk_both_begin_with_is_done_once_with_the_same_
     ours, theirs = gradients(logits), gradients(apart)
     for name in theirs:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_max_pooling_comes_before_relu_with_the_same_values_and_gradients():
+    layers = [FL(F.relu), FL(max_pooling_2d, 3, 2)]
+    x = chainer.Variable(np.random.default_rng(0).integers(-2, 3, (4, 3, 7, 7)).astype(np.float32))  # many equal ones
+    with _CountFunctions() as hook:
+        pooled = apply_layers(layers, x)
+    assert list(hook.counts) == ["_MaxPooling2D", "ReLU"]
+    with plain_chainer(), _CountFunctions() as hook:
+        as_written = apply_layers(layers, x)
+    assert list(hook.counts) == ["ReLU", "MaxPoolingND"]
+
+    gy = np.random.default_rng(1).standard_normal(pooled.shape).astype(np.float32)
+    (ours,), (theirs,) = (chainer.grad([y], [x], [chainer.Variable(gy)]) for y in (pooled, as_written))
+    np.testing.assert_array_equal(pooled.array, as_written.array)
+    np.testing.assert_allclose(ours.array, theirs.array, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

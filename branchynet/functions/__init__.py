@@ -4,7 +4,7 @@ On CuPy arrays each is Chainer's own function. `scale_gradient` is none of them:
 """
 
 from branchynet.functions.batch_normalization import batch_normalization
-from branchynet.functions.choice import plain_chainer
+from branchynet.functions.choice import computes_here, plain_chainer
 from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import dropout
 from branchynet.functions.local_response_normalization import local_response_normalization
@@ -13,6 +13,7 @@ from branchynet.functions.scale_gradient import scale_gradient
 
 __all__ = [
     "batch_normalization",
+    "computes_here",
     "convolution_2d",
     "dropout",
     "local_response_normalization",

@@ -75,9 +75,13 @@ class StridedWindows:
         """Scratch memory for the matrix product of a chunk of outputs y (n, O, out_h, out_w): (O, n * n_places)."""
         return scratch("product", (y.shape[1], len(y) * self.n_places), y.dtype)
 
-    def write_result(self, product, y):
-        """Brings a matrix product (O, n * n_places) into y (n, O, out_h, out_w)."""
-        y[...] = self._images(product, len(y))[..., : self.out_w].swapaxes(0, 1)
+    def write_result(self, product, b, y):
+        """Brings a matrix product (O, n * n_places), plus biases b (O,) or None, into y (n, O, out_h, out_w)."""
+        images = self._images(product, len(y))[..., : self.out_w].swapaxes(0, 1)
+        if b is None:
+            y[...] = images
+        else:
+            np.add(images, b[:, None, None], out=y)
 
     def spread(self, gy):
         """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (O, n * n_places)."""
@@ -109,7 +113,7 @@ class StridedWindows:
         sample, channel, row, column = padded.strides
         shape = (self.channels, self.kh, self.kw, len(padded), self.out_h, self.out_w)
         strides = (channel, row, column, sample, row * self.sy, column * self.sx)
-        return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+        return _overlapping_view(padded, shape, strides)
 
     def _add_windows(self, padded, columns):
         columns = columns.reshape(*columns.shape[:4], self.out_h, self.out_w)
@@ -146,10 +150,15 @@ class DenseWindows(StridedWindows):
         sample, channel, number = padded.strides
         shape = (self.channels, self.kh, self.kw, len(padded), self.n_places)
         strides = (channel, number * self.padded_w, number, sample, number)
-        return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
+        return _overlapping_view(padded, shape, strides)
 
     def _add_windows(self, padded, columns):
         for i in range(self.kh):
             for j in range(self.kw):
                 first = i * self.padded_w + j
                 padded[:, :, first : first + self.n_places] += columns[:, :, i, j]
+
+
+def _overlapping_view(array, shape, strides):
+    """What `as_strided` gives of a contiguous array; called for every chunk, where that function's checks cost."""
+    return np.ndarray(shape, array.dtype, array, strides=strides)

@@ -115,8 +115,6 @@ def _correlate(x, W, b, stride, pad, y):
         for chunk in chunks(start, stop, places.sample_bytes):
             product = places.result_buffer(y[chunk])
             np.matmul(kernels, places.columns(x[chunk]), out=product)
-            if b is not None:
-                product += b[:, None]
-            places.write_result(product, y[chunk])
+            places.write_result(product, b, y[chunk])
 
     map_strips(correlate, len(x))
