@@ -45,8 +45,8 @@ EXPERIMENT = Experiment(
         ),
         "standard": Preset(
             TrainingSettings(epochs=24, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            TrainingSettings(epochs=10, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            help="24 + 10 epochs, one-cycle AdamW (weight decay 0.2), random crops and flips",
+            TrainingSettings(epochs=20, batch_size=128, alpha=3e-3, weight_decay=0.2),
+            help="24 + 20 epochs, one-cycle AdamW (weight decay 0.2), random crops and flips",
         ),
         "paper": Preset(
             TrainingSettings.paper(epochs=50, batch_size=128),
