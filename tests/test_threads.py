@@ -54,6 +54,11 @@ def test_chunks_fit_the_share_of_the_cache():
     assert threads.chunks(3, 5, 10 * threads.CHUNK_BYTES) == [slice(3, 4), slice(4, 5)]
 
 
+def test_chunks_keep_a_product_small_unless_that_means_few_samples():
+    assert threads.chunks(0, 12, 1, threads.SMALL_PRODUCT // 5) == [slice(0, 5), slice(5, 10), slice(10, 12)]
+    assert threads.chunks(0, 12, 1, threads.SMALL_PRODUCT // 3) == [slice(0, 12)]
+
+
 def test_scratch_memory_is_used_again_and_is_each_threads_own():
     first = threads.scratch("test", (4, 5), np.float32)
     second = threads.scratch("test", (2, 3), np.float32)

@@ -1,4 +1,4 @@
-"""The windows that a convolution looks through, as columns of one matrix, for a chunk of samples at a time.
+"""The windows that a convolution looks through, as columns of one matrix, for a chunk of samples at a time (im2col).
 
 The samples of a chunk lie side by side in it: one product of two large matrices is faster than one for each sample, and
 adds up over the samples by itself where the gradient of the kernels asks for it.
@@ -10,49 +10,111 @@ dropped. `StridedWindows` is for all other strides.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from branchynet.threads import scratch
+from branchynet.threads import chunks, scratch
 
 
-@functools.lru_cache(maxsize=256)
-def windows(image_shape, kernel, stride, pad, out_size, itemsize):
-    """The windows of one convolution; its arguments are tuples, for the cache's sake.
+class Windows:
+    """The places where the windows of a convolution lie, and what comes out there.
+
+    Places form a grid as large as the output, or larger: what is computed at places without a window is dropped.
 
     Args:
         image_shape: (C, H, W).
+        n_out: O, channels of the output.
         kernel, stride, pad: pairs (vertical, horizontal).
         out_size: (out_h, out_w).
-        itemsize: bytes of a number.
-    """
-    kind = DenseWindows if stride == (1, 1) else StridedWindows
-    return kind(image_shape, kernel, stride, pad, out_size, itemsize)
-
-
-class StridedWindows:
-    """Windows at any stride, side by side.
 
     Attributes:
-        n_columns: C * kh * kw, numbers in a window.
-        n_places: columns of the matrix, here one for each window of an image.
-        sample_bytes: bytes of the matrix of one image.
+        n_places: places in the grid of one image.
+        n_copies: how often a number of the image is copied.
     """
 
-    def __init__(self, image_shape, kernel, stride, pad, out_size, itemsize):
+    def __init__(self, image_shape, n_out, kernel, stride, pad, out_size):
         self.channels, self.height, self.width = image_shape
         (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw) = kernel, stride, pad
         self.out_h, self.out_w = out_size
+        self.n_out = n_out
+        self.grid_h, self.grid_w = self._grid_size()
+        self.n_places = self.grid_h * self.grid_w
+        self.n_copies = self._count_copies()
+
+    @property
+    def n_rows(self):
+        """Rows of the matrix of columns: the numbers of a window, or of the part of it that is copied."""
+        return self.channels * self.n_copies
+
+    @property
+    def product_size(self):
+        """Multiply-adds of `convolve` for one sample."""
+        return self.channels * self.kh * self.kw * self.n_out * self.n_places
+
+    @property
+    def gradient_size(self):
+        """Multiply-adds of each product in `gradient` for one sample."""
+        return self.n_rows * self.n_out * self.n_places
+
+    def chunks(self, start, stop, itemsize, product_size):
+        """The samples [start, stop) in chunks, as slices.
+
+        Args:
+            itemsize: bytes of a number.
+            product_size: of what the chunks are for.
+        """
+        return chunks(start, stop, self.n_rows * self.n_places * itemsize, product_size)
+
+    def spread(self, gy):
+        """gy (n, O, out_h, out_w) -> (O, n * n_places) in scratch memory, with zeros where no window is."""
+        spread = scratch("spread", (gy.shape[1], len(gy) * self.n_places), gy.dtype)
+        grid = self._grid(spread, len(gy))
+        grid[..., : self.out_h, : self.out_w] = gy.swapaxes(0, 1)
+        grid[..., : self.out_h, self.out_w :] = 0
+        grid[..., self.out_h :, :] = 0
+        return spread
+
+    def write_result(self, product, b, y):
+        """Brings a product (O, n * n_places), plus biases b (O,) or None, into y (n, O, out_h, out_w)."""
+        images = self._grid(product, len(y))[..., : self.out_h, : self.out_w].swapaxes(0, 1)
+        if b is None:
+            y[...] = images
+        else:
+            np.add(images, b[:, None, None], out=y)
+
+    def _grid(self, matrix, n_samples):
+        return matrix.reshape(len(matrix), n_samples, self.grid_h, self.grid_w)
+
+
+class StridedWindows(Windows):
+    """Windows at any stride, side by side."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
         # The image with its padding, and all that the windows reach beyond it (cover_all).
         self.padded_h = max((self.out_h - 1) * self.sy + self.kh, self.ph + self.height)
         self.padded_w = self._count_padded_columns()
-        self.n_columns = self.channels * self.kh * self.kw
-        self.n_places = self._count_places()
-        self.sample_bytes = self.n_columns * self.n_places * itemsize
+
+    def kernel_matrix(self, W):
+        """W (O, C, kh, kw) -> the matrix that `convolve` multiplies by, (O, C * kh * kw)."""
+        return W.reshape(len(W), -1)
+
+    def convolve(self, kernels, x, b, y):
+        """x (n, C, H, W), the `kernel_matrix`, b (O,) or None -> into y (n, O, out_h, out_w)."""
+        product = scratch("product", (self.n_out, len(x) * self.n_places), x.dtype)
+        np.matmul(kernels, self.columns(x), out=product)
+        self.write_result(product, b, y)
+
+    def gradient(self, x, gy):
+        """x (n, C, H, W), gy (n, O, out_h, out_w) -> the gradient of the kernels, (C * kh * kw, O)."""
+        # In this order, and not its transpose, the product of a tall and a slim matrix is faster.
+        return np.matmul(self.columns(x), self.spread(gy).T)
+
+    def kernels(self, gradient):
+        """What `gradient` gives, as (O, C, kh, kw)."""
+        return gradient.T.reshape(self.n_out, self.channels, self.kh, self.kw)
 
     def columns(self, x):
-        """(n, C, H, W) -> (n_columns, n * n_places), in scratch memory."""
+        """(n, C, H, W) -> (C * kh * kw, n * n_places), in scratch memory."""
         padded = self._padded_zeros(len(x), x.dtype)
         self._interior(padded)[...] = x
         columns = self.column_buffer(len(x), x.dtype)
@@ -61,8 +123,8 @@ class StridedWindows:
         return columns
 
     def column_buffer(self, n_samples, dtype):
-        """Scratch memory for the columns of a chunk, (n_columns, n * n_places)."""
-        return scratch("columns", (self.n_columns, n_samples * self.n_places), dtype)
+        """Scratch memory for the columns of a chunk, (C * kh * kw, n * n_places)."""
+        return scratch("columns", (self.n_rows, n_samples * self.n_places), dtype)
 
     def scatter(self, columns, gx):
         """The transpose of `columns`: adds every number of every window up where it came from, into gx (n, C, H, W)."""
@@ -71,35 +133,14 @@ class StridedWindows:
         self._add_windows(padded, columns.transpose(3, 0, 1, 2, 4))
         gx[...] = self._interior(padded)
 
-    def result_buffer(self, y):
-        """Scratch memory for the matrix product of a chunk of outputs y (n, O, out_h, out_w): (O, n * n_places)."""
-        return scratch("product", (y.shape[1], len(y) * self.n_places), y.dtype)
+    def _grid_size(self):
+        return self.out_h, self.out_w
 
-    def write_result(self, product, b, y):
-        """Brings a matrix product (O, n * n_places), plus biases b (O,) or None, into y (n, O, out_h, out_w)."""
-        images = self._images(product, len(y))[..., : self.out_w].swapaxes(0, 1)
-        if b is None:
-            y[...] = images
-        else:
-            np.add(images, b[:, None, None], out=y)
-
-    def spread(self, gy):
-        """The inverse of `write_result`, with zeros where no window is: (n, O, out_h, out_w) -> (O, n * n_places)."""
-        spread = scratch("spread", (gy.shape[1], len(gy) * self.n_places), gy.dtype)
-        images = self._images(spread, len(gy))
-        images[..., : self.out_w] = gy.swapaxes(0, 1)
-        images[..., self.out_w :] = 0
-        return spread
-
-    def _images(self, matrix, n_samples):
-        """(O, n * n_places) -> the same as (O, n, out_h, places in a row)."""
-        return matrix.reshape(len(matrix), n_samples, self.out_h, self.n_places // self.out_h)
+    def _count_copies(self):
+        return self.kh * self.kw
 
     def _count_padded_columns(self):
         return max((self.out_w - 1) * self.sx + self.kw, self.pw + self.width)
-
-    def _count_places(self):
-        return self.out_h * self.out_w
 
     def _padded_zeros(self, n_samples, dtype):
         padded = scratch("padded", (n_samples, self.channels, self.padded_h, self.padded_w), dtype)
@@ -113,7 +154,7 @@ class StridedWindows:
         sample, channel, row, column = padded.strides
         shape = (self.channels, self.kh, self.kw, len(padded), self.out_h, self.out_w)
         strides = (channel, row, column, sample, row * self.sy, column * self.sx)
-        return _overlapping_view(padded, shape, strides)
+        return overlapping_view(padded, shape, strides)
 
     def _add_windows(self, padded, columns):
         columns = columns.reshape(*columns.shape[:4], self.out_h, self.out_w)
@@ -130,11 +171,11 @@ class DenseWindows(StridedWindows):
     Rows are padded at the left only: what a window reads to the right of the image is the padding of the row below.
     """
 
+    def _grid_size(self):
+        return self.out_h, self._count_padded_columns()
+
     def _count_padded_columns(self):
         return max(self.out_w, self.pw + self.width)
-
-    def _count_places(self):
-        return self.out_h * self.padded_w
 
     def _padded_zeros(self, n_samples, dtype):
         # The last windows of the last row run past the end.
@@ -150,7 +191,7 @@ class DenseWindows(StridedWindows):
         sample, channel, number = padded.strides
         shape = (self.channels, self.kh, self.kw, len(padded), self.n_places)
         strides = (channel, number * self.padded_w, number, sample, number)
-        return _overlapping_view(padded, shape, strides)
+        return overlapping_view(padded, shape, strides)
 
     def _add_windows(self, padded, columns):
         for i in range(self.kh):
@@ -159,6 +200,6 @@ class DenseWindows(StridedWindows):
                 padded[:, :, first : first + self.n_places] += columns[:, :, i, j]
 
 
-def _overlapping_view(array, shape, strides):
+def overlapping_view(array, shape, strides):
     """What `as_strided` gives of a contiguous array; called for every chunk, where that function's checks cost."""
     return np.ndarray(shape, array.dtype, array, strides=strides)

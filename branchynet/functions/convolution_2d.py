@@ -7,14 +7,17 @@ the batch are shared out between threads. Forward, and both gradients.
 
 from __future__ import annotations
 
+import functools
+
 import chainer
 import numpy as np
 from chainer.functions.connection import convolution_2d as chainer_convolution_2d
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
-from branchynet.functions._windows import windows
+from branchynet.functions._row_windows import RowWindows
+from branchynet.functions._windows import DenseWindows, StridedWindows
 from branchynet.functions.choice import computes_here
-from branchynet.threads import chunks, map_strips
+from branchynet.threads import fits_small_product, map_strips
 
 
 def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):
@@ -74,11 +77,13 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
 
     def _add_up(self, gy, W, gx):
         """Every output adds its share to each number that its window read."""
-        places = windows(gx.shape[1:], W.shape[2:], (self.sy, self.sx), (self.ph, self.pw), gy.shape[2:], gy.itemsize)
-        kernels = W.reshape(len(W), -1).T  # (C * kh * kw, O)
+        stride, pad = (self.sy, self.sx), (self.ph, self.pw)
+        kind = DenseWindows if stride == (1, 1) else StridedWindows
+        places = _windows(kind, gx.shape[1:], len(W), W.shape[2:], stride, pad, gy.shape[2:])
+        kernels = places.kernel_matrix(W).T
 
         def convolve_back(start, stop):
-            for chunk in chunks(start, stop, places.sample_bytes):
+            for chunk in places.chunks(start, stop, gy.itemsize, places.product_size):
                 columns = places.column_buffer(chunk.stop - chunk.start, gy.dtype)
                 np.matmul(kernels, places.spread(gy[chunk]), out=columns)
                 places.scatter(columns, gx[chunk])
@@ -90,31 +95,57 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
     """The gradient for the kernels: x (N, C, H, W), gy (N, O, out_h, out_w) -> (O, C, kh, kw)."""
 
     def _forward_cpu_core(self, x, gy):
-        n_out, out_size = gy.shape[1], gy.shape[2:]
-        places = windows(x.shape[1:], (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), out_size, x.itemsize)
+        places = _windows_for_gradient(
+            x.shape[1:], gy.shape[1], (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), gy.shape[2:]
+        )
 
         def correlate(start, stop):
-            total = np.zeros((places.n_columns, n_out), dtype=self.W_dtype)
-            for chunk in chunks(start, stop, places.sample_bytes):
-                columns = places.columns(x[chunk])
-                # In this order, and not its transpose, the product of a tall and a slim matrix is faster.
-                total += np.matmul(columns, places.spread(gy[chunk]).T)
-            return total
+            parts = places.chunks(start, stop, x.itemsize, places.gradient_size)
+            return sum(places.gradient(x[chunk], gy[chunk]) for chunk in parts)
 
         # Added up strip by strip, in their order: the result does not depend on the number of threads.
-        total = sum(map_strips(correlate, len(x)), np.zeros((places.n_columns, n_out), dtype=self.W_dtype))
-        return (total.T.reshape(self.W_shape),)
+        strips = map_strips(correlate, len(x))
+        if not strips:
+            return (np.zeros(self.W_shape, self.W_dtype),)
+        return (places.kernels(sum(strips)).astype(self.W_dtype, copy=False),)
 
 
 def _correlate(x, W, b, stride, pad, y):
     """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w)."""
-    places = windows(x.shape[1:], W.shape[2:], stride, pad, y.shape[2:], x.itemsize)
-    kernels = W.reshape(len(W), -1)  # (O, C * kh * kw)
+    places = _windows_for_product(x.shape[1:], len(W), W.shape[2:], stride, pad, y.shape[2:])
+    kernels = places.kernel_matrix(W)
 
     def correlate(start, stop):
-        for chunk in chunks(start, stop, places.sample_bytes):
-            product = places.result_buffer(y[chunk])
-            np.matmul(kernels, places.columns(x[chunk]), out=product)
-            places.write_result(product, b, y[chunk])
+        for chunk in places.chunks(start, stop, x.itemsize, places.product_size):
+            places.convolve(kernels, x[chunk], b, y[chunk])
 
     map_strips(correlate, len(x))
+
+
+@functools.lru_cache(maxsize=256)
+def _windows(kind, *description):
+    """The windows of one convolution; at batch 1 it costs about as much to work them out as to convolve."""
+    return kind(*description)
+
+
+def _windows_for_product(image_shape, n_out, kernel, stride, pad, out_size):
+    """The windows to convolve through: those that move fewer numbers for each place of the output."""
+    n_channels, (kh, kw) = image_shape[0], kernel
+    if stride != (1, 1):
+        kind = StridedWindows
+    # By rows, kh shares of the result are written, and read again to be added up.
+    elif n_channels * kw + 2 * kh * n_out <= n_channels * kh * kw:
+        kind = RowWindows
+    else:
+        kind = DenseWindows
+    return _windows(kind, image_shape, n_out, kernel, stride, pad, out_size)
+
+
+def _windows_for_gradient(image_shape, n_out, kernel, stride, pad, out_size):
+    """The windows to take the gradient of the kernels through."""
+    description = image_shape, n_out, kernel, stride, pad, out_size
+    if stride != (1, 1):
+        return _windows(StridedWindows, *description)
+    # By rows there are kh products, which costs more than it saves unless BLAS has its fast way for small ones.
+    rows = _windows(RowWindows, *description)
+    return rows if fits_small_product(rows.gradient_size) else _windows(DenseWindows, *description)
