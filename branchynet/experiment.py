@@ -14,7 +14,7 @@ import typing
 
 import numpy as np
 
-from branchynet import analysis, datasets, plots, records, report, threads, trained
+from branchynet import analysis, datasets, memory, plots, records, report, threads, trained
 from branchynet.choosers import parse_goal
 from branchynet.command_line import parse_arguments
 from branchynet.datasets.preprocessing import Normaliser, scale
@@ -151,6 +151,7 @@ def _run_experiment(experiment, arguments, processes):
         if arguments.weights is not None:
             training = trained.take_earlier(arguments, net, prepared)
         else:
+            memory.keep_freed_memory()
             augment = experiment.augment if arguments.preset != "paper" else None
             train, validation = splits.train, splits.validation
             data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)

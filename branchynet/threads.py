@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import threadpoolctl
 
 # A batch is cut into this many strips, whatever the number of threads: partial sums are then added up in the same
 # order, and results do not depend on the number of threads.
 N_STRIPS = 8
-# What is worked on at a time is to stay, with its inputs and results, in a core's second-level cache: half of the 2 MiB
-# that server cores have had since 2023, all of what those before them have.
-CHUNK_BYTES = 1 << 20
-# Up to so many multiply-adds OpenBLAS (AVX-512) multiplies matrices as they lie, without packing them first; that is
-# up to twice as fast where one side is short, if the samples are not taken one by one for it.
-SMALL_PRODUCT = 1_000_000
-_FEW_SAMPLES = 4
 
 
 class _Workers:
@@ -54,7 +45,6 @@ class _Workers:
 
 
 _workers = _Workers()
-_scratch = threading.local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_workers.forget)
 
@@ -122,34 +112,3 @@ def map_strips(function, n_samples: int) -> list:
     tasks = [strips[n_strips * task // n_tasks : n_strips * (task + 1) // n_tasks] for task in range(n_tasks)]
     results = pool.map(lambda task: [function(start, stop) for start, stop in task], tasks)
     return [result for task_results in results for result in task_results]
-
-
-def chunks(start: int, stop: int, sample_bytes: int, sample_product: int = 0) -> list:
-    """The samples [start, stop) in chunks, as slices: as many samples as fit into `CHUNK_BYTES`.
-
-    Args:
-        sample_bytes: bytes that the work on one sample touches.
-        sample_product: multiply-adds of the product of matrices for one sample, if there is one.
-    """
-    step = max(1, CHUNK_BYTES // max(sample_bytes, 1))
-    if fits_small_product(sample_product):
-        step = min(step, SMALL_PRODUCT // max(sample_product, 1))
-    return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
-
-
-def fits_small_product(sample_product: int) -> bool:
-    """Whether products for several samples at once are still small ones; sample_product: multiply-adds for one."""
-    return _FEW_SAMPLES * sample_product <= SMALL_PRODUCT
-
-
-def scratch(name: str, shape, dtype):
-    """An array of this thread's own for intermediate values, re-used from call to call; its contents are arbitrary.
-
-    A thread keeps one buffer for each name, as large as the largest that was asked for, so memory does not grow with
-    the number of calls.
-    """
-    buffers = _scratch.__dict__
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if name not in buffers or buffers[name].nbytes < n_bytes:
-        buffers[name] = np.empty(n_bytes, dtype=np.uint8)
-    return buffers[name][:n_bytes].view(dtype).reshape(shape)

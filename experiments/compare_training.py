@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 import numpy as np
 import released
 
-from branchynet import BranchyNet, datasets, load_main_network, records, report, threads, thresholds
+from branchynet import BranchyNet, datasets, load_main_network, memory, records, report, threads, thresholds
 from branchynet.choosers import ExitCosts, choose_thresholds
 from branchynet.command_line import exit_status, whole_number
 from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
@@ -123,6 +123,7 @@ def parse_arguments():
 def _run(arguments):
     processes = get_processes()
     baseline = arguments.baseline or released.RELEASED / NETWORKS[arguments.network][0].folder / "baseline"
+    memory.keep_freed_memory()
     with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
         results = train_variants(
             arguments.network,

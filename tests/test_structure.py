@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # line do not know each other. A new module or package of `branchynet` gets its place here.
 ROOMS = (
     ("_compat", "errors"),
-    ("devices", "files", "processes", "threads"),
+    ("devices", "files", "memory", "processes", "threads"),
     ("functions",),
     ("links",),
     ("confidence",),

@@ -1,9 +1,7 @@
 """Sharing a batch out to threads."""
 
 import multiprocessing
-import threading
 
-import numpy as np
 import pytest
 import threadpoolctl
 
@@ -47,28 +45,6 @@ def test_an_error_in_a_thread_is_the_callers():
 def test_fewer_than_one_thread_is_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"), threads.limited(0):
         pass
-
-
-def test_chunks_fit_the_share_of_the_cache():
-    assert threads.chunks(0, 5, threads.CHUNK_BYTES // 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
-    assert threads.chunks(3, 5, 10 * threads.CHUNK_BYTES) == [slice(3, 4), slice(4, 5)]
-
-
-def test_chunks_keep_a_product_small_unless_that_means_few_samples():
-    assert threads.chunks(0, 12, 1, threads.SMALL_PRODUCT // 5) == [slice(0, 5), slice(5, 10), slice(10, 12)]
-    assert threads.chunks(0, 12, 1, threads.SMALL_PRODUCT // 3) == [slice(0, 12)]
-
-
-def test_scratch_memory_is_used_again_and_is_each_threads_own():
-    first = threads.scratch("test", (4, 5), np.float32)
-    second = threads.scratch("test", (2, 3), np.float32)
-    assert first.shape == (4, 5) and second.dtype == np.float32
-    assert np.shares_memory(first, second)
-    others = []
-    worker = threading.Thread(target=lambda: others.append(threads.scratch("test", (4, 5), np.float32)))
-    worker.start()
-    worker.join()
-    assert not np.shares_memory(first, others[0])
 
 
 def _strips_in_a_child(connection):

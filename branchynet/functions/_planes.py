@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from branchynet.functions.spans import window_spans
-from branchynet.threads import scratch
+from branchynet.memory import scratch
 
 
 @functools.lru_cache(maxsize=256)

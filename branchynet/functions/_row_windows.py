@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from branchynet.functions._windows import Windows, overlapping_view
-from branchynet.threads import scratch
+from branchynet.memory import scratch
 
 
 class RowWindows(Windows):

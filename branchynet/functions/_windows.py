@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from branchynet.threads import chunks, scratch
+from branchynet.memory import chunks, scratch
 
 
 class Windows:

@@ -11,7 +11,8 @@ import numpy as np
 from chainer.utils import type_check
 
 from branchynet.functions.choice import computes_here
-from branchynet.threads import chunks, map_strips, scratch
+from branchynet.memory import chunks, scratch
+from branchynet.threads import map_strips
 
 
 def batch_normalization(x, gamma, beta, eps=2e-5, running_mean=None, running_var=None, decay=0.9):

@@ -17,7 +17,8 @@ from chainer.functions.connection import deconvolution_2d as chainer_deconvoluti
 from branchynet.functions._row_windows import RowWindows
 from branchynet.functions._windows import DenseWindows, StridedWindows
 from branchynet.functions.choice import computes_here
-from branchynet.threads import fits_small_product, map_strips
+from branchynet.memory import fits_small_product
+from branchynet.threads import map_strips
 
 
 def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):

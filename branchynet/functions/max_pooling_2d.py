@@ -12,7 +12,8 @@ from chainer.utils import conv, type_check
 
 from branchynet.functions._planes import planes_for
 from branchynet.functions.choice import computes_here
-from branchynet.threads import chunks, map_strips, scratch
+from branchynet.memory import chunks, scratch
+from branchynet.threads import map_strips
 
 # Memory that the work on a chunk touches, in sizes of its planes: x, gx, and four arrays of the outputs' size.
 _TEMPORARIES = 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
-from branchynet import threads
+from branchynet import memory, threads
 from branchynet.devices import to_host
 from branchynet.functions import convolution_2d
 from branchynet.links import Convolution2D
@@ -78,7 +78,7 @@ def test_an_empty_batch_gives_nothing_and_moves_nothing(rng, stride):
 
 def test_large_images_are_worked_on_in_chunks(rng):
     x, W = rng.normal(size=(5, 8, 60, 60)).astype(np.float32), rng.normal(size=(2, 8, 5, 5)).astype(np.float32)
-    assert threads.CHUNK_BYTES < 8 * 25 * 56 * 60 * 4
+    assert memory.CHUNK_BYTES < 8 * 25 * 56 * 60 * 4
     assert_same_results(convolution_2d, F.convolution_2d, chainer.get_device("@numpy"), x, W, rtol=1e-3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
-from branchynet import threads
+from branchynet import memory, threads
 from branchynet.devices import to_host
 from branchynet.functions import max_pooling_2d
 
@@ -72,7 +72,7 @@ def test_an_empty_batch_gives_nothing():
 def test_chunks_of_samples_do_not_touch_each_other(rng, monkeypatch):
     x, cpu = rng.normal(size=(20, 3, 9, 9)).astype(np.float32), chainer.get_device("@numpy")
     whole = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
-    monkeypatch.setattr(threads, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(memory, "CHUNK_BYTES", 1)
     single = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
     for a, b in zip(whole, single):
         np.testing.assert_array_equal(a, b)
