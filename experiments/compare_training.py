@@ -138,8 +138,9 @@ def _run(arguments):
     if processes.is_first:
         epochs = arguments.epochs or NETWORKS[arguments.network][1].epochs
         words = ["experiments/compare_training.py", "--network", arguments.network, "--epochs", str(epochs)]
+        words += ["--seeds", *map(str, arguments.seeds)]
         record = {
-            "command": shlex.join([*words, "--seeds", *map(str, arguments.seeds)]),
+            "command": shlex.join(words + (["--variants", *arguments.variants] if arguments.variants else [])),
             "network": arguments.network,
             "seeds": arguments.seeds,
             "epochs": epochs,

@@ -1,6 +1,7 @@
 """The comparison of ways to train, on a tiny network and data set."""
 
 import pathlib
+import shlex
 import sys
 
 import numpy as np
@@ -55,3 +56,6 @@ def test_all_variants_start_from_the_same_main_network_and_a_stopped_run_goes_on
 
     monkeypatch.setattr("branchynet.training.updater.JointUpdater.update_core", no_step)
     assert run_script(monkeypatch, tmp_path / "out", *options)["variants"] == result["variants"]
+    some = run_script(monkeypatch, tmp_path / "out", *options, "--variants", *names[2:4])
+    assert [variant["name"] for variant in some["variants"]] == names[2:4]
+    assert shlex.split(some["command"])[-3:] == ["--variants", *names[2:4]] and "--variants" not in result["command"]
