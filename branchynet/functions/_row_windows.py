@@ -19,6 +19,9 @@ class RowWindows(Windows):
     Padding stands above and to the left of each image only; below and to the right is that of the next image and row.
     """
 
+    # So few columns are soon copied: a longer product is worth more than columns that are still in the cache.
+    _n_chunks_at_once = 4
+
     def kernel_matrix(self, W):
         """W (O, C, kh, kw) -> the matrix that `convolve` multiplies by, (kh * O, C * kw)."""
         return W.transpose(2, 0, 1, 3).reshape(self.kh * self.n_out, self.n_rows)

@@ -31,6 +31,8 @@ class Windows:
         n_copies: how often a number of the image is copied.
     """
 
+    _n_chunks_at_once = 1
+
     def __init__(self, image_shape, n_out, kernel, stride, pad, out_size):
         self.channels, self.height, self.width = image_shape
         (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw) = kernel, stride, pad
@@ -62,7 +64,8 @@ class Windows:
             itemsize: bytes of a number.
             product_size: of what the chunks are for.
         """
-        return chunks(start, stop, self.n_rows * self.n_places * itemsize, product_size)
+        column_bytes = self.n_rows * self.n_places * itemsize
+        return chunks(start, stop, column_bytes // self._n_chunks_at_once, product_size)
 
     def spread(self, gy):
         """gy (n, O, out_h, out_w) -> (O, n * n_places) in scratch memory, with zeros where no window is."""
