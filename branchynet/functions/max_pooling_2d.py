@@ -1,7 +1,8 @@
 """Max pooling, fast on the CPU.
 
 Chainer copies all windows and takes argmax along them. Here the maximum is taken offset by offset, over all windows
-of a chunk of samples at once, and the gradient finds the maximum again by comparing.
+of a chunk of samples at once, and the gradient finds the maximum again by comparing. Three times the chunk is touched;
+but calls on less would be so short that threads wait for the interpreter, at which they take turns.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from branchynet.functions._planes import planes_for
 from branchynet.functions.choice import computes_here
 from branchynet.memory import chunks, scratch
 from branchynet.threads import map_strips
-
-# Memory that the work on a chunk touches, in sizes of its planes: x, gx, and four arrays of the outputs' size.
-_TEMPORARIES = 3
 
 
 def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True):
@@ -55,7 +53,7 @@ class _MaxPooling2D(chainer.FunctionNode):
         y = np.empty((*x.shape[:2], *planes.out_size), dtype=x.dtype)
 
         def pool(start, stop):
-            for chunk in chunks(start, stop, _TEMPORARIES * planes.sample_bytes):
+            for chunk in chunks(start, stop, planes.sample_bytes):
                 n_samples = chunk.stop - chunk.start
                 (first, _), *others = planes.windows(planes.deal(x[chunk]), n_samples)
                 top = scratch("maxima", first.shape, x.dtype)
@@ -94,7 +92,7 @@ class _Unpool(chainer.FunctionNode):
         gx = np.empty(x.shape, dtype=x.dtype)
 
         def unpool(start, stop):
-            for chunk in chunks(start, stop, _TEMPORARIES * planes.sample_bytes):
+            for chunk in chunks(start, stop, planes.sample_bytes):
                 gx_planes = planes.gradient_buffer(chunk.stop - chunk.start)
                 _share_out(planes, planes.deal(x[chunk]), y[chunk], gy[chunk], gx_planes)
                 planes.collect(gx_planes, gx[chunk])
