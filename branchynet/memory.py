@@ -58,7 +58,7 @@ def keep_freed_memory() -> None:
     """Memory that was freed stays with this process, from now on, where the C library is glibc.
 
     Every step of a training allocates the same arrays. By default the large ones go back to the system each time, which
-    then has to clear their pages anew: 3 to 8 % of a step on the CPU. The peak is what it was.
+    then has to clear their pages anew. The settings are those of `mallopt` for the whole process, and stay.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -36,6 +36,11 @@ BASELINE = "branchynet"
 NETWORKS = {"lenet": lenet_mnist, "alexnet": alexnet_cifar10}
 
 
+def ours(processes):
+    """Name of the contender that the others are compared with: all processes together, where there are several."""
+    return BASELINE if processes.size == 1 else f"{BASELINE}, {processes.size} processes"
+
+
 class Contender(typing.NamedTuple):
     """What takes a training step, and how.
 
@@ -107,7 +112,7 @@ def contenders(module, x, t, n_threads, processes):
     }
     if processes.size > 1:
         each = max(1, n_threads // processes.on_this_machine)
-        made[f"branchynet, {processes.size} processes"] = lambda: Contender(
+        made[ours(processes)] = lambda: Contender(
             chainer_step(module.get_network(), x, t, processes), lambda: threads.limited(each), by_all=True
         )
     if importlib.util.find_spec("torch") is not None:
@@ -225,19 +230,19 @@ def report(seconds, memory_mb, module, processes, arguments):
     rows = []
     for name, values in seconds.items():
         ms = 1e3 * values / arguments.batch_size
-        ratio = gain(values, seconds[BASELINE], statistic=np.median)
+        ratio = gain(values, seconds[ours(processes)], statistic=np.median)
         rows.append(
             {
                 "name": name,
                 "ms_per_sample": {"median": float(np.median(ms)), "min": ms.min()},
-                "against_branchynet": ratio,
+                "time_ratio": {"to": ours(processes), **ratio},
                 "peak_memory_mb": memory_mb.get(name),
             }
         )
         interval = f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
         print(
             f"{name:26} {np.median(ms):7.3f} ms per sample (median; min {ms.min():.3f}); "
-            f"times that of branchynet: {interval}"
+            f"times that of {ours(processes)}: {interval}"
             + (f"; peak memory {memory_mb[name]:.0f} MB" if name in memory_mb else "")
         )
     prepare_ms = preparation_ms(module, arguments.batch_size)

@@ -28,7 +28,7 @@ class Windows:
 
     Attributes:
         n_places: places in the grid of one image.
-        n_copies: how often a number of the image is copied.
+        n_rows: rows of the matrix of columns: the numbers of a window, or of the part of it that is copied.
     """
 
     _n_chunks_at_once = 1
@@ -40,12 +40,7 @@ class Windows:
         self.n_out = n_out
         self.grid_h, self.grid_w = self._grid_size()
         self.n_places = self.grid_h * self.grid_w
-        self.n_copies = self._count_copies()
-
-    @property
-    def n_rows(self):
-        """Rows of the matrix of columns: the numbers of a window, or of the part of it that is copied."""
-        return self.channels * self.n_copies
+        self.n_rows = self.channels * self._count_copies()
 
     @property
     def product_size(self):

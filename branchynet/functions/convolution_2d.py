@@ -2,7 +2,8 @@
 
 Chainer copies the windows of the whole batch (im2col) and multiplies once; the copy is far larger than any cache. Here
 a chunk of a few samples is copied into one re-used buffer and multiplied while it is still in the cache, and strips of
-the batch are shared out between threads. Forward, and both gradients.
+the batch are shared out between threads. Forward, and both gradients. What is copied is whole windows (`_windows`) or
+one row of each (`_row_windows`), whichever is expected to be faster.
 """
 
 from __future__ import annotations

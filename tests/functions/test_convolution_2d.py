@@ -76,10 +76,22 @@ def test_an_empty_batch_gives_nothing_and_moves_nothing(rng, stride):
     np.testing.assert_array_equal(W.grad, np.zeros_like(W.array))
 
 
-def test_large_images_are_worked_on_in_chunks(rng):
-    x, W = rng.normal(size=(5, 8, 60, 60)).astype(np.float32), rng.normal(size=(2, 8, 5, 5)).astype(np.float32)
-    assert memory.CHUNK_BYTES < 8 * 25 * 56 * 60 * 4
-    assert_same_results(convolution_2d, F.convolution_2d, chainer.get_device("@numpy"), x, W, rtol=1e-3)
+@pytest.mark.parametrize("small_product", [0, memory.SMALL_PRODUCT], ids=["no small product", "small products"])
+@pytest.mark.parametrize("chunk_bytes", [1, 20_000])  # one sample at a time, and a few
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 5), (1, 3), (2, 3)])
+def test_strips_are_worked_on_in_chunks(rng, monkeypatch, stride, kernel, chunk_bytes, small_product):
+    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((90, 4, 9, 9), (3, 4, kernel, kernel), (3,)))
+    monkeypatch.setattr(memory, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(memory, "SMALL_PRODUCT", small_product)
+    assert_same_results(
+        lambda x, W, b: convolution_2d(x, W, b, stride, pad=1),
+        lambda x, W, b: F.convolution_2d(x, W, b, stride, pad=1),
+        chainer.get_device("@numpy"),
+        x,
+        W,
+        b,
+        rtol=1e-3,
+    )
 
 
 def test_a_non_contiguous_batch(rng):

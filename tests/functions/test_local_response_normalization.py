@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
+from branchynet import memory
 from branchynet.devices import to_host
 from branchynet.functions import local_response_normalization
 
@@ -24,6 +25,20 @@ def test_results_are_chainers(rng, device, n, beta):
     for ours, theirs in zip(*results):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_chunks_of_samples_do_not_touch_each_other(rng, monkeypatch):
+    array, gy = (rng.normal(size=(20, 6, 4, 5)).astype(np.float32) for _ in range(2))
+    results = []
+    for chunk_bytes in (memory.CHUNK_BYTES, 1):
+        monkeypatch.setattr(memory, "CHUNK_BYTES", chunk_bytes)
+        x = chainer.Variable(array)
+        y = local_response_normalization(x, 3, 2, 0.05)
+        y.grad = gy
+        y.backward()
+        results.append((y.array, x.grad))
+    for whole, single in zip(*results):
+        np.testing.assert_array_equal(whole, single)
 
 
 def test_constants_of_another_type_do_not_change_the_type_of_the_result(rng):
