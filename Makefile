@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare docs test matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo "make future     the paper's future work on the released weights: measures, goals, unknown images"
 	@echo "make table      the whole of the paper's Table I: paper, authors, the released runs"
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
+	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
 	@echo "make test       lint and tests"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -71,6 +72,9 @@ table: $(STAMP)
 
 compare: $(STAMP)
 	@$(VENV)/bin/python experiments/compare.py $(ARGS)
+
+docs: $(STAMP)
+	@$(VENV)/bin/python experiments/docs.py $(ARGS)
 
 bench-training: $(STAMP)
 	@$(LAUNCH) $(VENV)/bin/python experiments/benchmark_training.py $(ARGS)

@@ -20,6 +20,8 @@ def version():
 
 # The second engine of compiled inference, and the export.
 ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
+# A C compiler, where the machine has none.
+NATIVE = ["ziglang>=0.13"]
 # Training by several processes: what ChainerMN speaks MPI with, and an MPI that pip can install, with its mpiexec.
 MPI = ["mpi4py>=4", "mpich>=4; sys_platform != 'win32'"]
 
@@ -31,11 +33,13 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
+    package_data={"branchynet.inference.native": ["kernels.h"]},
     install_requires=[
         "chainer==7.8.1",  # the framework; branchynet/_compat.py is written for this one version
         "filelock>=3",  # two programs may fetch the same data set at once
         "matplotlib>=3.5",  # the figures
         "numpy>=1.26",
+        "pillow>=9.1",  # CIFAR-10 from its PNG package; pictures of one's own
         "scipy>=1.11",  # thresholds with a guarantee (the binomial distribution), fitted confidence measures
         "threadpoolctl>=3",  # how many threads BLAS uses, without environment variables
         "tqdm>=4",  # the progress bar
@@ -47,11 +51,12 @@ setup(
             "cupy-cuda12x[ctk]>=14; python_version >= '3.10'",
             "cupy-cuda12x>=13.6,<14; python_version < '3.10'",
         ],
+        "native": NATIVE,
         "onnx": ONNX,
         "mpi": MPI,
         "bench": [*ONNX, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": [*ONNX, *MPI, "pytest>=7", "ruff~=0.17.6"],
+        "test": [*ONNX, *MPI, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

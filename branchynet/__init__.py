@@ -6,8 +6,9 @@ from branchynet import _compat  # noqa: F401  (first: it makes Chainer importabl
 from branchynet.inference import Answers, run
 from branchynet.links import FL, Branch
 from branchynet.net import BranchyNet
-from branchynet.serialization import load_main_network, load_weights, save_weights
+from branchynet.serialization import load_plain_network, load_weights, save_weights
 from branchynet.thresholds import PercentExits
+from branchynet.trained import TrainedNet
 
 __version__ = "0.1.0"
 
@@ -17,7 +18,8 @@ __all__ = [
     "Branch",
     "BranchyNet",
     "PercentExits",
-    "load_main_network",
+    "TrainedNet",
+    "load_plain_network",
     "load_weights",
     "run",
     "save_weights",

@@ -58,6 +58,10 @@ CURES = {
     "chainer.functions.connection.deconvolution_2d": (
         ("self._set_cover_all(x, W)", "self._set_cover_all(self.inputs[0].shape, W.shape)"),
     ),
+    # Its kernels use `half`, which CuPy 14 no longer defines for every kernel.
+    "chainermn.communicators._memory_utility": (
+        ("#include <cupy/carray.cuh>", "#include <cupy/carray.cuh>\n#include <cuda_fp16.h>"),
+    ),
     # meshgrid returns a tuple in NumPy 2.
     "chainer.distributions.categorical": (("self.log_p[mg + [", "self.log_p[[*mg] + ["),),
 }

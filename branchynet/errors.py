@@ -28,8 +28,12 @@ class SnapshotError(UserError):
     """Saved weights or a snapshot that cannot be read, or that belong to another network or run."""
 
 
-class TrainingError(UserError):
-    """Training cannot go on: the loss is not a number, for instance."""
+class TrainingError(UserError, ValueError):
+    """Settings of training that do not fit the network or each other, or a loss that is not a number."""
+
+
+class RecordError(UserError, ValueError):
+    """A record that is not there, cannot be read, or is not of the form that this version reads."""
 
 
 class OutputError(UserError):

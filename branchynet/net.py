@@ -25,6 +25,7 @@ class BranchyNet(chainer.Chain):
         trunk: ChainList of `Layers`, one stage for each exit; stage n leads from exit point n - 1 to exit point n.
         exits: ChainList of `Branch`, the heads, the last exit last.
         sample_shape: shape of one sample, (C, H, W), once `initialise` was told; None before.
+        n_classes: size of the logits, then; None before.
 
     Raises:
         NetworkError: the list is not of that form, or a layer stands in it twice.
@@ -37,7 +38,7 @@ class BranchyNet(chainer.Chain):
     def __init__(self, layers):
         super().__init__()
         stages, branches = _cut_at_branches(layers)
-        self.sample_shape = None
+        self.sample_shape = self.n_classes = None
         with self.init_scope():
             self.trunk = chainer.ChainList(*[Layers(stage, where="network list") for stage in stages])
             self.exits = chainer.ChainList(*branches)
@@ -90,8 +91,8 @@ class BranchyNet(chainer.Chain):
             logits.append(apply_layers(head, x))
         return logits
 
-    def baseline(self) -> PlainNet:
-        """The plain network that the gain is measured against: the trunk and the last exit, sharing their layers."""
+    def plain(self) -> PlainNet:
+        """The plain network: the trunk and the last exit, sharing their layers; gains are measured against it."""
         return PlainNet(self)
 
     def initialise(self, sample_shape) -> None:
@@ -112,7 +113,7 @@ class BranchyNet(chainer.Chain):
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
             raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
-        self.sample_shape = tuple(sample_shape)
+        self.sample_shape, self.n_classes = tuple(sample_shape), shapes[0][1]
 
     def describe(self) -> list:
         """The architecture as text: for each exit, the lines of its stage and of its branch."""

@@ -8,7 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 from branchynet.datasets.augmentation import random_crop_and_flip
 from branchynet.experiment import Experiment, Preset, main
 from branchynet.training import TrainingSettings
-from networks import alexnet_cifar10
+from networks import alexnet_cifar10, zoo
 
 
 def add_options(parser):
@@ -24,8 +24,8 @@ def add_options(parser):
 
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
-    network=alexnet_cifar10.NAME,
-    build=lambda arguments: alexnet_cifar10.get_network(placement=arguments.placement),
+    title=alexnet_cifar10.NAME,
+    network=lambda options: zoo.alexnet(options.placement),
     datasets=("cifar10",),
     presets={
         "quick": Preset(
@@ -44,9 +44,7 @@ EXPERIMENT = Experiment(
             help="50 + 100 epochs, the paper's Adam",
         ),
     },
-    threshold_grid=alexnet_cifar10.THRESHOLD_GRID,
     options=add_options,
-    variant=lambda arguments: arguments.placement,
     augment=random_crop_and_flip,
 )
 

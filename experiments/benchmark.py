@@ -1,186 +1,185 @@
-"""Early exit against the plain network, on every engine that is installed, for several batch sizes, in one run.
+"""Early exit against the plain network, on every engine that can be used here, for several batch sizes, in one run.
 
 Takes trained weights (by default those released with the code), lets samples leave at T as given, or as the released
-run chose it, or at the paper's exit mix, and times all contenders in turn on the same shuffled test samples. The
-answers of every engine are held against the reference path on the whole test set, and those of the timed runs again.
-Writes bench.json, bench.md and latency.png for each network.
+run chose it, or at the paper's exit mix, and times all contenders in turn on the same shuffled test images, on one
+thread. The answers of every engine are held against the reference path on the whole test set, and those of the timed
+runs again. Writes bench.json, bench.md and latency.png for each network.
 """
 
 import argparse
-import importlib.util
+import dataclasses
 import pathlib
+import shlex
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
-from peers import torch_layers
-from released import NETWORKS, is_released, load_network
+import peers
 
-from branchynet import agreement, benchmark, plots, records, report, threads
-from branchynet.choosers import thresholds_for_shares
-from branchynet.command_line import exit_status, whole_number
-from branchynet.devices import describe, get_device, to_host
-from branchynet.functions import plain_chainer
-from branchynet.inference import compile, compile_plain, record_exits, run
-from branchynet.inference.compiled import onnxruntime_problem
-from branchynet.inference.plan import gain_limits, make_plain_plan, make_plan
-from branchynet.thresholds import as_exit_rule, evaluate
-from branchynet.timing import Clock, gain, latency_summary, time_interleaved
+from branchynet import BranchyNet, datasets, plots, records, report
+from branchynet.bench import agreement, limits, paths
+from branchynet.bench.timing import gain, latency_summary
+from branchynet.errors import CompileError, DataError, ThresholdError
+from branchynet.experiment import exit_status, finite_number, positive_number, whole_number
+from branchynet.inference import compile_net, compile_plain, record_exits, run
+from branchynet.inference.engines import engine_classes
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.machine import threads
+from branchynet.machine.devices import describe, get_device, to_host
+from branchynet.serialization import read_description
+from branchynet.thresholds import Thresholds, as_exit_rule, thresholds_for_shares
+from networks import zoo
 
-# Shares of all samples leaving at each early exit: Table I of the paper.
-PAPER_EXIT_MIX = {"lenet": (0.943,), "alexnet-paper": (0.656, 0.252), "alexnet-authors": (0.656, 0.252)}
+SCHEMA = 2
+SCRIPT = "benchmark.py"
+PLAIN, EARLY = "plain net", "early exit"
+MIN_BATCHES = 3
 
 
-def compile_all(net, device):
-    """{"ENGINE, plain net" and "ENGINE, early exit": compiled network} of all engines, and what compiling cost."""
-    compiled, costs = {}, {}
-    for engine in ["arrays"] + ([] if device != "cpu" or onnxruntime_problem() else ["onnxruntime"]):
-        for form, make in (("plain net", compile_plain), ("early exit", compile)):
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained network, the images that it is timed on, and T.
+
+    Attributes:
+        name: of `networks.zoo.NETWORKS`.
+        net: a `BranchyNet` on the device that computes.
+        x: (n, C, H, W) float32, the test images in the order of the timing.
+        labels: (n,) int32.
+        rule: `Thresholds`.
+        weights_sha256: of the file of weights.
+    """
+
+    name: str
+    net: BranchyNet
+    x: np.ndarray
+    labels: np.ndarray
+    rule: Thresholds
+    weights_sha256: str
+
+
+def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) -> Subject:
+    """Loads all that a network is timed with, so that what is missing is missed before anything is timed.
+
+    Args:
+        name: of `networks.zoo.NETWORKS`.
+        folder: of an experiment's results; None for the released ones.
+        thresholds: nats, one for each early exit; None for those that the run chose.
+        paper_mix: not those, but such that the paper's shares of the validation images leave.
+        seed: of the order of the test images.
+        data_dir: folder of the data sets; None for the usual places.
+        device: Chainer device.
+    """
+    network, trained = zoo.get(name), zoo.load(name, folder)
+    splits = datasets.load(network.dataset, data_dir).split()
+    trained.net.to_device(device)
+    if thresholds is None and (paper_mix or trained.thresholds is None):
+        thresholds = _at_the_papers_mix(network, trained, splits.validation)
+    rule = as_exit_rule(trained.thresholds if thresholds is None else thresholds, trained.net.n_exits)
+    order = np.random.default_rng(seed).permutation(len(splits.test))
+    x, labels = trained.transform(splits.test.images[order]), splits.test.labels[order]
+    sha256 = read_description((folder or network.folder) / "weights")["sha256"]
+    return Subject(name, trained.net, x, labels, rule, sha256)
+
+
+def _at_the_papers_mix(network, trained, validation):
+    if network.paper_exit_shares is None:
+        raise ThresholdError(f"{network.name}: expected --thresholds: the paper does not say how many leave where")
+    exits = record_exits(trained.net, trained.transform(validation.images), validation.labels)
+    return thresholds_for_shares(exits, network.paper_exit_shares)
+
+
+def compile_all(net):
+    """Compiles both networks for every engine.
+
+    Returns:
+        {"ENGINE, plain net" and "ENGINE, early exit": compiled network}, {the same names: {compile_ms}}, and
+        {engine that cannot be used: why}
+    """
+    compiled, costs, left_out = {}, {}, {}
+    for engine in reversed(engine_classes()):
+        for form, make in ((PLAIN, compile_plain), (EARLY, compile_net)):
             start = time.perf_counter()
-            compiled[f"{engine}, {form}"] = make(net, net.sample_shape, engine, device)
-            costs[f"{engine}, {form}"] = {"compile_ms": 1e3 * (time.perf_counter() - start)}
-    return compiled, costs
+            try:
+                compiled[f"{engine}, {form}"] = make(net, engine=engine, device=net.device.name)
+                costs[f"{engine}, {form}"] = {"compile_ms": 1e3 * (time.perf_counter() - start)}
+            except CompileError as error:
+                left_out[engine] = str(error)
+    return compiled, costs, left_out
 
 
-def make_contenders(net, compiled, rule, on_gpu):
-    """{name: function of a batch on the host -> (labels, exits or None)} for everything that is installed."""
-    plain_net = net.baseline()
+def make_contenders(net, compiled, rule) -> dict:
+    """{name: function of a batch on the host -> what it answers} of everything that is installed.
 
-    def chainer_plain(x):
-        with plain_chainer():
-            return to_host(plain_net(net.device.send(x)).array.argmax(axis=1)), None
+    Of an early-exit contender that is (labels, exits); what a plain one answers is not looked at.
+    """
 
     def reference(x):
         answers = run(net, x, rule)
         return to_host(answers.labels), to_host(answers.exits)
 
-    contenders = {"plain Chainer, plain net": chainer_plain, "reference path, early exit": reference}
+    contenders = {f"plain Chainer, {PLAIN}": paths.chainer_path(net), f"reference path, {EARLY}": reference}
     for name, compiled_net in compiled.items():
-        contenders[name] = _compiled(compiled_net, rule if "early exit" in name else ())
-    if not on_gpu and not onnxruntime_problem():
-        contenders["ONNX Runtime itself, plain net"] = _plain_onnxruntime(net)
-    if importlib.util.find_spec("torch") is not None and not on_gpu:
-        contenders["PyTorch eager, plain net"] = _plain_torch(net)
+        contenders[name] = paths.compiled_path(compiled_net, rule if name.endswith(EARLY) else ())
+    if f"onnxruntime, {PLAIN}" in compiled:
+        contenders[f"ONNX Runtime itself, {PLAIN}"] = peers.plain_onnxruntime(net)
+    if net.xp is np and peers.has_torch():
+        contenders[f"PyTorch eager, {PLAIN}"] = peers.plain_torch(net)
     return contenders
 
 
-def _compiled(compiled, thresholds):
-    def answer(x):
-        answers = compiled.run(x, thresholds)
-        return to_host(answers.labels), to_host(answers.exits)
-
-    return answer
-
-
-def _plain_onnxruntime(net):
-    """The plain network in one ONNX Runtime session, with nothing of this library around it."""
-    from branchynet.inference.onnx_graph import segment_model
-    from branchynet.inference.onnxruntime_engine import make_session
-
-    session = make_session(segment_model(make_plain_plan(net, net.sample_shape).segments[0], is_last=True), 1)
-    return lambda x: (session.run(["logits"], {"x": x})[0].argmax(axis=1), None)
-
-
-def _plain_torch(net):
-    import torch
-
-    torch.set_num_threads(1)
-    layers = [layer for stage in net.trunk for layer in stage.layers] + net.exits[-1].layers
-    model = torch_layers(layers).eval()
-
-    def answer(x):
-        with torch.inference_mode():
-            return model(torch.from_numpy(x)).argmax(dim=1).numpy(), None
-
-    return answer
-
-
-def bench(net, x, rule, contenders, batch_size, budget_s):
-    """Times all contenders on batches of one size; returns a row for each."""
-    batches = [x[i : i + batch_size] for i in range(0, len(x) - batch_size + 1, batch_size)]
-    with benchmark.inference_mode():
-        for answer in contenders.values():
-            answer(batches[0])
-        start = time.perf_counter()
-        for answer in contenders.values():
-            answer(batches[-1])
-        n_batches = int(np.clip(budget_s / (time.perf_counter() - start), 3, min(len(batches), 2000)))
-        results = time_interleaved(contenders, batches[:n_batches], Clock(net.device), warm_up=min(20, n_batches))
+def bench(subject, contenders, batch_size, budget_s) -> list:
+    """Times all contenders on batches of one size; a row for each."""
+    results = paths.time_paths(contenders, subject.x, subject.net.device, budget_s, batch_size, MIN_BATCHES)
     rows = []
     for name, (batch_ms, answers) in results.items():
-        row = {"name": name, "batch_size": batch_size, "n_batches": n_batches}
+        row = {"name": name, "batch_size": batch_size, "n_batches": len(batch_ms)}
         row["ms_per_sample"] = latency_summary(batch_ms / batch_size)
-        if "early exit" in name:
-            row.update(_early_exit_figures(net, x, rule, batch_ms, answers, batch_size))
-            plain = [other for other in results if other.endswith("plain net")]
+        if name.endswith(EARLY):
+            row.update(_early_exit_figures(subject, batch_ms, answers))
+            plain = [other for other in results if other.endswith(PLAIN)]
             row["gain_over"] = {other: gain(results[other][0], batch_ms) for other in plain}
         rows.append(row)
     return rows
 
 
-def _early_exit_figures(net, x, rule, batch_ms, answers, batch_size):
+def _early_exit_figures(subject, batch_ms, answers):
     """Exit mix and latency per exit of an early-exit contender, its answers checked."""
-    labels = np.concatenate([labels for labels, _ in answers])
-    exits = np.concatenate([exits for _, exits in answers])
-    n_on_edge = agreement.check_answers(net, x[: len(labels)], rule, labels, exits)
-    figures = {
-        "answers_on_the_edge_of_T": n_on_edge,
-        "exit_pct": (100 * np.bincount(exits, minlength=net.n_exits) / len(exits)).tolist(),
-    }
-    if batch_size == 1:
+    net, (labels, exits) = subject.net, np.concatenate(answers, axis=1)
+    differing = agreement.check_answers(net, subject.x[: len(labels)], subject.rule, labels, exits)
+    exit_pct = 100 * np.bincount(exits, minlength=net.n_exits) / len(exits)
+    figures = {"answers_on_the_edge_of_T": len(differing), "exit_pct": exit_pct.tolist()}
+    if len(exits) == len(batch_ms):  # one sample at a time
         figures["ms_per_exit"] = [latency_summary(batch_ms[exits == n]) for n in range(net.n_exits)]
     return figures
 
 
-def bench_network(name, weights, thresholds, arguments):
-    """Everything about one network; returns the result that is written to bench.json.
-
-    Args:
-        name: of `NETWORKS`.
-        weights: folder of an experiment's results; None for those released.
-        thresholds: nats, one for each early exit; None for those that the run chose, or for the paper's exit mix where
-            the folder holds no record, or the command line asks for it.
-        arguments: the parsed command line.
-    """
-    device = get_device(arguments.device)
-    device.use()
-    net, splits, prepare, run_record = load_network(NETWORKS[name], weights, arguments.data_dir)
-    net.to_device(device)
-
-    order = np.random.default_rng(0).permutation(len(splits.test))
-    x, labels = prepare(splits.test.images[order]), splits.test.labels[order]
-    if thresholds is None and run_record is not None and not arguments.paper_mix:
-        thresholds = run_record["choice"]["thresholds"]
-    if thresholds is None:
-        validation = record_exits(net, prepare(splits.validation.images), splits.validation.labels)
-        thresholds = thresholds_for_shares(validation, PAPER_EXIT_MIX[name])
-    rule = as_exit_rule(tuple(thresholds), net.n_exits)
-    evaluation = evaluate(record_exits(net, x, labels), rule)
-    exit_pct = [100 * share for share in evaluation.exit_shares]
-
-    with threads.limited(1):
-        compiled, costs = compile_all(net, arguments.device)
-        early = {key: compiled_net for key, compiled_net in compiled.items() if "early exit" in key}
-        agreements = {key: agreement.agreement(net, early[key], x, rule) for key in early}
-        contenders = make_contenders(net, compiled, rule, arguments.device != "cpu")
-        rows = []
-        for batch_size in arguments.batch_sizes:
-            rows += bench(net, x, rule, contenders, batch_size, arguments.budget)
-    for key, compiled_net in compiled.items():
-        costs[key]["buffers_bytes"] = compiled_net.n_bytes()
-    plans = make_plan(net, net.sample_shape), make_plain_plan(net, net.sample_shape)
+def bench_network(subject, batch_sizes, budget_s) -> dict:
+    """Everything that is measured of one network: a part of bench.json."""
+    net, x, rule = subject.net, subject.x, subject.rule
+    outcome = record_exits(net, x, subject.labels).evaluate([rule.values])
+    exit_pct = (100 * outcome.exit_shares[0]).tolist()
+    compiled, costs, left_out = compile_all(net)
+    agreements = {
+        name: agreement.agreement(net, compiled_net, x, rule)
+        for name, compiled_net in compiled.items()
+        if name.endswith(EARLY)
+    }
+    contenders = make_contenders(net, compiled, rule)
+    rows = [row for batch_size in batch_sizes for row in bench(subject, contenders, batch_size, budget_s)]
+    for name, compiled_net in compiled.items():
+        costs[name]["buffers_bytes"] = compiled_net.n_bytes()
     return {
-        "network": name,
-        "device": arguments.device,
+        "network": subject.name,
+        "weights_sha256": subject.weights_sha256,
         "thresholds": list(rule.values),
         "exit_pct": exit_pct,
-        "accuracy_pct": 100 * evaluation.accuracy,
-        "limits": gain_limits(*plans, exit_pct),
+        "accuracy_pct": 100 * float(outcome.accuracies[0]),
+        "limits": limits.gain_limits(make_plan(net), make_plain_plan(net), exit_pct),
         "compile": costs,
+        "left_out": left_out,
         "agreement": agreements,
-        "environment": records.environment(describe(device), 1),
         "rows": rows,
     }
 
@@ -188,40 +187,62 @@ def bench_network(name, weights, thresholds, arguments):
 def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    released = [name for name, network in NETWORKS.items() if is_released(network)]
-    parser.add_argument(
-        "--networks", choices=list(NETWORKS), nargs="+", default=released, help="default: all that are released"
-    )
+    names, released = list(zoo.NETWORKS), zoo.released_names()
+    parser.add_argument("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
     parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="of one network (default: those released)")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     parser.add_argument("--device", default="cpu", metavar="cpu|gpu|gpu:N", help="default: %(default)s")
     parser.add_argument("--batch-sizes", type=whole_number(1), nargs="+", default=[1, 32, 1024], metavar="N")
-    parser.add_argument("--thresholds", type=float, nargs="+", metavar="T", help="of one network, in nats")
-    parser.add_argument("--paper-mix", action="store_true", help="T at the paper's exit mix, not as the run chose it")
-    parser.add_argument("--budget", type=float, default=20.0, metavar="S", help="seconds per batch size (default: 20)")
-    parser.add_argument(
-        "--out", type=pathlib.Path, required=True, metavar="DIR", help="a folder for each network in it"
-    )
-    arguments = parser.parse_args(argv)
-    if len(arguments.networks) > 1 and (arguments.weights or arguments.thresholds):
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--thresholds", type=finite_number, nargs="+", metavar="T", help="of one network, in nats")
+    where.add_argument("--paper-mix", action="store_true", help="T at the paper's exit mix, not as the run chose it")
+    budget = "seconds for each batch size (default: %(default)g)"
+    parser.add_argument("--budget", type=positive_number, default=paths.BUDGET_S, metavar="S", help=budget)
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the order of the test images")
+    text = "a folder for each network in it"
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help=text)
+    options = parser.parse_args(argv)
+    if len(options.networks) > 1 and (options.weights or options.thresholds):
         parser.error("--weights and --thresholds are of one network; name it: --networks lenet")
-    return arguments
+    return options
 
 
-def _run(arguments):
-    for name in arguments.networks:
-        out = records.prepare_output(arguments.out / name)
-        result = bench_network(name, arguments.weights, arguments.thresholds, arguments)
+def _command(name, options):
+    """The command that measures one of the networks alone; it says what is done, not where files lie."""
+    words = [f"experiments/{SCRIPT}", "--networks", name, "--device", options.device]
+    words += ["--batch-sizes", *options.batch_sizes, "--budget", f"{options.budget:g}", "--seed", options.seed]
+    words += ["--weights", options.weights.resolve().name] if options.weights else []
+    words += ["--thresholds", *options.thresholds] if options.thresholds else []
+    return shlex.join(map(str, words + ["--paper-mix"] * options.paper_mix))
+
+
+def _run(options):
+    device = get_device(options.device)
+    device.use()
+    setting = (options.weights, options.thresholds, options.paper_mix, options.seed, options.data_dir, device)
+    subjects = [load_subject(name, *setting) for name in options.networks]
+    n_images = min(len(subject.x) for subject in subjects)
+    if max(options.batch_sizes) > n_images:
+        raise DataError(f"--batch-sizes: expected at most the {n_images} test images, got {max(options.batch_sizes)}")
+    folders = [records.prepare_output(options.out / name) for name in options.networks]
+    for subject, out in zip(subjects, folders):
+        with threads.limited(1):
+            measured = bench_network(subject, options.batch_sizes, options.budget)
+        environment = records.environment(describe(device), 1)
+        environment["versions"].update(peers.versions())
+        command = _command(subject.name, options)
+        header = {"schema": SCHEMA, "command": command, "seed": options.seed, "device": options.device}
+        result = {**header, **measured, "environment": environment}
         records.write_json(out / "bench.json", result)
         records.write_text(out / "bench.md", report.benchmark_tables(result))
         plots.latencies(result, out / "latency.png")
         print(report.benchmark_tables(result))
 
 
-def main():
+def main(argv=None):
     """Runs the benchmark; returns the exit status."""
-    arguments = parse_arguments()
-    return exit_status("benchmark.py", lambda: _run(arguments))
+    options = parse_arguments(argv)
+    return exit_status(SCRIPT, lambda: _run(options))
 
 
 if __name__ == "__main__":

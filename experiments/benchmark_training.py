@@ -1,97 +1,84 @@
 """What a step of joint training costs: this library against plain Chainer and PyTorch, in turn, in one run.
 
-All train the same network, made from the same network list: forward through all exits, weighted sum of losses,
-backward, Adam. The order is reversed on every other round, so that a drift of the machine's speed touches all alike.
-Started by mpiexec, training shared out to the processes is one more contender; the others compute in the first process
-while the rest wait. Peak memory is that of a process of its own for each contender.
+All train the same network, made from the same network list with the same first weights: forward through all exits,
+weighted sum of losses, backward, Adam. Started by mpiexec, training shared out to the workers is one more contender;
+the others compute in the first process while the rest wait. Peak memory is that of a process of its own for each
+contender.
 """
 
 import argparse
 import contextlib
-import importlib.util
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
-import time
-import typing
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
+import peers
 import threadpoolctl
-from peers import torch_layers
 
-from branchynet import BranchyNet, functions, memory, records, threads
-from branchynet.command_line import whole_number
+from branchynet import BranchyNet, functions, records
+from branchynet.bench.timing import Clock, Contender, gain, time_interleaved
+from branchynet.datasets import TRANSFORMS, Samples
 from branchynet.datasets.augmentation import random_crop_and_flip
-from branchynet.datasets.preprocessing import Normaliser
-from branchynet.devices import describe, get_device
-from branchynet.processes import LAUNCHER_VARIABLES, Processes, get_processes
-from branchynet.timing import gain
+from branchynet.datasets.specs import SPECS
+from branchynet.errors import UserError
+from branchynet.experiment import exit_status, whole_number
+from branchynet.machine import memory, threads
+from branchynet.machine.devices import describe, get_device
+from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
+from branchynet.report import formats
 from branchynet.training import JointLoss, ShuffledBatches, TrainingSettings
-from networks import alexnet_cifar10, lenet_mnist
+from networks import zoo
 
-BASELINE = "branchynet"
-NETWORKS = {"lenet": lenet_mnist, "alexnet": alexnet_cifar10}
-
-
-def ours(processes):
-    """Name of the contender that the others are compared with: all processes together, where there are several."""
-    return BASELINE if processes.size == 1 else f"{BASELINE}, {processes.size} processes"
-
-
-class Contender(typing.NamedTuple):
-    """What takes a training step, and how.
-
-    Attributes:
-        step: function without arguments.
-        context: gives it its threads.
-        by_all: every process takes part.
-    """
-
-    step: typing.Callable
-    context: typing.Callable
-    by_all: bool = False
+SCHEMA = 2
+SCRIPT = "benchmark_training.py"
+OURS = "branchynet"
+# Timed steps of a turn. They depend on each other, so intervals are over rounds.
+STEPS = 3
+CPU = get_device("cpu")
 
 
-def chainer_step(layers, x, t, processes=None):
-    """A training step of a network list in Chainer, as a function without arguments; shared out to the processes."""
-    processes = processes or Processes()
-    net = BranchyNet(layers)
-    net.initialise(x.shape[1:])
-    processes.send_first_weights(net)
+def name_of_ours(workers):
+    """Name of the contender that the others are compared with: all workers together, where there are several."""
+    return OURS if workers.size == 1 else f"{OURS}, {workers.size} workers"
+
+
+def chainer_step(net, workers):
+    """A training step of a net in Chainer, as a function of a batch (x, t), which is shared out to the workers."""
+    workers.send_first_weights(net)
     loss, settings = JointLoss(net), TrainingSettings(epochs=1)
     optimizers = [settings.adam(target) for target in loss.targets().values()]
-    share = processes.share(len(x))
-    x, t = x[share.rows], t[share.rows]
 
-    def step():
+    def step(batch):
+        shard = workers.shard(len(batch[0]))
         net.cleargrads()
-        value = loss(x, t)
-        value.grad = np.full_like(value.array, share.weight)
+        with functions.drawn_for(shard):
+            value = loss(*(array[shard.rows] for array in batch), shard.weight)
+        value.grad = np.full_like(value.array, shard.weight)
         value.backward()
         for optimizer in optimizers:
-            processes.mean_gradients(optimizer.target)
+            workers.mean_gradients(optimizer.target)
             optimizer.update()
 
     return step
 
 
-def torch_step(layers, x, t, n_threads):
-    """The same training step in PyTorch eager, as a function without arguments."""
+def torch_step(net):
+    """The same training step in PyTorch eager."""
     import torch
 
-    net = BranchyNet(layers)
     # Like ours, it does once what a branch and the trunk behind it both begin with.
-    stages, exits = (torch.nn.ModuleList(map(torch_layers, parts)) for parts in zip(*net.segments()))
+    stages, exits = (torch.nn.ModuleList(map(peers.torch_layers, parts)) for parts in zip(*net.segments()))
     optimizer = torch.optim.Adam([*stages.parameters(), *exits.parameters()], lr=3e-3)
-    x, t = torch.from_numpy(x), torch.from_numpy(t.astype(np.int64))
 
-    def step():
-        torch.set_num_threads(n_threads)
+    def step(batch):
+        h, t = (torch.from_numpy(array) for array in batch)
         optimizer.zero_grad()
-        h, loss = x, 0
+        loss, t = 0, t.long()
         for stage, branch, weight in zip(stages, exits, net.loss_weights):
             h = stage(h)
             loss = loss + weight * torch.nn.functional.cross_entropy(branch(h), t)
@@ -101,69 +88,84 @@ def torch_step(layers, x, t, n_threads):
     return step
 
 
-def contenders(module, x, t, n_threads, processes):
-    """{name: function that makes the `Contender`} for everything that is installed."""
-    made = {
-        BASELINE: lambda: Contender(chainer_step(module.get_network(), x, t), lambda: threads.limited(n_threads)),
-        # Plain Chainer uses more than one core only within BLAS, which has all of them here.
-        "plain Chainer": lambda: Contender(
-            chainer_step(module.get_network(), x, t), lambda: plain_chainer_threads(n_threads)
-        ),
-    }
-    if processes.size > 1:
-        each = max(1, n_threads // processes.on_this_machine)
-        made[ours(processes)] = lambda: Contender(
-            chainer_step(module.get_network(), x, t, processes), lambda: threads.limited(each), by_all=True
-        )
-    if importlib.util.find_spec("torch") is not None:
-        for n in sorted({1, n_threads}):
-            made[f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"] = lambda n=n: Contender(
-                torch_step(module.get_network(), x, t, n), contextlib.nullcontext
-            )
-    return made
-
-
 @contextlib.contextmanager
 def plain_chainer_threads(n_threads):
-    """Chainer's own functions, with that many threads in BLAS."""
+    """Chainer's own functions, with that many threads in BLAS: plain Chainer uses more than one core only there."""
     with threadpoolctl.threadpool_limits(n_threads), functions.plain_chainer():
         yield
 
 
-def time_in_turn(steps, n_rounds, processes):
-    """{name: seconds of each step (3 n_rounds,)}, after one round that does not count.
+def torch_threads(n_threads):
+    """PyTorch with that many threads of its own, until a number is set again."""
+    import torch
 
-    A turn is one step that is not timed and three that are: threads of the one before may still be spinning at first.
-    """
-    seconds = {name: [] for name in steps}
-    for n in range(n_rounds + 1):
-        for name in steps if n % 2 else reversed(steps):
-            contender = steps[name]
-            if contender.by_all or processes.is_first:
-                with contender.context():
-                    contender.step()
-                    for _ in range(3):
-                        start = time.perf_counter()
-                        contender.step()
-                        if n > 0:
-                            seconds[name].append(time.perf_counter() - start)
-            processes.wait()
-    return {name: np.array(values) for name, values in seconds.items()}
+    torch.set_num_threads(n_threads)
+    return contextlib.nullcontext()
 
 
-def preparation_ms(module, batch_size, n_batches=20):
+def contenders(n_threads, workers) -> dict:
+    """{name: function that makes a `Contender` of an initialised `BranchyNet`} for everything that is installed."""
+    alone = Workers()
+    made = {
+        OURS: lambda net: Contender(chainer_step(net, alone), lambda: threads.limited(n_threads)),
+        "plain Chainer": lambda net: Contender(chainer_step(net, alone), lambda: plain_chainer_threads(n_threads)),
+    }
+    if workers.size > 1:
+        each = max(1, n_threads // workers.on_this_machine)
+        made[name_of_ours(workers)] = lambda net: Contender(
+            chainer_step(net, workers), lambda: threads.limited(each), by_all=True
+        )
+    for n in sorted({1, n_threads}) if peers.has_torch() else ():
+        made[f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"] = lambda net, n=n: Contender(
+            torch_step(net), lambda: torch_threads(n)
+        )
+    return made
+
+
+def first_net(network, seed):
+    """The net with the weights that it starts from, the same for all contenders."""
+    np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+    net = BranchyNet(network.build())
+    net.initialise(SPECS[network.dataset].image_shape)
+    return net
+
+
+def random_batch(network, batch_size, seed):
+    """x (N, C, H, W) float32 and t (N,) int32 of the kind that a network takes."""
+    spec, rng = SPECS[network.dataset], np.random.default_rng(seed)
+    x = rng.random((batch_size, *spec.image_shape), dtype=np.float32)
+    return x, rng.integers(0, len(spec.class_names), batch_size).astype(np.int32)
+
+
+def time_steps(made, batch, n_rounds, workers) -> dict:
+    """{name: ms of each timed step (STEPS n_rounds,)} of the `Contender`s, all in turn."""
+    samples, warm_up = [batch] * (STEPS * n_rounds), STEPS + 1
+    timed = time_interleaved(made, samples, Clock(CPU), warm_up, block=STEPS, settle=1, workers=workers)
+    return {name: step_ms for name, (step_ms, _) in timed.items()}
+
+
+def rows_of(step_ms, batch_size, memory_mb, to) -> list:
+    """A row for each contender: ms a sample, time relative to the contender `to`, and peak memory in MB or None."""
+    return [
+        {
+            "name": name,
+            "ms_per_sample": {"median": float(np.median(ms)) / batch_size, "min": float(ms.min()) / batch_size},
+            "time_ratio": {"to": to, **gain(ms, step_ms[to], block=STEPS, statistic=np.median)},
+            "peak_memory_mb": memory_mb.get(name),
+        }
+        for name, ms in step_ms.items()
+    ]
+
+
+def preparation_ms(network, batch_size, n_batches=20) -> float:
     """Milliseconds per sample, median, that cropping, flipping and normalising a batch take; part of no step above."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (10 * batch_size, *module.INPUT_SHAPE)).astype(np.uint8)
-    labels = np.zeros(len(images), np.int32)
-    batches = ShuffledBatches(images, labels, batch_size, Normaliser.fit(images), augment=random_crop_and_flip)
-    seconds = []
-    with threads.limited(1):
-        for _ in range(n_batches):
-            start = time.perf_counter()
-            next(batches)
-            seconds.append(time.perf_counter() - start)
-    return float(1e3 * np.median(seconds) / batch_size)
+    shape = (10 * batch_size, *SPECS[network.dataset].image_shape)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    samples, normalise = Samples(images, np.zeros(len(images), np.int32)), TRANSFORMS["normalise"].fit(images)
+    batches = ShuffledBatches(samples, batch_size, normalise, augment=random_crop_and_flip)
+    prepare = {"prepare": Contender(lambda _: next(batches), lambda: threads.limited(1))}
+    batch_ms, _ = time_interleaved(prepare, range(n_batches), Clock(CPU), warm_up=0, settle=0)["prepare"]
+    return float(np.median(batch_ms)) / batch_size
 
 
 def own_peak_memory_mb():
@@ -178,81 +180,99 @@ def own_peak_memory_mb():
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def peak_memory_mb(name, arguments):
-    """Peak resident memory, MB, of a process that takes two steps of one contender and nothing else."""
-    options = ["--network", arguments.network, "--batch-size", arguments.batch_size, "--threads", arguments.threads]
-    command = [sys.executable, __file__, *map(str, options), "--memory-of", name]
+def peak_memory_mb(names, words) -> dict:
+    """{name: peak resident memory, MB, of a process that takes two steps of this contender and does nothing else}.
+
+    Args:
+        words: the options of this script that say what is trained.
+    """
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER_VARIABLES}
-    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    found = {}
+    for name in names:
+        command = [sys.executable, __file__, *words, "--memory-of", name]
+        found[name] = float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+    return {name: megabytes for name, megabytes in found.items() if not np.isnan(megabytes)}
 
 
-def parse_arguments():
+def table(record) -> str:
+    """The figures of a record as Markdown, a line for each contender."""
+    environment, lines = record["environment"], []
+    for row in record["contenders"]:
+        ms, peak = row["ms_per_sample"], row["peak_memory_mb"]
+        relative = formats.gain(row["time_ratio"])
+        lines.append([row["name"], f"{ms['median']:.3f}", f"{ms['min']:.3f}", relative, f"{peak:.0f}" if peak else ""])
+    headings = ("Contender", "ms per sample (median)", "min", f"Time of {row['time_ratio']['to']}", "Peak memory (MB)")
+    title = f"{record['network']}, joint training, batch {record['batch_size']}, {environment['threads']} threads"
+    beside = (
+        f"Beside the step, preparing a batch on one thread: {record['preparation_ms_per_sample']:.3f} ms per sample."
+    )
+    return "\n\n".join([f"{title}, {environment['device']}", formats.markdown_table(headings, lines), beside])
+
+
+def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
-    parser.add_argument("--batch-size", type=whole_number(1), default=256, help="default: %(default)s")
-    parser.add_argument("--rounds", type=whole_number(2), default=20, help="default: %(default)s")
-    parser.add_argument("--threads", type=whole_number(1), default=threads.usable_cores(), help="default: %(default)s")
-    parser.add_argument("--out", type=pathlib.Path, help="also write the figures to this JSON file")
+    parser.add_argument("--network", choices=list(zoo.NETWORKS), default="lenet", help="default: %(default)s")
+    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores()), "seed": (0, 0)}
+    for name, (lowest, default) in numbers.items():
+        words = {"metavar": "N", "help": "default: %(default)s"}
+        parser.add_argument(f"--{name}", type=whole_number(lowest), default=default, **words)
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main():
-    """Prints the table; writes it as JSON if asked to."""
-    arguments = parse_arguments()
-    processes = get_processes()
-    module = NETWORKS[arguments.network]
+def _record(options, workers, load_average, step_ms, alone):
+    names = ("network", "batch_size", "threads", "seed")
+    words = [text for name in names for text in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
+    launcher = ["mpiexec", "-n", str(workers.size), "python"] if workers.size > 1 else []
+    environment = records.environment(describe(CPU), options.threads)
+    environment["versions"].update(peers.versions())
+    memory_mb = peak_memory_mb(alone, words)
+    return {
+        "schema": SCHEMA,
+        "command": shlex.join([*launcher, f"experiments/{SCRIPT}", *words, "--rounds", str(options.rounds)]),
+        **{name: getattr(options, name) for name in ("seed", "network", "batch_size", "rounds")},
+        "workers": workers.size,
+        "load_average_before": load_average,
+        "preparation_ms_per_sample": preparation_ms(zoo.get(options.network), options.batch_size),
+        "environment": environment,
+        "contenders": rows_of(step_ms, options.batch_size, memory_mb, name_of_ours(workers)),
+    }
+
+
+def _run(options, workers):
+    network, load_average = zoo.get(options.network), getattr(os, "getloadavg", lambda: None)()
+    makers = contenders(options.threads, workers)
+    if options.memory_of not in (None, *makers):
+        raise UserError(f"--memory-of: expected one of {', '.join(makers)}; got {options.memory_of!r}")
+    if options.out is not None:
+        records.prepare_output(options.out.parent)
     memory.keep_freed_memory()  # as the experiments do; it makes all contenders faster
-    rng = np.random.default_rng(0)
-    x = rng.random((arguments.batch_size, *module.INPUT_SHAPE), dtype=np.float32)
-    t = rng.integers(0, 10, arguments.batch_size).astype(np.int32)
-    makers = contenders(module, x, t, arguments.threads, processes)
-    if arguments.memory_of is not None:
-        step, context, _ = makers[arguments.memory_of]()
-        with context():
-            step(), step()
+    batch = random_batch(network, options.batch_size, options.seed)
+    if options.memory_of is not None:
+        contender = makers[options.memory_of](first_net(network, options.seed))
+        with contender.context():
+            contender.answer(batch), contender.answer(batch)
         print(own_peak_memory_mb())
         return
-    steps = {name: make() for name, make in makers.items()}
-    seconds = time_in_turn(steps, arguments.rounds, processes)
-    if processes.is_first:
-        measured = {name: peak_memory_mb(name, arguments) for name in steps if not steps[name].by_all}
-        memory_mb = {name: value for name, value in measured.items() if not np.isnan(value)}
-        report(seconds, memory_mb, module, processes, arguments)
-    processes.wait()
+    made = {name: make(first_net(network, options.seed)) for name, make in makers.items()}
+    step_ms = time_steps(made, batch, options.rounds, workers)
+    if workers.is_first:
+        alone = [name for name, contender in made.items() if not contender.by_all]
+        record = _record(options, workers, load_average, step_ms, alone)
+        print(table(record))
+        if options.out is not None:
+            records.write_json(options.out, record)
+    workers.wait()
 
 
-def report(seconds, memory_mb, module, processes, arguments):
-    """Prints the table, and writes the record."""
-    processor = describe(get_device("cpu"))
-    print(f"B-{module.NAME}, joint training, batch {arguments.batch_size}, {arguments.threads} threads, {processor}")
-    rows = []
-    for name, values in seconds.items():
-        ms = 1e3 * values / arguments.batch_size
-        ratio = gain(values, seconds[ours(processes)], statistic=np.median)
-        rows.append(
-            {
-                "name": name,
-                "ms_per_sample": {"median": float(np.median(ms)), "min": ms.min()},
-                "time_ratio": {"to": ours(processes), **ratio},
-                "peak_memory_mb": memory_mb.get(name),
-            }
-        )
-        interval = f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
-        print(
-            f"{name:26} {np.median(ms):7.3f} ms per sample (median; min {ms.min():.3f}); "
-            f"times that of {ours(processes)}: {interval}"
-            + (f"; peak memory {memory_mb[name]:.0f} MB" if name in memory_mb else "")
-        )
-    prepare_ms = preparation_ms(module, arguments.batch_size)
-    print(f"beside the step: cropping, flipping and normalising a batch, one thread: {prepare_ms:.3f} ms per sample")
-    if arguments.out is not None:
-        environment = records.environment(processor, arguments.threads)
-        settings = {"network": module.NAME, "batch_size": arguments.batch_size, "rounds": arguments.rounds}
-        settings["processes"], settings["preparation_ms_per_sample"] = processes.size, prepare_ms
-        records.write_json(arguments.out, {**settings, "environment": environment, "contenders": rows})
+def main(argv=None):
+    """Runs the benchmark; returns the exit status."""
+    options, found = parse_arguments(argv), []
+    status = exit_status(SCRIPT, lambda: found.append(get_workers()))
+    return status or exit_status(SCRIPT, lambda: _run(options, found[0]), workers=found[0])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

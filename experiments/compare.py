@@ -4,12 +4,21 @@ import argparse
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+from table import REFERENCE, RELEASED
 
 from branchynet import plots, records, report
-from branchynet.errors import UserError
+from branchynet.errors import RecordError
+from branchynet.experiment import exit_status
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+
+def read_runs(folders=()):
+    """The records of runs in these folders of results; by default of those that are released."""
+    paths = [pathlib.Path(folder) / "run.json" for folder in folders] or sorted(RELEASED.glob("*/run.json"))
+    if not paths:
+        raise RecordError("expected at least one folder with a run.json, got none: run an experiment first")
+    return [records.read_run(path) for path in paths]
 
 
 def main(argv=None):
@@ -23,28 +32,18 @@ def main(argv=None):
     )
     parser.add_argument("--out", metavar="DIR", default=HERE / "results" / "comparison", help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    folders = [pathlib.Path(folder) for folder in arguments.results]
-    folders = folders or sorted(path.parent for path in (HERE / "results" / "released").glob("*/run.json"))
-    reference = report.load_reference(HERE / "reference")
-    try:
+
+    def run():
         out = records.prepare_output(arguments.out)
-        runs = [records.read_json(folder / "run.json") for folder in folders]
-        if not runs:
-            raise UserError("expected at least one folder with a run.json, got none: run an experiment first")
-        text = report.comparison(runs, reference)
+        runs, published = read_runs(arguments.results), report.load_published(REFERENCE)
+        text = report.comparison(runs, published)
         records.write_text(out / "comparison.md", text)
-        comparisons = {
-            f"{run['branchy_network']}{report.formats.variant(run)} on {run['dataset']}": report.gains_of(
-                run, reference
-            )
-            for run in runs
-        }
-        plots.gains(comparisons, out / "comparison.png")
-    except (UserError, OSError, ValueError) as error:
-        print(f"compare.py: error: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+        titles = [f"{run['branchy_network']}{report.formats.variant(run)} on {run['dataset']}" for run in runs]
+        gains = {title: report.gains_of(run, published) for title, run in zip(titles, runs)}
+        plots.gains(gains, out / "comparison.png")
+        print(text)
+
+    return exit_status("compare.py", run)
 
 
 if __name__ == "__main__":

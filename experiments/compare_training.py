@@ -1,8 +1,8 @@
 """Does joint training help, and which way of weighing the exits is best? One small table, on one network.
 
-All variants start from the same trained main network: the paper's loss weights, equal weights, the last exit alone, the
-early exits alone on the frozen trunk, and every other weighting of the library. A run that was stopped goes on where
-it was.
+All variants start from the same trained plain network: the paper's loss weights, equal weights, the last exit alone,
+the early exits alone on the frozen trunk, and every other weighting of the library. They are trained as the network's
+experiment does it in its second step. A run that was stopped goes on where it was.
 """
 
 import argparse
@@ -13,93 +13,107 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
+import alexnet_cifar10
+import lenet_mnist
 import numpy as np
-import released
+from future.ways_to_train import ways_to_train
 
-from branchynet import BranchyNet, datasets, load_main_network, memory, records, report, threads, thresholds
-from branchynet.choosers import ExitCosts, choose_thresholds
-from branchynet.command_line import exit_status, whole_number
-from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
-from branchynet.devices import describe, get_device
-from branchynet.experiment import PREPROCESSINGS
+from branchynet import BranchyNet, datasets, load_plain_network, records
+from branchynet.datasets import TRANSFORMS
+from branchynet.experiment import exit_status, whole_number
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
-from branchynet.processes import get_processes
-from branchynet.training import Data, TrainingSettings, train_joint, weighting_names
+from branchynet.machine import memory, threads
+from branchynet.machine.devices import describe, get_device
+from branchynet.machine.workers import get_workers
+from branchynet.serialization import load_transform
+from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal
+from branchynet.training import WEIGHTINGS, train_joint
+from networks import zoo
 
-# name: (what is released of it, settings of the step, change of training images)
-NETWORKS = {
-    "lenet": (
-        released.NETWORKS["lenet"],
-        TrainingSettings(epochs=6),
-        lambda images, rng: random_shift(images, rng, max_shift=1),
-    ),
-    "alexnet": (
-        released.NETWORKS["alexnet-paper"],
-        TrainingSettings(epochs=4, batch_size=128, alpha=1e-3),
-        random_crop_and_flip,
-    ),
-}
+SCHEMA = 2
+SCRIPT = "compare_training.py"
+# name of the network: (the experiment whose settings and augmentation it is trained with, epochs)
+NETWORKS = {"lenet": (lenet_mnist.EXPERIMENT, 6), "alexnet-paper": (alexnet_cifar10.EXPERIMENT, 4)}
 
 
-def variants(n_exits):
+def variants(n_exits) -> dict:
     """{name: changes to the settings of joint training}."""
     return {
         "joint, the paper's loss weights": {},
         "joint, equal loss weights": {"loss_weights": (1.0,) * n_exits},
-        "the main network alone, as long": {"loss_weights": (*(0.0,) * (n_exits - 1), 1.0)},
-        "separate: exits on the frozen trunk": {"trains": "heads"},
-        **{f"joint, {name}": {"weighting": name} for name in weighting_names()},
+        "the plain network alone, as long": {"loss_weights": (*(0.0,) * (n_exits - 1), 1.0)},
+        "separate: exits on the frozen trunk": {"freeze_trunk": True},
+        **{f"joint, {name}": {"weighting": name} for name in WEIGHTINGS.names()},
     }
 
 
-def evaluate_variant(net, data, x_validation, x_test, test_labels):
-    """Accuracy of each exit on the test set, and what the knee chosen on validation gives there."""
-    validation = record_exits(net, x_validation, data.validation_labels)
-    test = record_exits(net, x_test, test_labels)
-    costs = ExitCosts(np.array(make_plan(net, net.sample_shape).path_multiply_adds(), dtype=float), "multiply-adds")
-    choice = choose_thresholds(validation, costs, "knee")
-    evaluation = thresholds.evaluate(test, choice.thresholds)
+def evaluate_variant(net, splits, transform) -> dict:
+    """Accuracy of each exit on the test samples, and what the knee chosen on validation samples gives there.
+
+    Args:
+        net: a trained `BranchyNet`.
+        splits: `branchynet.datasets.Splits`.
+        transform: images uint8 -> float32.
+
+    Returns:
+        JSON-able {exit_accuracy_pct, thresholds, accuracy_pct, early_pct, multiply_adds: mean of a sample}.
+    """
+    validation = record_exits(net, transform(splits.validation.images), splits.validation.labels)
+    test = record_exits(net, transform(splits.test.images), splits.test.labels)
+    costs = ExitCosts(np.array(make_plan(net).path_multiply_adds(), dtype=float), "multiply-adds")
+    thresholds = choose_thresholds(validation, costs, parse_goal("knee")).thresholds
+    outcome = test.evaluate([thresholds]).rows(costs)[0]
     return {
         "exit_accuracy_pct": (100 * test.exit_accuracies()).tolist(),
-        "thresholds": list(choice.thresholds),
-        "accuracy_pct": 100 * evaluation.accuracy,
-        "early_pct": 100 * (1 - evaluation.exit_shares[-1]),
-        "multiply_adds": float(np.array(evaluation.exit_shares) @ costs.values),
+        "thresholds": list(thresholds),
+        "accuracy_pct": outcome["accuracy_pct"],
+        "early_pct": outcome["early_pct"],
+        "multiply_adds": outcome["cost"],
     }
 
 
-def train_variants(name, chosen, seeds, epochs, baseline, data_dir, out, processes):
-    """Trains and evaluates the chosen variants, or all; returns {name of the variant: list of results, one a seed}."""
-    network, settings, augment = NETWORKS[name]
+def train_variants(name, chosen, seeds, epochs, plain, data_dir, out, workers) -> dict:
+    """Trains and evaluates variants of one network.
+
+    Args:
+        name: of `NETWORKS`.
+        chosen: names of variants; None for all.
+        seeds: each variant is trained from each of them.
+        epochs: of each variant.
+        plain: path, without an ending, of the weights of the plain network.
+        data_dir: folder of the data set; None for the usual places.
+        out: folder for snapshots, one folder in it a variant and seed.
+        workers: `branchynet.machine.workers.Workers` that share the training.
+
+    Returns:
+        {name of the variant: list of results of `evaluate_variant`, one a seed}; empty but on the first worker.
+    """
+    network, experiment = zoo.get(name), NETWORKS[name][0]
     splits = datasets.load(network.dataset, data_dir).split()
-    prepare = PREPROCESSINGS[network.preprocessing](splits.train.images)
-    train, validation = splits.train, splits.validation
-    data = Data(train.images, train.labels, validation.images, validation.labels, prepare, augment)
-    x_validation, x_test = prepare(splits.validation.images), prepare(splits.test.images)
+    # What the plain network saw is what it goes on with; older weights do not say what that was.
+    transform = load_transform(plain) or TRANSFORMS[network.transform].fit(splits.train.images)
     results = {}
     changes_of = variants(BranchyNet(network.build()).n_exits)
     for variant in chosen or changes_of:
-        changes = changes_of[variant]
         for seed in seeds:
             folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
-            if processes.is_first:
+            if workers.is_first:
                 records.prepare_output(folder)
-            processes.wait()
+            workers.wait()
             np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
             net = BranchyNet(network.build())
-            net.initialise(x_test.shape[1:])
-            load_main_network(net, baseline)  # the branches start anew, from this seed
-            own = dataclasses.replace(settings, epochs=epochs or settings.epochs, seed=seed, **changes)
-            train_joint(net, data, own, folder, resume=True, processes=processes)
-            if processes.is_first:
-                results.setdefault(variant, []).append(
-                    evaluate_variant(net, data, x_validation, x_test, splits.test.labels)
-                )
+            net.initialise(transform(splits.train.images[:1]).shape[1:])
+            load_plain_network(net, plain)  # the branches start anew, from this seed
+            joint = experiment.presets["standard"].joint
+            settings = dataclasses.replace(joint, epochs=epochs, seed=seed, **changes_of[variant])
+            train_joint(net, splits, transform, settings, folder, experiment.augment, resume=True, workers=workers)
+            if workers.is_first:
+                results.setdefault(variant, []).append(evaluate_variant(net, splits, transform))
     return results
 
 
-def parse_arguments():
+def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
@@ -113,51 +127,49 @@ def parse_arguments():
     parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
     parser.add_argument(
-        "--baseline", type=pathlib.Path, metavar="STEM", help="weights of the main network (default: those released)"
+        "--plain-from",
+        type=pathlib.Path,
+        metavar="STEM",
+        help="weights of the plain network, a path without its ending (default: those released)",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="for snapshots and the table")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def _run(arguments):
-    processes = get_processes()
-    baseline = arguments.baseline or released.RELEASED / NETWORKS[arguments.network][0].folder / "baseline"
+def _run(arguments, workers):
+    name, chosen, seeds, out = arguments.network, arguments.variants, arguments.seeds, arguments.out
+    epochs = arguments.epochs or NETWORKS[name][1]
+    plain = arguments.plain_from or zoo.get(name).folder / "plain"
     memory.keep_freed_memory()
-    with threads.limited(max(1, threads.usable_cores() // processes.on_this_machine)):
-        results = train_variants(
-            arguments.network,
-            arguments.variants,
-            arguments.seeds,
-            arguments.epochs,
-            baseline,
-            arguments.data_dir,
-            arguments.out,
-            processes,
-        )
-    if processes.is_first:
-        epochs = arguments.epochs or NETWORKS[arguments.network][1].epochs
-        words = ["experiments/compare_training.py", "--network", arguments.network, "--epochs", str(epochs)]
-        words += ["--seeds", *map(str, arguments.seeds)]
+    with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
+        results = train_variants(name, chosen, seeds, epochs, plain, arguments.data_dir, out, workers)
+    if workers.is_first:
+        words = [f"experiments/{SCRIPT}", "--network", name, "--epochs", str(epochs), "--seeds", *map(str, seeds)]
         record = {
-            "command": shlex.join(words + (["--variants", *arguments.variants] if arguments.variants else [])),
-            "network": arguments.network,
-            "seeds": arguments.seeds,
+            "schema": SCHEMA,
+            "command": shlex.join(words + (["--variants", *chosen] if chosen else [])),
+            "network": name,
+            "seeds": seeds,
             "epochs": epochs,
             "environment": records.environment(describe(get_device("cpu"))),
-            "variants": [{"name": name, "seeds": results[name]} for name in results],
+            "variants": [{"name": variant, "seeds": results[variant]} for variant in results],
         }
-        records.write_json(arguments.out / "compare_training.json", record)
-        table = report.ways_to_train(record) + "\n"
-        records.write_text(arguments.out / "compare_training.md", table)
+        records.write_json(out / "compare_training.json", record)
+        table = ways_to_train(record) + "\n"
+        records.write_text(out / "compare_training.md", table)
         print(table)
-    processes.wait()
+    workers.wait()
 
 
-def main():
+def main(argv=None):
     """Runs the comparison; returns the exit status."""
-    arguments = parse_arguments()
-    return exit_status("compare_training.py", lambda: _run(arguments), "stopped; the same command goes on from here")
+    arguments, found = parse_arguments(argv), []
+    status = exit_status(SCRIPT, lambda: found.append(get_workers()))
+    if status:
+        return status
+    stopped = "stopped; the same command goes on from here"
+    return exit_status(SCRIPT, lambda: _run(arguments, found[0]), stopped, found[0])
 
 
 if __name__ == "__main__":

@@ -10,21 +10,25 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
+import future
 import numpy as np
-from released import NETWORKS, is_released, load_network
+from future import plots, report
 
-from branchynet import datasets, evaluation, plots, records, report, threads
-from branchynet.command_line import exit_status, whole_number
-from branchynet.confidence import CalibratedEntropy, measure_names
-from branchynet.devices import describe, get_device
-from branchynet.errors import UserError
+from branchynet import datasets, records
+from branchynet.confidence import MEASURES
+from branchynet.confidence.calibration import CalibratedEntropy
+from branchynet.experiment import exit_status, whole_number
 from branchynet.inference.plan import make_plain_plan
+from branchynet.machine import threads
+from branchynet.machine.devices import describe, get_device
+from networks import zoo
 
+SCHEMA = 2
 HERE = pathlib.Path(__file__).resolve().parent
 GOALS = (
     "knee",
     "quantile=0.8",
-    "latency<={papers_ms:.6g}ms",
+    "latency<={reference_ms:.6g}ms",
     "accuracy>=last-0.3%",
     "risk<=0.5%@95%",
     "expected-risk<=0.5%",
@@ -35,7 +39,7 @@ GOALS = (
 MORE_GOALS = {"cifar10": ("risk<=2%@95%", "bin-accuracy>=90%")}
 SHARE_OF_PLAIN = 0.6
 # Tried, besides all the others, with every measure.
-AS_ACCURATE = "accuracy>={papers_accuracy_pct:.10g}%"
+AS_ACCURATE = "accuracy>={reference_accuracy_pct:.10g}%"
 UNKNOWN = {"mnist": "fashion-mnist"}
 SETTINGS_TO_TRY = {"opengan": {"n_hidden": (32, 64), "alpha": (1e-3, 5e-3), "n_steps": (300, 1000)}}
 N_TRAINING = 20_000
@@ -43,75 +47,44 @@ N_TRAINING = 20_000
 SHARE_FITTED_TO = 0.2
 
 
-def study_network(name, arguments) -> dict:
+def study_network(network, trained, data_dir, budget_s, seed) -> dict:
     """Everything about one network.
 
     Args:
-        name: of `NETWORKS`.
-        arguments: the parsed command line.
+        network: entry of the zoo, `networks.zoo.Network`.
+        trained: what `networks.zoo.load` makes of it.
+        data_dir: folder of the data sets; None for the usual places.
+        budget_s: seconds of timing for each measure.
+        seed: of parts, order and fitting.
 
     Returns:
-        an entry of "networks" in future.json: sizes; reference: the paper's way; fits: how each measure came about; and
-        what the functions of `branchynet.evaluation` return, under the names of their subjects.
+        an entry of "networks" in future.json: sizes; reference: the reference setting; fits: how each measure came
+        about; and what the functions of `future` return, under the names of their subjects.
     """
-    network = NETWORKS[name]
-    net, splits, prepare, _ = load_network(network, data_dir=arguments.data_dir)
-    order = np.random.default_rng(arguments.seed).permutation(len(splits.test))
-    test_x, test_labels = prepare(splits.test.images[order]), splits.test.labels[order]
-    training = splits.train[:N_TRAINING]
+    net, transform = trained.net, trained.transform
+    splits = datasets.load(network.dataset, data_dir).split()
+    order = np.random.default_rng(seed).permutation(len(splits.test))
+    test_x, training = transform(splits.test.images[order]), splits.train[:N_TRAINING]
     with threads.limited(threads.usable_cores()):
-        recorded_training = evaluation.Recorded.of(net, prepare(training.images), training.labels)
-        validation = evaluation.Recorded.of(net, prepare(splits.validation.images), splits.validation.labels)
-        test = evaluation.Recorded.of(net, test_x, test_labels)
+        recorded_training = future.Recorded.of(net, transform(training.images), training.labels)
+        validation = future.Recorded.of(net, transform(splits.validation.images), splits.validation.labels)
+        test = future.Recorded.of(net, test_x, splits.test.labels[order])
     with threads.limited(1):
-        fit, choose = validation.parted(SHARE_FITTED_TO, arguments.seed)
-        fits = evaluation.fit_measures(measure_names(), fit, recorded_training, SETTINGS_TO_TRY, arguments.seed)
+        fit, choose = validation.parted(SHARE_FITTED_TO, seed)
+        fits = future.fit_measures(MEASURES.names(), fit, recorded_training, SETTINGS_TO_TRY, seed)
         measures = {key: fitted.measure for key, fitted in fits.items()}
-        budget_s = arguments.budget * len(measures)
-        study = evaluation.Study.of(net, choose, test, measures, test_x, budget_s=budget_s)
-        early_exits = net.n_exits - 1
-        reference = study.papers_choice(list(itertools.product(network.threshold_grid, repeat=early_exits)))
-        goals, multiply_adds = _goals(net, network, reference), study.plan.path_multiply_adds()
-        entry = {
-            "name": name,
+        grid = list(itertools.product(network.threshold_grid, repeat=net.n_exits - 1))
+        study = future.Study.of(net, choose, test, measures, grid, test_x, budget_s=budget_s * len(measures))
+        return {
+            "name": network.name,
             "dataset": network.dataset,
-            "engine": study.compiled[evaluation.PAPERS_MEASURE].engine,
-            "n_fit": len(fit.labels),
-            "n_choose": len(choose.labels),
-            "n_test": len(test.labels),
             "n_training": len(training),
-            "n_timed": study.n_timed,
-            "reference": _reference(study, reference),
+            "n_fit": len(fit.labels),
             "fits": {key: _fit(fitted) for key, fitted in fits.items()},
-            "measures": evaluation.compare_measures(study, reference),
-            "reliability": evaluation.reliability(test, CalibratedEntropy().fit(fit.logits, fit.labels).tau_),
-            "goals": evaluation.compare_goals(study, goals, multiply_adds),
-            "unknown": _unknown(study, net, network, prepare, reference, arguments),
+            **_compare(study, network.dataset, budget_s),
+            "reliability": future.reliability(test, CalibratedEntropy().fit(fit.logits, fit.labels).tau_),
+            "unknown": _unknown(study, transform, network.dataset, data_dir),
         }
-        tried = (*goals, AS_ACCURATE.format(papers_accuracy_pct=100 * reference.accuracy))
-        combination = evaluation.best_combination(study, tried, multiply_adds, reference)
-        timed = None
-        if combination["best"] is not None:
-            timed = evaluation.time_against_papers_way(
-                study, net, test_x, combination["best"], reference, arguments.budget
-            )
-    return {**entry, "combination": {**combination, "timed": timed}}
-
-
-def _goals(net, network, reference):
-    plain = make_plain_plan(net, net.sample_shape).path_multiply_adds()[-1]
-    numbers = {"papers_ms": reference.expected_cost, "share_of_plain": SHARE_OF_PLAIN * plain}
-    return [goal.format(**numbers) for goal in (*GOALS, *MORE_GOALS.get(network.dataset, ()))]
-
-
-def _reference(study, choice):
-    name = evaluation.PAPERS_MEASURE
-    on_both = {"validation": study.validation_records[name], "test": study.test_records[name]}
-    outcomes = {
-        split: evaluation.outcome(exit_records, study.costs[name], choice.thresholds)
-        for split, exit_records in on_both.items()
-    }
-    return {"thresholds": list(choice.thresholds), "rule": choice.rule, **outcomes}
 
 
 def _fit(fitted):
@@ -119,26 +92,69 @@ def _fit(fitted):
     return {**chosen, "fit_s": fitted.fit_s, "tried": fitted.tried}
 
 
-def _unknown(study, net, network, prepare, reference, arguments):
+def _compare(study, dataset, budget_s):
+    """The part of an entry that a `Study` is enough for."""
+    name, reference, goals = future.REFERENCE_MEASURE, study.reference, _goals(study, dataset)
+    as_accurate = AS_ACCURATE.format(reference_accuracy_pct=100 * reference.accuracy)
+    combination = future.best_combination(study, [*goals, as_accurate])
+    best = combination["best"]
+    timed = None if best is None else future.time_against_reference(study, best, budget_s)
+    return {
+        "n_choose": len(study.validation.labels),
+        "n_test": len(study.test.labels),
+        "n_timed": study.n_timed,
+        "engine": study.compiled[name].engine,
+        "reference": {
+            "thresholds": list(reference.thresholds),
+            "rule": reference.rule,
+            "validation": study.on_validation(name, reference.thresholds),
+            "test": study.on_test(name, reference.thresholds),
+        },
+        "measures": future.compare_measures(study),
+        "goals": future.compare_goals(study, goals),
+        "combination": {**combination, "timed": timed},
+    }
+
+
+def _goals(study, dataset):
+    plain = make_plain_plan(study.net).path_multiply_adds()[-1]
+    numbers = {"reference_ms": study.reference.expected_cost, "share_of_plain": SHARE_OF_PLAIN * plain}
+    return [goal.format(**numbers) for goal in (*GOALS, *MORE_GOALS.get(dataset, ()))]
+
+
+def _unknown(study, transform, dataset, data_dir):
     """Images of another data set, where there is one of the same shape; else None."""
-    if network.dataset not in UNKNOWN:
+    if dataset not in UNKNOWN:
         return None
-    samples = datasets.load(UNKNOWN[network.dataset], arguments.data_dir).test
-    unknown = evaluation.Recorded.of(net, prepare(samples.images), samples.labels)
-    rows = evaluation.compare_on_unknown(study, unknown, reference)
-    return {"dataset": UNKNOWN[network.dataset], "n": len(samples), "measures": rows}
+    samples = datasets.load(UNKNOWN[dataset], data_dir).test
+    unknown = future.Recorded.of(study.net, transform(samples.images), samples.labels)
+    return {"dataset": UNKNOWN[dataset], "n": len(samples), "measures": future.compare_on_unknown(study, unknown)}
 
 
-def read_training(folder):
-    """The comparisons of ways to train that lie in a folder, or folders in it: records, one a network."""
+def read_training(folder) -> list:
+    """The records of comparisons of ways to train that lie in a folder, or in folders in it."""
     return [records.read_json(path) for path in sorted(pathlib.Path(folder).rglob("compare_training.json"))]
+
+
+def write_report(result, out) -> str:
+    """Writes report.md and the figures of a result, the content of future.json; returns the report."""
+    for network in result["networks"]:
+        plots.measure_tradeoffs(network, out / f"{network['name']}-tradeoffs.png")
+        plots.reliability(network, out / f"{network['name']}-reliability.png")
+    text = report.future_work(result)
+    records.write_text(out / "report.md", text)
+    return text
 
 
 def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=" ".join(__doc__.split()))
     parser.add_argument(
-        "--networks", choices=list(NETWORKS), nargs="+", default=list(NETWORKS), help="default: all that are released"
+        "--networks",
+        choices=list(zoo.NETWORKS),
+        nargs="+",
+        default=zoo.released_names(),
+        help="default: all that are released",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     parser.add_argument(
@@ -156,26 +172,20 @@ def parse_arguments(argv=None):
 
 def _run(arguments):
     out = records.prepare_output(arguments.out)
-    there = [name for name in arguments.networks if is_released(NETWORKS[name])]
-    if not there:
-        raise UserError(f"expected released weights of {', '.join(arguments.networks)}, got none")
-    words = ["experiments/future_work.py", "--networks", *there]
-    words += ["--budget", f"{arguments.budget:g}", "--seed", str(arguments.seed)]
+    names, budget_s, seed = arguments.networks, arguments.budget, arguments.seed
+    # All of them first: what is missing is missed now, not after the first network.
+    networks = [(zoo.get(name), zoo.load(name)) for name in names]
+    words = ["experiments/future_work.py", "--networks", *names, "--budget", f"{budget_s:g}", "--seed", str(seed)]
     result = {
+        "schema": SCHEMA,
         "command": shlex.join(words),
-        "seed": arguments.seed,
+        "seed": seed,
         "environment": records.environment(describe(get_device("cpu")), 1),
-        "missing": [name for name in arguments.networks if name not in there],
-        "networks": [study_network(name, arguments) for name in there],
+        "networks": [study_network(*network, arguments.data_dir, budget_s, seed) for network in networks],
         "training": read_training(arguments.training),
     }
     records.write_json(out / "future.json", result)
-    for network in result["networks"]:
-        plots.measure_tradeoffs(network, out / f"{network['name']}-tradeoffs.png")
-        plots.reliability(network, out / f"{network['name']}-reliability.png")
-    text = report.future_work(result)
-    records.write_text(out / "report.md", text)
-    print(text)
+    print(write_report(result, out))
 
 
 def main(argv=None):

@@ -8,12 +8,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 from branchynet.datasets.augmentation import random_shift
 from branchynet.experiment import Experiment, Preset, main
 from branchynet.training import TrainingSettings
-from networks import lenet_mnist
+from networks import lenet_mnist, zoo
 
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
-    network=lenet_mnist.NAME,
-    build=lambda arguments: lenet_mnist.get_network(),
+    title=lenet_mnist.NAME,
+    network=lambda options: zoo.LENET,
     datasets=("mnist", "fashion-mnist"),
     presets={
         "quick": Preset(TrainingSettings(epochs=1), TrainingSettings(epochs=2), help="1 + 2 epochs"),
@@ -26,8 +26,7 @@ EXPERIMENT = Experiment(
             help="50 + 100 epochs, the paper's Adam",
         ),
     },
-    threshold_grid=lenet_mnist.THRESHOLD_GRID,
-    preprocessings=("scale", "normalise"),
+    transforms=("scale", "normalise"),
     augment=lambda images, rng: random_shift(images, rng, max_shift=1),
 )
 

@@ -1,4 +1,10 @@
-"""The same networks in PyTorch, made from the same network lists."""
+"""What speed is compared with: the same networks in PyTorch and ONNX Runtime, made from the same network lists.
+
+Neither is needed, and each is imported where it is used.
+"""
+
+import importlib.metadata
+import importlib.util
 
 import branchynet  # noqa: F401  (first: it makes Chainer importable)
 
@@ -7,7 +13,41 @@ import chainer.functions as F
 import chainer.links as L
 
 from branchynet import functions
+from branchynet.inference.plan import make_plain_plan
 from branchynet.links import Convolution2D, ResBlock
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def versions() -> dict:
+    """{"torch": its version}; empty where it is not installed."""
+    return {"torch": importlib.metadata.version("torch")} if has_torch() else {}
+
+
+def plain_torch(net):
+    """The plain network in PyTorch eager on one thread, as a function of x (N, C, H, W) float32 -> labels (N,)."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = torch_layers([layer for stage in net.trunk for layer in stage.layers] + net.exits[-1].layers).eval()
+
+    def answer(x):
+        with torch.inference_mode():
+            return model(torch.from_numpy(x)).argmax(dim=1).numpy()
+
+    return answer
+
+
+def plain_onnxruntime(net):
+    """The plain network in one session of ONNX Runtime on one thread, with nothing of this library around it."""
+    from branchynet.inference.engines.onnxruntime import make_session
+    from branchynet.inference.onnx_graph import segment_model
+
+    session = make_session(segment_model(make_plain_plan(net).segments[0], is_last=True), 1)
+    return lambda x: session.run(["logits"], {"x": x})[0].argmax(axis=1)
 
 
 def torch_layers(layers):

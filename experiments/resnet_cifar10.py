@@ -5,11 +5,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
-from branchynet.command_line import whole_number
 from branchynet.datasets.augmentation import random_crop_and_flip
-from branchynet.experiment import Experiment, Preset, main
+from branchynet.experiment import Experiment, Preset, main, whole_number
 from branchynet.training import TrainingSettings
-from networks import resnet_cifar10
+from networks import resnet_cifar10, zoo
 
 
 def add_options(parser):
@@ -26,16 +25,15 @@ def add_options(parser):
         "--branches",
         choices=resnet_cifar10.BRANCHES,
         default="light",
-        help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or light ones, after the first "
-        "and the second group of blocks (default: %(default)s)",
+        help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or light ones "
+        "(default: %(default)s)",
     )
 
 
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
-    network=resnet_cifar10.NAME,
-    full_name=lambda arguments: f"{resnet_cifar10.NAME}-{6 * arguments.n + 2}",
-    build=lambda arguments: resnet_cifar10.get_network(n=arguments.n, branches=arguments.branches),
+    title=resnet_cifar10.NAME,
+    network=lambda options: zoo.resnet(options.n, options.branches),
     datasets=("cifar10",),
     presets={
         "quick": Preset(
@@ -54,9 +52,7 @@ EXPERIMENT = Experiment(
             help="50 + 100 epochs, the paper's Adam, the authors' batch size",
         ),
     },
-    threshold_grid=resnet_cifar10.THRESHOLD_GRID,
     options=add_options,
-    variant=lambda arguments: f"n{arguments.n}-{arguments.branches}",
     augment=random_crop_and_flip,
 )
 

@@ -7,10 +7,24 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 from branchynet import records, report
-from branchynet.errors import UserError
+from branchynet.errors import RecordError
+from branchynet.experiment import exit_status
 
 HERE = pathlib.Path(__file__).resolve().parent
 RELEASED = HERE / "results" / "released"
+REFERENCE = HERE / "reference"
+
+
+def released_records():
+    """The records of all released runs: T at the knee, other seeds, other goals."""
+    return sorted(path for pattern in ("*/run.json", "seeds/*.json", "goals/*.json") for path in RELEASED.glob(pattern))
+
+
+def make_table(paths):
+    """The table of the runs whose records lie there, as Markdown."""
+    if not paths:
+        raise RecordError("expected at least one record of a run, got none: run an experiment first")
+    return report.table_one([records.read_run(path) for path in paths], report.load_published(REFERENCE))
 
 
 def main(argv=None):
@@ -20,24 +34,20 @@ def main(argv=None):
         "records",
         nargs="*",
         type=pathlib.Path,
+        default=released_records(),
         metavar="RUN.json",
         help="records of runs; those that differ in the seed alone become one row (default: all that are released)",
     )
     parser.add_argument("--out", metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    patterns = ("*/run.json", "seeds/*.json", "goals/*.json")
-    paths = arguments.records or sorted(path for pattern in patterns for path in RELEASED.glob(pattern))
-    try:
+
+    def run():
         out = records.prepare_output(arguments.out)
-        if not paths:
-            raise UserError("expected at least one record of a run, got none: run an experiment first")
-        text = report.table_one([records.read_json(path) for path in paths], report.load_reference(HERE / "reference"))
+        text = make_table(arguments.records)
         records.write_text(out / "table.md", text)
-    except (UserError, OSError, ValueError) as error:
-        print(f"table.py: error: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+        print(text)
+
+    return exit_status("table.py", run)
 
 
 if __name__ == "__main__":

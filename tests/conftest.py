@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from branchynet.devices import get_device, gpu_problem
+from branchynet.machine.devices import get_device, gpu_problem
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from branchynet.choosers import ExitCosts
-from branchynet.choosers.candidates import get_scores
-from branchynet.thresholds import ExitRecords
+from branchynet.thresholds import ExitCosts, ExitRecords
 
 
 def make_records(rng, n_samples=200, n_exits=2, n_classes=4):
@@ -14,9 +12,15 @@ def make_records(rng, n_samples=200, n_exits=2, n_classes=4):
     hardness = rng.random(n_samples)
     labels = rng.integers(0, n_classes, n_samples).astype(np.int32)
     wrong = rng.random((n_exits, n_samples)) < hardness**2 / np.arange(1, n_exits + 1)[:, None]
-    predictions = np.where(wrong, (labels + 1) % n_classes, labels).astype(np.int32)
     scores = np.abs(hardness + rng.normal(0, 0.1, (n_exits, n_samples))).astype(np.float32)
-    return ExitRecords(scores, predictions, labels)
+    return records_of(scores, ~wrong, labels)
+
+
+def records_of(scores, right, labels=None):
+    """Records of scores (n_exits, N) in which (n_exits, N) answers are right; all labels are 0 unless given."""
+    labels = np.zeros(np.shape(right)[1], np.int32) if labels is None else labels
+    predictions = np.where(right, labels, (labels + 1) % 4).astype(np.int32)
+    return ExitRecords(np.array(scores, np.float32), predictions, labels)
 
 
 def costs_of(records, unit="ms"):
@@ -24,8 +28,15 @@ def costs_of(records, unit="ms"):
     return ExitCosts(np.arange(1.0, records.n_exits + 1), unit)
 
 
-def naive_exits(records, setting):
-    """The exit that each sample takes, one sample after another."""
-    for scores in get_scores(records).T:
-        leaving = [n for n, threshold in enumerate(setting) if scores[n] < np.float32(threshold)]
-        yield leaving[0] if leaving else records.n_exits - 1
+def naive_exits(scores, setting):
+    """The exit that each sample takes, scores (n_exits, N), one sample after another."""
+    exits = []
+    for of_sample in scores.T:
+        leaving = [n for n, threshold in enumerate(setting) if np.float32(of_sample[n]) < np.float32(threshold)]
+        exits.append(leaving[0] if leaving else len(scores) - 1)
+    return exits
+
+
+def next_float(value, direction=np.inf):
+    """The next float32 number above a value, or, towards -inf, below."""
+    return np.nextafter(np.float32(value), np.float32(direction))

@@ -13,7 +13,8 @@ import pytest
 
 from branchynet import Branch, BranchyNet, run
 from branchynet.confidence import entropy, softmax
-from branchynet.devices import to_host
+from branchynet.datasets import Samples
+from branchynet.machine.devices import to_host
 from branchynet.training import JointLoss, TrainingSettings
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.updater import JointUpdater
@@ -73,7 +74,7 @@ def test_one_joint_step_gives_the_authors_losses_and_parameters(device):
     net = golden_net()
     net.to_device(device)
     settings = TrainingSettings(epochs=1, batch_size=64, alpha=1e-3, beta1=0.9, beta2=0.999, schedule="constant")
-    batches = ShuffledBatches(GOLDEN["step/x"], GOLDEN["step/y"], 64, as_float)
+    batches = ShuffledBatches(Samples(GOLDEN["step/x"], GOLDEN["step/y"]), 64, as_float)
     updater = JointUpdater(batches, JointLoss(net), settings, 1, device)
     reporter, observation = chainer.Reporter(), {}
     with reporter.scope(observation), chainer.using_config("train", True):

@@ -10,10 +10,10 @@ import pytest
 from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_list, tiny_net
 
 from branchynet import FL, Branch, BranchyNet
-from branchynet.devices import to_host
 from branchynet.errors import NetworkError
 from branchynet.functions import dropout, max_pooling_2d, plain_chainer
 from branchynet.links import Convolution2D, apply_layers
+from branchynet.machine.devices import to_host
 
 
 def test_each_exit_is_its_path_through_the_list(device):
@@ -41,7 +41,7 @@ def test_layers_are_shared_by_identity_never_copied():
     links = [layer for layer in layers if isinstance(layer, chainer.Link)]
     in_net = [link for stage, branch in net.stages() for link in [*stage, branch]]
     assert [id(link) for link in in_net] == [id(link) for link in links]
-    baseline = net.baseline()
+    baseline = net.plain()
     assert baseline.trunk is net.trunk
     assert baseline.last_exit is net.exits[-1] is layers[-1]
 
@@ -50,9 +50,9 @@ def test_the_baseline_is_the_last_exit_without_the_branches():
     net = tiny_net()
     x, _ = tiny_batch()
     with chainer.using_config("train", False):
-        np.testing.assert_array_equal(net.baseline()(x).array, net(x)[-1].array)
+        np.testing.assert_array_equal(net.plain()(x).array, net(x)[-1].array)
     n_branch_params = sum(1 for branch in list(net.exits)[:-1] for _ in branch.params())
-    assert len(list(net.baseline().params())) == len(list(net.params())) - n_branch_params
+    assert len(list(net.plain().params())) == len(list(net.params())) - n_branch_params
 
 
 def test_one_pass_over_the_trunk_serves_all_exits():

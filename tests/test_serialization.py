@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny import SHAPE, tiny_list, tiny_net
 
-from branchynet import Branch, BranchyNet, load_main_network, load_weights, save_weights
-from branchynet.devices import to_host
+from branchynet import Branch, BranchyNet, load_plain_network, load_weights, save_weights
 from branchynet.errors import OutputError, SnapshotError
+from branchynet.machine.devices import to_host
 from branchynet.serialization import read_snapshot_description
 
 
@@ -44,7 +44,7 @@ def test_files_hold_no_pickle(tmp_path):
 
 
 def _with_branches_elsewhere(seed):
-    """The main network of `tiny_net` with one branch, at the end of the second stage, and other initial weights."""
+    """The plain network of `tiny_net` with one branch, at the end of the second stage, and other initial weights."""
     np.random.seed(seed)  # noqa: NPY002
     layers = tiny_list()
     places = [number for number, layer in enumerate(layers) if isinstance(layer, Branch)]
@@ -53,26 +53,26 @@ def _with_branches_elsewhere(seed):
     return net
 
 
-def test_a_main_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path):
+def test_a_plain_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path):
     saved, net = tiny_net(seed=0), _with_branches_elsewhere(seed=1)
     branch_before = [param.array.copy() for param in net.exits[0].params()]
     save_weights(saved, tmp_path / "w", {"seed": 0})
-    assert load_main_network(net, tmp_path / "w")["provenance"] == {"seed": 0}
+    assert load_plain_network(net, tmp_path / "w")["provenance"] == {"seed": 0}
     x = np.random.default_rng(0).standard_normal((5, *SHAPE)).astype(np.float32)
     with chainer.using_config("train", False):
-        np.testing.assert_array_equal(net.baseline()(x).array, saved.baseline()(x).array)
+        np.testing.assert_array_equal(net.plain()(x).array, saved.plain()(x).array)
     for param, before in zip(net.exits[0].params(), branch_before):
         np.testing.assert_array_equal(param.array, before)
 
 
-def test_another_main_network_is_refused_with_the_first_difference(tmp_path):
+def test_another_plain_network_is_refused_with_the_first_difference(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
-    with pytest.raises(SnapshotError, match=r"another main network: expected .*\(4, 8\).*, got .*\(3, 8\)"):
-        load_main_network(other, tmp_path / "w")
+    with pytest.raises(SnapshotError, match=r"another plain network: expected .*\(4, 8\).*, got .*\(3, 8\)"):
+        load_plain_network(other, tmp_path / "w")
     longer = BranchyNet([*tiny_list()[:-1], chainer.links.Linear(8, 8), tiny_list()[-1]])
-    with pytest.raises(SnapshotError, match=r"another main network: expected .*\(8, 8\).*, got .*\(3, 8\)"):
-        load_main_network(longer, tmp_path / "w")
+    with pytest.raises(SnapshotError, match=r"another plain network: expected .*\(8, 8\).*, got .*\(3, 8\)"):
+        load_plain_network(longer, tmp_path / "w")
 
 
 @pytest.mark.parametrize("missing", ["w.npz", "w.json"])
@@ -112,7 +112,7 @@ def test_refused_weights_leave_the_network_as_it_was(tmp_path):
     before = [param.array.copy() for param in other.params()]
     with pytest.raises(SnapshotError):
         load_weights(other, tmp_path / "w")
-    assert description["format"] == 1
+    assert description["format"] == 2
     for param, array in zip(other.params(), before):
         np.testing.assert_array_equal(param.array, array)
 
@@ -124,7 +124,7 @@ def test_a_folder_that_is_not_there_is_reported(tmp_path):
 
 @pytest.mark.parametrize("contents", [b"", b"broken", b"PK\x03\x04broken"])
 def test_a_damaged_file_is_refused_without_advice_to_unpickle(tmp_path, contents):
-    path = tmp_path / "main.snapshot.npz"
+    path = tmp_path / "plain.snapshot.npz"
     path.write_bytes(contents)
     with pytest.raises(SnapshotError, match=r"expected a readable \.npz file, got a damaged one") as error_info:
         read_snapshot_description(path)

@@ -5,10 +5,10 @@ import numpy as np
 from chainer import functions as F
 
 from branchynet import FL, Branch, BranchyNet
-from branchynet.confidence import measure_class
+from branchynet.confidence import MEASURES
+from branchynet.datasets import Samples, Splits
 from branchynet.functions import dropout
 from branchynet.links import Convolution2D
-from branchynet.training import Data
 
 SHAPE = (1, 6, 6)
 N_CLASSES = 3
@@ -57,7 +57,7 @@ def tiny_measure(name):
         "correctness-net": {"n_steps": 30, "batch_size": 32},
         "opengan": {"n_steps": 20, "n_hidden": 8, "batch_size": 16},
     }
-    return measure_class(name)(**settings.get(name, {})).fit(*tiny_logits())
+    return MEASURES.get(name)(**settings.get(name, {})).fit(*tiny_logits())
 
 
 def as_float(images):
@@ -65,10 +65,22 @@ def as_float(images):
     return images.astype(np.float32) / np.float32(255)
 
 
-def tiny_data(n=50, n_validation=20, prepare=as_float):
-    """Training `Data` in which the class shows in the brightness."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, N_CLASSES, n + n_validation).astype(np.int32)
-    images = rng.integers(0, 60, (n + n_validation, *SHAPE)) + 90 * labels[:, None, None, None]
-    images = images.astype(np.uint8)
-    return Data(images[:n], labels[:n], images[n:], labels[n:], prepare)
+def tiny_samples(n, seed=0):
+    """n `Samples` in which the class shows in the brightness."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, N_CLASSES, n).astype(np.int32)
+    images = rng.integers(0, 60, (n, *SHAPE)) + 90 * labels[:, None, None, None]
+    return Samples(images.astype(np.uint8), labels)
+
+
+def tiny_splits(n=50, n_validation=20, n_test=20):
+    """`Splits` of `tiny_samples`."""
+    samples = tiny_samples(n + n_validation)
+    return Splits(samples[:n], samples[n:], tiny_samples(n_test, seed=1))
+
+
+def between(values, share):
+    """A threshold that lies between two of the values, so that no rounding decides."""
+    values = np.sort(values)
+    index = int(share * (len(values) - 1))
+    return float((values[index] + values[index + 1]) / 2)

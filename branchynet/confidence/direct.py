@@ -1,4 +1,4 @@
-"""Measures that need no fitting: entropy, the paper's, first."""
+"""Measures that need no fitting, besides the entropy."""
 
 from __future__ import annotations
 
@@ -7,80 +7,57 @@ import math
 import numpy as np
 from chainer.backend import get_array_module
 
-from branchynet.confidence.logits import entropy, sorted_softmax
-from branchynet.confidence.measure import Measure, register_measure
+from branchynet.confidence.logits import sorted_softmax
+from branchynet.confidence.measure import Measure
 from branchynet.errors import MeasureError
 
 
-@register_measure("entropy")
-class Entropy(Measure):
-    """Entropy of the softmax output in nats, in [0, ln n_classes] (paper, section III-C). The default."""
-
-    def scores(self, exit_index, logits, earlier=()):
-        """`branchynet.confidence.entropy` of the logits, (N,) nats."""
-        return entropy(logits)
-
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
-        """The entropy of one sample's softmax output, nats, in plain Python."""
-        largest = max(logits)
-        shifted = [z - largest for z in logits]
-        exponentials = [math.exp(z) for z in shifted]
-        total = sum(exponentials)
-        return math.log(total) - sum(e * z for e, z in zip(exponentials, shifted)) / total
-
-
-ENTROPY = Entropy()
-
-
-def entropy_of_one(logits) -> float:
-    """The entropy of one sample's softmax output.
-
-    Args:
-        logits: sequence of n_classes floats.
-
-    Returns:
-        nats; what `entropy` gives, up to rounding.
-    """
-    return ENTROPY.score_of_one(0, logits)
-
-
-@register_measure("max-probability")
 class MaxProbability(Measure):
     """``1 - p_max``, in [0, 1 - 1 / n_classes].
 
-    Computed as the sum of the other probabilities, which tells apart samples whose p_max rounds to 1.
+    Computed as the sum of the other probabilities, which tells samples apart whose p_max rounds to 1.
     """
 
-    def scores(self, exit_index, logits, earlier=()):
+    name = "max-probability"
+
+    def scores(self, exit_index, logits):
         """1 - p_max, (N,)."""
         return sorted_softmax(logits)[:, :-1].sum(axis=1)
 
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
+    def score_of_one(self, exit_index, logits) -> float:
         """1 - p_max of one sample, in plain Python."""
         others = _others(logits)
         return sum(others) / (1.0 + sum(others))
 
 
-@register_measure("margin")
 class Margin(Measure):
     """``1 - (p_1 - p_2)``, the two largest probabilities, in [0, 1].
 
     Computed as the sum of all but the largest probability, plus the second.
     """
 
-    def scores(self, exit_index, logits, earlier=()):
+    name = "margin"
+
+    def scores(self, exit_index, logits):
         """1 - (p_1 - p_2), (N,)."""
         probabilities = sorted_softmax(logits)
         # A slice, so that a single class has a second probability of 0.
         return probabilities[:, :-1].sum(axis=1) + probabilities[:, -2:-1].sum(axis=1)
 
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
+    def score_of_one(self, exit_index, logits) -> float:
         """1 - (p_1 - p_2) of one sample, in plain Python."""
         others = _others(logits)
         return (sum(others) + max(others, default=0.0)) / (1.0 + sum(others))
 
 
-@register_measure("energy")
+def _others(logits):
+    """exp(z - z_max) of all classes but the best, whose own is 1."""
+    largest = max(logits)
+    exponentials = [math.exp(z - largest) for z in logits]
+    del exponentials[logits.index(largest)]
+    return exponentials
+
+
 class Energy(Measure):
     """Free energy ``-tau log sum_c exp(z_c / tau)`` of the logits (Liu et al. 2020, arXiv 2010.03759).
 
@@ -90,6 +67,7 @@ class Energy(Measure):
         tau: temperature > 0.
     """
 
+    name = "energy"
     lowest = -math.inf
     setting_names = ("tau",)
 
@@ -98,28 +76,28 @@ class Energy(Measure):
             raise MeasureError(f"energy: expected a temperature tau > 0, got {tau}")
         self.tau = float(tau)
 
-    def scores(self, exit_index, logits, earlier=()):
+    def scores(self, exit_index, logits):
         """The energy, (N,)."""
         xp = get_array_module(logits)
         largest = logits.max(axis=1)
         total = xp.exp((logits - largest[:, None]) / self.tau).sum(axis=1)
         return -(largest + self.tau * xp.log(total))
 
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
+    def score_of_one(self, exit_index, logits) -> float:
         """The energy of one sample, in plain Python."""
         largest, tau = max(logits), self.tau
         return -(largest + tau * math.log(sum([math.exp((z - largest) / tau) for z in logits])))
 
 
-@register_measure("patience")
 class Patience(Measure):
-    """``1 / m``, m the number of exits in a row, up to this one, that give this exit's answer; in (0, 1].
+    """``1 / m``, in (0, 1]: m exits in a row, the last of them this one, give the same answer.
 
-    Patience-based early exit (PABEE, Zhou et al. 2020, arXiv 2006.04152) leaves once enough exits in a row agree: m of
-    them is the threshold ``Patience.threshold(m)`` at every exit. In PABEE's count, where the first exit is 0, it is a
-    patience of m - 1.
+    Patience-based early exit (PABEE, Zhou et al. 2020, arXiv 2006.04152) leaves once enough exits in a row agree. For
+    m of them the threshold is ``Patience.threshold(m)`` at every exit. PABEE counts the first exit as 0, so there this
+    is a patience of m - 1.
     """
 
+    name = "patience"
     needs_earlier_exits = True
 
     @staticmethod
@@ -133,7 +111,11 @@ class Patience(Measure):
             raise MeasureError(f"patience: expected at least 1 exit that agrees, got {n_agreeing}")
         return 1 / (n_agreeing - 0.5)
 
-    def scores(self, exit_index, logits, earlier=()):
+    def scores(self, exit_index, logits):
+        """1, (N,): one exit alone agrees with itself."""
+        return self.scores_after(exit_index, logits, ())
+
+    def scores_after(self, exit_index, logits, earlier):
         """1 / m, (N,)."""
         xp = get_array_module(logits)
         answers = logits.argmax(axis=1)
@@ -143,20 +125,3 @@ class Patience(Measure):
             agrees = agrees & (exit_logits.argmax(axis=1) == answers)
             n_agreeing += agrees
         return 1 / n_agreeing
-
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
-        """1 / m of one sample, in plain Python."""
-        answer, n_agreeing = logits.index(max(logits)), 1
-        for exit_logits in reversed(earlier):
-            if exit_logits.index(max(exit_logits)) != answer:
-                break
-            n_agreeing += 1
-        return 1 / n_agreeing
-
-
-def _others(logits):
-    """exp(z - z_max) of all classes but the best, whose own is 1."""
-    largest = max(logits)
-    exponentials = [math.exp(z - largest) for z in logits]
-    del exponentials[logits.index(largest)]
-    return exponentials

@@ -6,36 +6,30 @@ import numpy as np
 from chainer.backend import get_device_from_array
 
 from branchynet.confidence.measure import Measure
-from branchynet.devices import to_host
 from branchynet.errors import MeasureError, NotFittedError
+from branchynet.machine.devices import to_host
 
 
 class FittedMeasure(Measure):
-    """A measure that is fitted to each exit. A class of its own says `fit_exit` and `scores`."""
+    """A measure that is fitted to each exit. A subclass says `fit_exit` and `scores`."""
 
     def fit_exit(self, logits, labels, rng) -> dict:
-        """What one exit teaches.
+        """What is learned from one exit: {name: array or number} for every name in `fitted_names`.
 
         Args:
             logits: (N, n_classes) float32 of that exit, on the host; N >= 1.
             labels: (N,) integers, the truth.
             rng: NumPy Generator.
-
-        Returns:
-            {name: array or number} for every name in `fitted_names`.
         """
         raise NotImplementedError
 
     def fit(self, logits_per_exit, labels, seed=0) -> FittedMeasure:
-        """Fits the measure to every exit; where that is not said otherwise, on samples held back from training.
+        """Fits the measure to every exit, on samples that `fits_on` names, and returns it.
 
         Args:
-            logits_per_exit: for each exit (N, n_classes) float32, what `branchynet.inference.record_logits` returns.
+            logits_per_exit: for each exit (N, n_classes) float32, as `branchynet.inference.record_logits` returns.
             labels: (N,) integers, the truth.
-            seed: of whatever is drawn; the same seed gives the same measure.
-
-        Returns:
-            the measure itself.
+            seed: of whatever is drawn. The same seed gives the same measure.
 
         Raises:
             MeasureError: the arrays are of another form, or there is nothing to learn from.
@@ -58,23 +52,22 @@ class FittedMeasure(Measure):
             raise MeasureError(f"{self.name}: expected one fitted to {n_exits} exits, got one fitted to {n_fitted}")
 
     def check_exit(self, exit_index) -> None:
-        """Raises MeasureError unless the measure was fitted to such an exit."""
+        """Raises MeasureError unless the measure was fitted to such an exit, 0 for the first."""
         n_fitted = len(getattr(self, self.fitted_names[0]))
         if not exit_index < n_fitted:
             raise MeasureError(f"{self.name}: expected an exit from 0 to {n_fitted - 1}, got {exit_index}")
 
     def fitted_at(self, exit_index, logits) -> dict:
-        """{name: array} of what was fitted to one exit, on the device of the logits."""
+        """{name: array} of what was fitted to one exit, 0 for the first, on the device of the logits."""
         self.check_exit(exit_index)
-        device = get_device_from_array(logits)
-        # A copy for each device is kept: sending takes longer than scoring.
-        on_devices = vars(self).setdefault("_on_devices", {})
+        device, on_devices = get_device_from_array(logits), vars(self).setdefault("_on_devices", {})
+        # A copy for each device is kept, because sending takes longer than scoring.
         if device.name not in on_devices:
             on_devices[device.name] = {name: device.send(array) for name, array in self.arrays().items()}
         return {name: array[exit_index] for name, array in on_devices[device.name].items()}
 
     def __getattr__(self, name):
-        """Called for what is not there."""
+        """Called for an attribute that is not there, such as one that `fit` would set."""
         if name in type(self).fitted_names:
             raise NotFittedError(
                 f"{self.name}: expected a fitted measure; call fit(logits_per_exit, labels) or load a fitted one first"
@@ -88,10 +81,8 @@ def _check_samples(name, logits_per_exit, labels):
         raise MeasureError(f"{name}: expected logits (N, n_classes) of one shape for every exit, got {shapes}")
     n_samples, n_classes = shapes[0]
     if n_samples == 0 or labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
-        raise MeasureError(
-            f"{name}: expected logits of N >= 1 samples and N integer labels, got {n_samples} and {labels.dtype} of "
-            f"shape {labels.shape}"
-        )
+        found = f"{n_samples} and {labels.dtype} of shape {labels.shape}"
+        raise MeasureError(f"{name}: expected logits of N >= 1 samples and N integer labels, got {found}")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise MeasureError(f"{name}: expected labels from 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
     if not all(np.isfinite(logits).all() for logits in logits_per_exit):

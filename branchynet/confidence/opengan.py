@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+
 import chainer.functions as F
 import numpy as np
 
 from branchynet.confidence.fitted import FittedMeasure
-from branchynet.confidence.measure import register_measure
-from branchynet.confidence.perceptron import (
-    ARRAY_NAMES,
-    Perceptron,
-    adam,
-    check_settings,
-    no_probability,
-    no_probability_of_one,
-    train_steps,
-)
+from branchynet.confidence.perceptron import ARRAY_NAMES, Perceptron, adam, check_settings, no_probability, train_steps
 from branchynet.confidence.ranking import auroc
 from branchynet.errors import MeasureError
 
 # How often the discriminator is looked at while it is trained.
 N_LOOKS = 20
-# Standard deviations: behind that, far is far, and no number is too large for the discriminator.
+# Standardised logits are clipped to this many standard deviations, so that no number is too large.
 FARTHEST = 10.0
 
 
-@register_measure("opengan")
 class OpenGan(FittedMeasure):
     """``1 - D(z)``, D a discriminator of an exit's logits, trained against a generator; in [0, 1].
 
-    After OpenGAN (Kong and Ramanan 2021, arXiv 2104.02939): D learns that features of the closed set are real, that
-    those of outliers are not, and that neither are those that a generator G makes of noise to look real::
+    After OpenGAN (Kong and Ramanan 2021, arXiv 2104.02939). D learns that features of the closed set are real; that
+    those of outliers are not; and that neither are those that a generator G makes of noise to look real::
 
         max_D min_G  mean log D(closed) + w mean log(1 - D(outliers)) + mean log(1 - D(G(noise)))
 
-    The closed set here are the samples that the exit answers rightly, the outliers those that it answers wrongly. What
-    differs from OpenGAN: the features are the logits, which every engine returns, standardised by mean and deviation
-    of each class's logit and held to `FARTHEST` deviations; and G maximises log D instead (the usual non-saturating
-    form). As there, the discriminator that is kept is the one, of `N_LOOKS` on the way, that best tells the closed set
-    from the outliers, since D and G need not settle. Fit on validation samples.
+    Here the closed set are the samples that the exit answers right, and the outliers those that it answers wrong. Two
+    things differ from OpenGAN. The features are the logits, which every engine returns, standardised class by class and
+    clipped at `FARTHEST`. And G maximises log D instead (the usual non-saturating form). As there, D and G need not
+    settle: of `N_LOOKS` discriminators on the way, the one is kept that best tells the closed set from the outliers.
+    Fit on validation samples.
 
     Args:
-        n_hidden: hidden units of both networks.
-        n_noise: numbers that the generator makes a fake of.
-        n_steps: training steps of each exit.
-        batch_size: samples of each kind a step, drawn with replacement.
+        n_hidden: number of hidden units of both networks.
+        n_noise: numbers of noise that the generator makes a fake of.
+        n_steps: number of training steps for each exit.
+        batch_size: samples of each kind in a step, drawn with replacement.
         alpha: Adam's learning rate.
-        outlier_weight: w; at 0 nothing but fakes stands against the closed set.
+        outlier_weight: w; at 0 only fakes stand against the closed set.
 
     Attributes:
         mean_, deviation_: (n_exits, n_classes) float32, of the logits.
-        hidden_W_, hidden_b_, output_W_, output_b_: the discriminators, float32, exits along the first axis.
+        hidden_W_, hidden_b_, output_W_, output_b_: the discriminators, float32, the exit along the first axis.
     """
 
+    name = "opengan"
     setting_names = ("n_hidden", "n_noise", "n_steps", "batch_size", "alpha", "outlier_weight")
     fitted_names = ("mean_", "deviation_", *ARRAY_NAMES)
+    positive_names = ("deviation_",)
 
     def __init__(self, n_hidden=64, n_noise=8, n_steps=1000, batch_size=128, alpha=5e-3, outlier_weight=1.0):
         self.n_hidden, self.n_noise, self.n_steps = n_hidden, n_noise, n_steps
@@ -65,29 +59,16 @@ class OpenGan(FittedMeasure):
         """Trains the discriminator of an exit, and the generator, which is then forgotten.
 
         Raises:
-            MeasureError: the exit answers no sample rightly.
+            MeasureError: the exit answers no sample right.
         """
         mean, deviation = logits.mean(axis=0), logits.std(axis=0) + np.float32(1e-6)
         x, right = _standardise(logits, mean, deviation), logits.argmax(axis=1) == labels
         if not right.any():
             raise MeasureError(f"{self.name}: expected an exit that is right on some samples, got one that is not")
-        closed, outliers = x[right], x[~right]
         discriminator = Perceptron(x.shape[1], self.n_hidden, 1, rng)
         generator = Perceptron(self.n_noise, self.n_hidden, x.shape[1], rng)
         optimizers = [adam(discriminator, self.alpha), adam(generator, self.alpha)]
-
-        def losses_of_step():
-            noise = rng.normal(size=(self.batch_size, self.n_noise)).astype(np.float32)
-            fakes = generator(noise)
-            # All parts in one pass: for a network this small the calls take longer than the arithmetic.
-            parts, weights = [self._draw(closed, rng), fakes.array], [1.0, 1.0]
-            if self.outlier_weight and len(outliers):
-                parts.append(self._draw(outliers, rng))
-                weights.append(self.outlier_weight)
-            weights = np.repeat(weights, self.batch_size) / self.batch_size
-            yield _surprise(discriminator, np.concatenate(parts), np.arange(len(weights)) < self.batch_size, weights)
-            yield _surprise(discriminator, fakes, np.full(self.batch_size, True), weights[: self.batch_size])
-
+        losses_of_step = functools.partial(self._losses, discriminator, generator, x[right], x[~right], rng)
         best, highest = None, -1.0
         for n_steps in _in_parts(self.n_steps, N_LOOKS):
             train_steps(losses_of_step, optimizers, n_steps)
@@ -98,20 +79,26 @@ class OpenGan(FittedMeasure):
                 best, highest = arrays, share_in_order or 0.0
         return {"mean_": mean, "deviation_": deviation, **best}
 
+    def _losses(self, discriminator, generator, closed, outliers, rng):
+        """Of one step the loss of the discriminator, then that of the generator."""
+        fakes = generator(rng.normal(size=(self.batch_size, self.n_noise)).astype(np.float32))
+        # All parts in one pass: for a network this small the calls take longer than the arithmetic.
+        parts, weights = [self._draw(closed, rng), fakes.array], [1.0, 1.0]
+        if self.outlier_weight and len(outliers):
+            parts.append(self._draw(outliers, rng))
+            weights.append(self.outlier_weight)
+        weights = np.repeat(weights, self.batch_size) / self.batch_size
+        yield _surprise(discriminator, np.concatenate(parts), np.arange(len(weights)) < self.batch_size, weights)
+        yield _surprise(discriminator, fakes, np.full(self.batch_size, True), weights[: self.batch_size])
+
     def _draw(self, x, rng):
         return x[rng.integers(0, len(x), self.batch_size)]
 
-    def scores(self, exit_index, logits, earlier=()):
+    def scores(self, exit_index, logits):
         """1 - D, (N,)."""
         arrays = self.fitted_at(exit_index, logits)
         x = _standardise(logits, arrays["mean_"], arrays["deviation_"])
         return no_probability(x, *[arrays[name] for name in ARRAY_NAMES])
-
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
-        """1 - D of one sample."""
-        logits = np.array(logits, np.float32)
-        x = _standardise(logits, self.mean_[exit_index], self.deviation_[exit_index])
-        return no_probability_of_one(x, *[getattr(self, name)[exit_index] for name in ARRAY_NAMES])
 
 
 def _in_parts(n_steps, n_parts):
@@ -125,11 +112,7 @@ def _standardise(logits, mean, deviation):
 
 
 def _surprise(discriminator, x, real, weights):
-    """Sum of weight * -log D(x) over the rows that are real, and weight * -log(1 - D(x)) over the others, a Variable.
-
-    Args:
-        x: (n, n_in) float32, or a Variable of that.
-        real, weights: (n,) bool and float.
-    """
+    """Sum of weight * -log D(x) over the rows that are real, and weight * -log(1 - D(x)) over the others, a Variable; x
+    is (n, n_in) float32 or a Variable, real (n,) bool, and weights (n,) float."""
     signs = np.where(real, np.float32(-1), np.float32(1))
     return F.sum(F.softplus(discriminator(x)[:, 0] * signs) * weights.astype(np.float32))

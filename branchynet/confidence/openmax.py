@@ -9,46 +9,46 @@ from chainer.backend import get_array_module
 
 from branchynet.confidence.fitted import FittedMeasure
 from branchynet.confidence.logits import shifted_exponentials
-from branchynet.confidence.measure import register_measure
 from branchynet.errors import MeasureError
 
 # exp of more than this is infinite in double precision.
 _LARGEST_EXPONENT = 700.0
 
 
-@register_measure("openmax")
 class OpenMax(FittedMeasure):
     """``1 -`` the largest probability of a known class, once there is an unknown one (arXiv 1511.06233); in [0, 1].
 
-    After Bendale and Boult, algorithms 1 and 2, with the logits as activation vector. Of every class and exit, the mean
-    logits of the samples that the exit answers rightly, and a Weibull distribution of the `eta` largest distances to
-    that mean. The best `alpha` classes of a sample are then shrunk: the i-th best class, at distance d from its mean,
-    keeps ``omega = 1 - (alpha - i + 1) / alpha * CDF(d)`` of its score; what is taken away becomes the score of the
-    unknown class, and the softmax goes over n_classes + 1.
+    After Bendale and Boult, algorithms 1 and 2, with the logits as activation vector. For every class and exit it keeps
+    the mean logits of the samples that the exit answers right, and a Weibull distribution of the `eta` largest
+    distances to that mean. The best `alpha` classes of a sample are then shrunk. The i-th best class, at distance d
+    from its mean, keeps ``omega = 1 - (alpha - i + 1) / alpha * CDF(d)`` of its score. What is taken away becomes the
+    score of the unknown class, and the softmax goes over n_classes + 1.
 
     What the paper leaves open:
-    - Shrinking raises a score that is negative. So a sample's scores are its logits less the smallest of them, which
-      changes no softmax over the known classes and makes all scores >= 0.
+    - Shrinking raises a score that is negative. So the scores of a sample are its logits less the smallest of them: all
+      are >= 0, and no softmax over the known classes changes.
     - The Weibull distribution starts at distance 0, which does not depend on the scale of the logits (libMR moves the
       distances to start at 1). A class with fewer than two different distances is never shrunk.
 
     Fit on training samples, as the paper does, or on validation samples.
 
     Args:
-        alpha: how many classes are shrunk; all, where a network has fewer.
-        eta: how many of the largest distances the tail is.
+        alpha: number of classes that are shrunk; all, where a network has fewer.
+        eta: number of the largest distances that the tail is fitted to.
 
     Attributes:
         mean_: (n_exits, n_classes, n_classes) float64, mean logits of each class.
         shape_, scale_: (n_exits, n_classes) float64, of each class's Weibull distribution.
     """
 
+    name = "openmax"
     setting_names = ("alpha", "eta")
     fitted_names = ("mean_", "shape_", "scale_")
+    positive_names = ("shape_", "scale_")
     fits_on = "training"
 
     def __init__(self, alpha=3, eta=20):
-        if alpha < 1 or eta < 2:
+        if not (alpha >= 1 and eta >= 2):
             raise MeasureError(f"openmax: expected alpha >= 1 and eta >= 2, got {alpha} and {eta}")
         self.alpha, self.eta = int(alpha), int(eta)
 
@@ -67,15 +67,10 @@ class OpenMax(FittedMeasure):
         return {"mean_": means, "shape_": shapes, "scale_": scales}
 
     def revise(self, exit_index, logits):
-        """The scores of the known classes after shrinking, and of the unknown class.
+        """The scores after shrinking: known classes (N, n_classes), and the unknown class (N,), both float64 >= 0.
 
-        Args:
-            exit_index: 0 for the first exit.
-            logits: (N, n_classes) float, NumPy or CuPy.
-
-        Returns:
-            (known (N, n_classes), unknown (N,)) float64, >= 0; known + what it lost is the logits less the smallest of
-            each sample, and unknown is the sum of what was lost.
+        Before shrinking, the known ones are the logits (N, n_classes) less the smallest of each sample. The unknown one
+        is the sum of what they lose. `exit_index` is 0 for the first exit.
         """
         xp = get_array_module(logits)
         fitted = self.fitted_at(exit_index, logits)
@@ -90,7 +85,7 @@ class OpenMax(FittedMeasure):
         known[rows, best] -= lost
         return known, lost.sum(axis=1)
 
-    def scores(self, exit_index, logits, earlier=()):
+    def scores(self, exit_index, logits):
         """1 - the largest probability of a known class, (N,), as the sum of all others."""
         xp = get_array_module(logits)
         known, unknown = self.revise(exit_index, logits)
@@ -104,29 +99,11 @@ class OpenMax(FittedMeasure):
         known, unknown = self.revise(exit_index, logits)
         return unknown > known.max(axis=1)
 
-    def score_of_one(self, exit_index, logits, earlier=()) -> float:
-        """1 - the largest probability of a known class, of one sample, in plain Python."""
-        smallest, n_shrunk = min(logits), min(self.alpha, len(logits))
-        known, unknown = [z - smallest for z in logits], 0.0
-        best_first = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
-        for rank, label in enumerate(best_first[:n_shrunk]):
-            distance = math.dist(logits, self.mean_[exit_index, label].tolist())
-            cdf = _cdf_of_one(distance, self.shape_.item(exit_index, label), self.scale_.item(exit_index, label))
-            lost = known[label] * (n_shrunk - rank) / n_shrunk * cdf
-            known[label] -= lost
-            unknown += lost
-        best = known.index(max(known))
-        largest = max(known[best], unknown)
-        exponentials = [math.exp(score - largest) for score in known]
-        others = sum(exponentials[:best]) + sum(exponentials[best + 1 :]) + math.exp(unknown - largest)
-        return others / (others + exponentials[best])
-
 
 def weibull_cdf(distances, shapes, scales):
     """``1 - exp(-(d / scale)^shape)``, which is 0 where the scale is infinite.
 
-    Args:
-        distances, shapes, scales: float64 arrays of one shape, NumPy or CuPy; >= 0, > 0, > 0.
+    Distances >= 0, shapes > 0 and scales > 0 are float64 arrays of one shape, NumPy or CuPy.
     """
     xp = get_array_module(distances)
     ratios = distances / scales
@@ -134,21 +111,11 @@ def weibull_cdf(distances, shapes, scales):
     return xp.where(ratios > 0, -xp.expm1(-xp.exp(xp.minimum(exponents, _LARGEST_EXPONENT))), 0)
 
 
-def _cdf_of_one(distance, shape, scale):
-    ratio = distance / scale
-    return -math.expm1(-math.exp(min(shape * math.log(ratio), _LARGEST_EXPONENT))) if ratio > 0 else 0.0
-
-
 def fit_weibull(distances):
-    """The Weibull distribution, starting at 0, under which some distances are likeliest.
+    """(shape, scale) of the Weibull distribution, starting at 0, under which distances (n,) float64 >= 0 are likeliest.
 
-    Its shape k is the root of ``sum(d^k log d) / sum(d^k) - 1/k - mean(log d)``, which rises with k.
-
-    Args:
-        distances: (n,) float64 >= 0.
-
-    Returns:
-        (shape, scale); (1, infinity), under which no distance is far, where there are fewer than two different ones.
+    Its shape k is the root of ``sum(d^k log d) / sum(d^k) - 1/k - mean(log d)``, which rises with k. Of fewer than two
+    different distances it is (1, infinity), under which no distance is far.
     """
     from scipy.optimize import brentq
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -21,8 +18,8 @@ class Perceptron(chainer.Chain):
     """One hidden layer of rectified units.
 
     Args:
-        n_in, n_hidden, n_out: sizes.
-        rng: NumPy Generator that draws the weights, LeCun's normal distribution; Chainer's own initialisers would draw
+        n_in, n_hidden, n_out: numbers of inputs, hidden units and outputs.
+        rng: NumPy Generator that draws the weights, LeCun's normal distribution. Chainer's own initialisers would draw
             from the global generator and change what follows.
     """
 
@@ -42,6 +39,10 @@ class Perceptron(chainer.Chain):
         return {name: array.copy() for name, array in zip(ARRAY_NAMES, arrays)}
 
 
+def _draw(rng, n_out, n_in):
+    return (rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)).astype(np.float32)
+
+
 def check_settings(measure, counts) -> None:
     """Raises MeasureError unless the settings named in `counts`, and alpha, are positive."""
     for name in (*counts, "alpha"):
@@ -50,46 +51,28 @@ def check_settings(measure, counts) -> None:
 
 
 def no_probability(x, hidden_W, hidden_b, output_W, output_b):
-    """1 - sigmoid of what a perceptron with one output says, without rounding small ones to 0.
+    """1 - sigmoid of the output of a perceptron with one output, (N,) float32 in [0, 1], small ones not rounded to 0.
 
     Args:
         x: (N, n_in) float32, NumPy or CuPy.
         hidden_W, hidden_b, output_W, output_b: (n_in, n_hidden), (n_hidden,), (n_hidden,) and () float32.
-
-    Returns:
-        (N,) float32, in [0, 1].
     """
     xp = get_array_module(x)
     hidden = xp.maximum(x @ hidden_W + hidden_b, 0)
     return xp.exp(-xp.logaddexp(xp.float32(0), hidden @ output_W + output_b))
 
 
-def no_probability_of_one(x, hidden_W, hidden_b, output_W, output_b) -> float:
-    """`no_probability` of one sample, x (n_in,) float32, all arrays on the host."""
-    hidden = np.maximum(x @ hidden_W + hidden_b, 0)
-    output = float(hidden @ output_W + output_b)
-    # 1 / (1 + e^output), by whichever power does not overflow.
-    power = math.exp(-abs(output))
-    return (power if output > 0 else 1.0) / (1.0 + power)
-
-
-def adam(link, alpha):
-    """An Adam optimizer (arXiv 1412.6980) for a small network; beta1 is 0.5, as is usual where two networks compete."""
-    return chainer.optimizers.Adam(alpha=alpha, beta1=0.5).setup(link)
-
-
 def train_steps(losses_of_step, optimizers, n_steps) -> None:
-    """Trains networks, on losses of their own.
+    """Trains networks, each on a loss of its own.
 
     Args:
-        losses_of_step: () -> for each optimizer in turn the loss, a Variable, that its network is moved by.
-        optimizers: of the networks.
+        losses_of_step: () -> for each optimizer in turn the loss of its network, a Variable.
+        optimizers: one for each network, set up.
         n_steps: number of steps.
     """
-    settings = {"train": True, "enable_backprop": True, "type_check": False}  # looking at types takes a third of a step
-    with contextlib.ExitStack() as stack:
-        for name, value in settings.items():
-            stack.enter_context(chainer.using_config(name, value))
+    using = chainer.using_config
+    # Type checks take a third of a step.
+    with using("train", True), using("enable_backprop", True), using("type_check", False):
         for _ in range(n_steps):
             for optimizer, loss in zip(optimizers, losses_of_step()):
                 optimizer.target.cleargrads()
@@ -97,5 +80,6 @@ def train_steps(losses_of_step, optimizers, n_steps) -> None:
                 optimizer.update()
 
 
-def _draw(rng, n_out, n_in):
-    return (rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)).astype(np.float32)
+def adam(link, alpha):
+    """An Adam optimizer (arXiv 1412.6980) for a small network; beta1 is 0.5, as is usual where two networks compete."""
+    return chainer.optimizers.Adam(alpha=alpha, beta1=0.5).setup(link)

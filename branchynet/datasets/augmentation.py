@@ -1,4 +1,7 @@
-"""Random changes to training images that leave their class as it is. Functions of uint8 images and a generator."""
+"""Random changes to training images that leave their class as it is.
+
+Each function takes images (N, C, H, W) uint8 and a NumPy `Generator`, and returns a new array of the same form.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,7 @@ import numpy as np
 
 
 def random_shift(images, rng, max_shift):
-    """Moves each image by up to `max_shift` pixels each way, both directions drawn alike; what comes in is 0.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        rng: NumPy `Generator`.
-        max_shift: pixels, >= 0.
-
-    Returns:
-        (N, C, H, W) uint8, a new array.
-    """
+    """Moves each image by up to `max_shift` pixels each way, both directions drawn alike; what comes in is 0."""
     n_samples, _, height, width = images.shape
     margin = (max_shift, max_shift)
     padded = np.pad(images, ((0, 0), (0, 0), margin, margin))
@@ -26,28 +20,16 @@ def random_shift(images, rng, max_shift):
 
 
 def random_flip(images, rng):
-    """Mirrors each image, left to right, with probability 1/2.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        rng: NumPy `Generator`.
-
-    Returns:
-        (N, C, H, W) uint8, a new array.
-    """
+    """Mirrors each image, left to right, with probability 1/2."""
     mirrored = rng.random(len(images)) < 0.5
     return np.where(mirrored[:, None, None, None], images[..., ::-1], images)
 
 
 def random_crop_and_flip(images, rng, margin=4):
-    """What CIFAR-10 is usually trained with: a random crop of the image with a margin of zeros, then a random flip.
+    """What CIFAR-10 is usually trained with: a random crop of the image in a margin of zeros, then a random flip.
 
     Args:
-        images: (N, C, H, W) uint8.
-        rng: NumPy `Generator`.
+        images, rng: as above.
         margin: pixels added on every side before the crop.
-
-    Returns:
-        (N, C, H, W) uint8, a new array.
     """
     return random_flip(random_shift(images, rng, margin), rng)

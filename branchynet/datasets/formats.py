@@ -1,66 +1,53 @@
 """File formats in which the data sets are published, read without running anything that is in them.
 
-Each reader takes a path and the shape it must find, and returns uint8. What is malformed raises one of `READ_ERRORS`
-or DataError; nothing here checks the content, `branchynet.datasets.verify` does.
+Each reader takes a path and the shape that it must find, and returns uint8. Whatever is wrong with the file is a
+DataError that names it. The content is not checked here: `branchynet.datasets.specs` does that.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
+import math
 import pickletools
 import struct
 import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterable
-from lzma import LZMAError
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from branchynet.errors import DataError
 
-READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    SyntaxError,  # a damaged .npy header, a damaged PNG chunk
-    RuntimeError,  # zipfile: a member is marked as encrypted, or uses an unknown compression
-    MemoryError,  # a damaged header asks for an impossible size
-    OverflowError,
-    struct.error,
-    zlib.error,
-    LZMAError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,  # a damaged PNG header asks for an impossible size
-)
-"""All that the readers may raise on a file that is missing, cut short or altered."""
-
 _IDX_UINT8 = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read an idx file (the format of MNIST), gzip-compressed or not.
+def _reader(read):
+    """Makes whatever a reader raises a DataError that names the file."""
+
+    @functools.wraps(read)
+    def named(path, *arguments):
+        try:
+            return read(path, *arguments)
+        except (
+            Exception
+        ) as error:  # the libraries raise almost anything on a damaged file: SyntaxError, MemoryError ...
+            raise DataError(f"{path}: cannot be read: {str(error) or type(error).__name__}") from error
+
+    return named
+
+
+@_reader
+def read_idx(path, shape):
+    """Reads an idx file (the format of MNIST), gzip-compressed or not.
 
     The header is two zero bytes, the element type (8 = uint8), the number of dimensions, and each dimension as a
-    big-endian uint32; the elements follow in C order.
-
-    Args:
-        shape: The shape that the header must state; no more than that is read.
-
-    Returns:
-        Array of `shape`, uint8.
+    big-endian uint32; the elements follow in C order. The header must state `shape`, and no more than that is read.
     """
     with open(path, "rb") as file:
         is_gzip = file.read(2) == _GZIP_MAGIC
-    n_dims, n_values = len(shape), int(np.prod(shape))
+    n_dims, n_values = len(shape), math.prod(shape)
     with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
         header = file.read(4 + 4 * n_dims)
         expected = struct.pack(f">BBBB{n_dims}I", 0, 0, _IDX_UINT8, n_dims, *shape)
@@ -74,33 +61,50 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def read_npz(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """Read arrays from an `.npz` archive; arrays of pickled objects are refused."""
+@_reader
+def read_npz(path, shapes) -> dict:
+    """Reads the arrays of {name: shape} from an `.npz` archive, of any dtype but pickled objects; each is reshaped."""
     # The file is opened here because np.load leaves it open if it is no zip file.
     with open(path, "rb") as file:
         archive = np.load(file, allow_pickle=False)
         if isinstance(archive, np.ndarray):
-            raise DataError(f"expected an npz archive with {', '.join(keys)}, got a single array")
+            raise DataError(f"expected an npz archive with {', '.join(shapes)}, got a single array")
         with archive:
-            return {key: archive[key] for key in keys}
+            arrays = {name: archive[name] for name in shapes}
+    for name, shape in shapes.items():
+        if arrays[name].size != math.prod(shape):
+            raise DataError(f"expected {name} of shape {shape}, got {arrays[name].shape}")
+    return {name: arrays[name].reshape(shape) for name, shape in shapes.items()}
 
 
-def read_cifar_batch(file: BinaryIO, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Read one batch of CIFAR-10's Python version without unpickling it.
+@_reader
+def read_cifar_batch(path, shape):
+    """Reads one batch file of CIFAR-10's Python version: images of `shape`, (N, C, H, W), and labels (N,)."""
+    with open(path, "rb") as file:
+        return _parse_batch(file, shape)
 
-    A batch is a pickled dictionary with `data`, an array of one image a row (its red, green and blue plane), and
-    `labels`, a list of small integers. `pickletools.genops` splits the pickle into its opcodes and executes none of
-    them; the two values are picked from their arguments. The flag that comes before an array's bytes says whether
-    they are in Fortran order.
 
-    Args:
-        file: The pickle, opened in binary mode.
-        shape: Shape of the images, (N, C, H, W).
+@_reader
+def read_cifar_archive(path, shapes) -> list:
+    """Reads the tar archive of CIFAR-10's Python version: (images, labels) of each batch of {path in it: shape}."""
+    batches = []
+    with tarfile.open(path, "r:*") as archive:
+        for name, shape in shapes.items():
+            file = archive.extractfile(name)
+            if file is None:
+                raise DataError(f"expected {name} to be a file")
+            batches.append(_parse_batch(file, shape))
+    return batches
 
-    Returns:
-        Images of `shape` and labels (N,), both uint8.
+
+def _parse_batch(file, shape):
+    """Takes images and labels out of a pickled batch without unpickling it.
+
+    A batch is a dictionary with `data`, an array of one image a row (its red, green and blue plane), and `labels`, a
+    list of small integers. `pickletools.genops` splits the pickle into its opcodes and executes none of them; the two
+    values are picked from their arguments. The flag before an array's bytes says whether they are in Fortran order.
     """
-    n_bytes = int(np.prod(shape))
+    n_bytes = math.prod(shape)
     data, labels, key, is_fortran = None, [], None, False
     for opcode, argument, _ in pickletools.genops(file):
         if isinstance(argument, bytes):
@@ -120,27 +124,24 @@ def read_cifar_batch(file: BinaryIO, shape: tuple[int, ...]) -> tuple[np.ndarray
     return rows.reshape(shape), np.array(labels, np.uint8)
 
 
-def read_png_rows(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read RGB images from a PNG that holds one image in each row of pixels.
-
-    Args:
-        shape: Shape of the images, (N, 3, H, W); the PNG must be H * W pixels wide and N high.
-
-    Returns:
-        Images of `shape`, uint8.
-    """
+@_reader
+def read_png_rows(path, shape):
+    """Reads images of `shape`, (N, 3, H, W), from an RGB PNG of N rows, each the H * W pixels of one image."""
     n_images, n_channels, height, width = shape
     with Image.open(path, formats=("PNG",)) as png:
         # Size and mode come from the header: a picture of another size is refused before it is decoded.
         if png.size != (height * width, n_images) or png.mode != "RGB":
             raise DataError(f"expected an RGB PNG of {height * width} x {n_images} pixels, got {png.mode} {png.size}")
         pixels = np.asarray(png)  # (N, H * W, 3)
-    return pixels.reshape(n_images, height, width, n_channels).transpose(0, 3, 1, 2)  # -> (N, 3, H, W)
+    pixels = pixels.reshape(n_images, height, width, n_channels)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
 
 
-def read_json_labels(path: Path) -> np.ndarray:
-    """Read labels, 0 to 255, from a JSON list of integers, (N,) uint8."""
-    labels = json.loads(path.read_text(encoding="utf-8"))
+@_reader
+def read_json_labels(path):
+    """Reads labels, 0 to 255, from a JSON list of integers: (N,)."""
+    with open(path, encoding="utf-8") as file:
+        labels = json.load(file)
     if not isinstance(labels, list) or not all(type(label) is int and 0 <= label <= 255 for label in labels):
         raise DataError("expected a JSON list of integers from 0 to 255")
     return np.array(labels, np.uint8)

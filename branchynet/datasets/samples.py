@@ -1,6 +1,6 @@
 """What a loaded data set is: raw images and labels, and how they are split.
 
-Images stay as the uint8 they are published as; `branchynet.datasets.preprocessing` turns them into float32.
+Images stay the uint8 that they are published as; `branchynet.datasets.transforms` makes them float32.
 """
 
 from __future__ import annotations
@@ -13,21 +13,38 @@ import numpy as np
 from branchynet.errors import DataError
 
 
+def checksum(array) -> str:
+    """sha256 of an array's raw bytes in C order, in hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def describe(array) -> str:
+    """Dtype and shape, for a message; the type of what is no array."""
+    return f"{array.dtype} of shape {array.shape}" if hasattr(array, "shape") else type(array).__name__
+
+
 @dataclass(frozen=True)
 class Samples:
     """Labelled images, in the order in which they were published. The arrays of a loaded data set are read-only.
 
     Attributes:
         images: (N, C, H, W) uint8, 0 to 255.
-        labels: (N,) int32, the index of the class.
+        labels: (N,) int32, the index of the class; integers of another size are converted.
+
+    Raises:
+        DataError: they are other arrays, or not one label for each image.
     """
 
     images: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self):
-        if len(self.images) != len(self.labels):
-            raise DataError(f"samples: expected as many labels as images ({len(self.images)}), got {len(self.labels)}")
+        images, labels = self.images, self.labels
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+            raise DataError(f"samples: expected images (N, C, H, W) uint8, got {describe(images)}")
+        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+            raise DataError(f"samples: expected {len(images)} integer labels, one an image, got {describe(labels)}")
+        object.__setattr__(self, "labels", labels.astype(np.int32, copy=False))
 
     def __len__(self):
         return len(self.labels)
@@ -36,12 +53,9 @@ class Samples:
         """The samples of a slice, as views; no pixel is copied."""
         return Samples(self.images[part], self.labels[part])
 
-    def sha256(self) -> dict[str, str]:
+    def sha256(self) -> dict:
         """Checksums of the raw bytes (labels as uint8): what a record needs to say which samples it was made with."""
-        return {
-            "images": hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest(),
-            "labels": hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.uint8)).hexdigest(),
-        }
+        return {"images": checksum(self.images), "labels": checksum(self.labels.astype(np.uint8))}
 
 
 @dataclass(frozen=True)
@@ -58,21 +72,22 @@ class Dataset:
     """A data set as published: a training part, a test part, the names of its classes, and where it came from."""
 
     name: str
-    class_names: tuple[str, ...]
+    class_names: tuple
     train: Samples
     test: Samples
     source: str
 
-    def split(self, n_validation: int = 5000) -> Splits:
-        """Set aside the last `n_validation` training images as validation part.
+    def split(self, n_validation=5000) -> Splits:
+        """Sets aside the last `n_validation` training images as validation part.
 
         The paper chooses its thresholds on the test set; a part of their own keeps the reported test figures honest.
 
         Raises:
-            DataError: `n_validation` is negative, or leaves no image to train on.
+            DataError: `n_validation` is no whole number, is negative, or leaves no image to train on.
         """
         n_images = len(self.train)
-        if not 0 <= n_validation < n_images:
-            raise DataError(f"n_validation: expected 0 to {n_images - 1} of {n_images} images, got {n_validation}")
+        is_whole = isinstance(n_validation, (int, np.integer)) and not isinstance(n_validation, bool)
+        if not is_whole or not 0 <= n_validation < n_images:
+            raise DataError(f"n_validation: expected 0 to {n_images - 1} of {n_images} images, got {n_validation!r}")
         n_train = n_images - n_validation
         return Splits(self.train[:n_train], self.train[n_train:], self.test)

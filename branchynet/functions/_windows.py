@@ -1,24 +1,24 @@
-"""The windows that a convolution looks through, as columns of one matrix, for a chunk of samples at a time (im2col).
+"""Convolution as a product of matrices (im2col): each window of the images becomes a column of one matrix.
 
-The samples of a chunk lie side by side in it: one product of two large matrices is faster than one for each sample, and
-adds up over the samples by itself where the gradient of the kernels asks for it.
+The columns of all samples of a chunk stand side by side. One product of two large matrices is faster than one for each
+sample, and it sums over the samples, which is what the gradient of the kernels needs.
 
-`DenseWindows` is for stride 1. There the windows are taken on across the row ends, so that what all of them have at one
-offset is one unbroken run of memory to copy and to add; the few places at the row ends that belong to no window are
-dropped. `StridedWindows` is for all other strides.
+`StridedWindows` works at any stride. `DenseWindows` is faster, for stride 1: there it also makes columns for windows
+that would run over the end of a row into the next one. Then what all windows read at one offset is one contiguous piece
+of memory, to copy and to add. The results of those extra windows are dropped.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from branchynet.memory import chunks, scratch
+from branchynet.machine.memory import chunks, scratch
 
 
 class Windows:
-    """The places where the windows of a convolution lie, and what comes out there.
+    """The places where the windows of a convolution begin, and the results there.
 
-    Places form a grid as large as the output, or larger: what is computed at places without a window is dropped.
+    The places form a grid as large as the output, or larger: results at places without a window are dropped.
 
     Args:
         image_shape: (C, H, W).
@@ -28,7 +28,7 @@ class Windows:
 
     Attributes:
         n_places: places in the grid of one image.
-        n_rows: rows of the matrix of columns: the numbers of a window, or of the part of it that is copied.
+        n_rows: rows of the matrix of columns: how many numbers of a window are copied.
     """
 
     _n_chunks_at_once = 1
@@ -57,13 +57,13 @@ class Windows:
 
         Args:
             itemsize: bytes of a number.
-            product_size: of what the chunks are for.
+            product_size: multiply-adds for one sample of the product that the chunks are for.
         """
         column_bytes = self.n_rows * self.n_places * itemsize
         return chunks(start, stop, column_bytes // self._n_chunks_at_once, product_size)
 
     def spread(self, gy):
-        """gy (n, O, out_h, out_w) -> (O, n * n_places) in scratch memory, with zeros where no window is."""
+        """gy (n, O, out_h, out_w) -> (O, n * n_places) in scratch memory, 0 at places without a window."""
         spread = scratch("spread", (gy.shape[1], len(gy) * self.n_places), gy.dtype)
         grid = self._grid(spread, len(gy))
         grid[..., : self.out_h, : self.out_w] = gy.swapaxes(0, 1)
@@ -72,7 +72,7 @@ class Windows:
         return spread
 
     def write_result(self, product, b, y):
-        """Brings a product (O, n * n_places), plus biases b (O,) or None, into y (n, O, out_h, out_w)."""
+        """Copies a product (O, n * n_places), plus biases b (O,) or None, into y (n, O, out_h, out_w)."""
         images = self._grid(product, len(y))[..., : self.out_h, : self.out_w].swapaxes(0, 1)
         if b is None:
             y[...] = images
@@ -88,7 +88,7 @@ class StridedWindows(Windows):
 
     def __init__(self, *args):
         super().__init__(*args)
-        # The image with its padding, and all that the windows reach beyond it (cover_all).
+        # The image with its padding; larger still where windows reach beyond that (cover_all).
         self.padded_h = max((self.out_h - 1) * self.sy + self.kh, self.ph + self.height)
         self.padded_w = self._count_padded_columns()
 
@@ -104,7 +104,7 @@ class StridedWindows(Windows):
 
     def gradient(self, x, gy):
         """x (n, C, H, W), gy (n, O, out_h, out_w) -> the gradient of the kernels, (C * kh * kw, O)."""
-        # In this order, and not its transpose, the product of a tall and a slim matrix is faster.
+        # Faster in this order than as the transpose of the product: the left matrix is tall, the right one slim.
         return np.matmul(self.columns(x), self.spread(gy).T)
 
     def kernels(self, gradient):
@@ -125,7 +125,7 @@ class StridedWindows(Windows):
         return scratch("columns", (self.n_rows, n_samples * self.n_places), dtype)
 
     def scatter(self, columns, gx):
-        """The transpose of `columns`: adds every number of every window up where it came from, into gx (n, C, H, W)."""
+        """The transpose of `columns`: adds each number to the place in gx (n, C, H, W) that its window read."""
         padded = self._padded_zeros(len(gx), gx.dtype)
         columns = columns.reshape(self.channels, self.kh, self.kw, len(gx), self.n_places)
         self._add_windows(padded, columns.transpose(3, 0, 1, 2, 4))
@@ -164,9 +164,9 @@ class StridedWindows(Windows):
 
 
 class DenseWindows(StridedWindows):
-    """Windows at stride 1, taken on across the row ends.
+    """Windows at stride 1, with extra ones that run over the end of a row.
 
-    Rows are padded at the left only: what a window reads to the right of the image is the padding of the row below.
+    Rows are padded at the left only: what a window reads at the right of the image is the padding of the row below.
     """
 
     def _grid_size(self):
@@ -176,7 +176,7 @@ class DenseWindows(StridedWindows):
         return max(self.out_w, self.pw + self.width)
 
     def _padded_zeros(self, n_samples, dtype):
-        # The last windows of the last row run past the end.
+        # The last windows of the last row read past the end.
         padded = scratch("padded", (n_samples, self.channels, self.padded_h * self.padded_w + self.kw - 1), dtype)
         padded[...] = 0
         return padded
@@ -199,5 +199,5 @@ class DenseWindows(StridedWindows):
 
 
 def overlapping_view(array, shape, strides):
-    """What `as_strided` gives of a contiguous array; called for every chunk, where that function's checks cost."""
+    """What `as_strided` gives for a contiguous array, without its checks: this is called for every chunk."""
     return np.ndarray(shape, array.dtype, array, strides=strides)

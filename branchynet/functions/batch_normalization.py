@@ -1,7 +1,7 @@
 """Batch normalisation of images in training (Ioffe and Szegedy, arXiv 1502.03167), fast on the CPU.
 
-The same numbers as Chainer's. Chainer goes over the whole batch some ten times each way, and each time through the main
-memory; here it is twice each way, chunk by chunk.
+The results are Chainer's. Chainer reads the whole batch from main memory about ten times forward and ten times
+backward; here it is read twice each way, chunk by chunk.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 from chainer.utils import type_check
 
 from branchynet.functions.choice import computes_here
-from branchynet.memory import chunks, scratch
-from branchynet.threads import map_strips
+from branchynet.machine.memory import chunks, scratch
+from branchynet.machine.threads import map_strips
 
 
 def batch_normalization(x, gamma, beta, eps=2e-5, running_mean=None, running_var=None, decay=0.9):
@@ -23,7 +23,7 @@ def batch_normalization(x, gamma, beta, eps=2e-5, running_mean=None, running_var
         gamma, beta: (C,).
         eps: added to the variance.
         running_mean, running_var: (C,) arrays, moved in place towards the statistics of the batch; or None.
-        decay: how much of the running statistics stays.
+        decay: the share of the running statistics that stays.
 
     Returns:
         Variable of the shape and dtype of x.
@@ -125,7 +125,7 @@ class _Gradients(chainer.FunctionNode):
 
 
 def _statistics(x):
-    """Mean and variance of each channel, float64: chunks are put together as in Chan, Golub and LeVeque (1979)."""
+    """Mean and variance of each channel, float64; those of chunks are combined as in Chan, Golub and LeVeque (1979)."""
 
     def collect(start, stop):
         parts = []
@@ -147,5 +147,5 @@ def _statistics(x):
 
 
 def _sum_of_images(images):
-    """(n, C, H, W) -> (C,) float64; each image's sum is taken in its own precision."""
+    """(n, C, H, W) -> (C,) float64; the sum within an image is taken in the precision of the images."""
     return images.reshape(*images.shape[:2], -1).sum(axis=2).sum(axis=0, dtype=np.float64)

@@ -9,7 +9,7 @@ chainer.global_config.branchynet_plain_chainer = False
 
 
 def plain_chainer():
-    """A context in which the functions of this package are Chainer's own: the setting of the paper, for comparison."""
+    """A context in which the functions of this package are Chainer's own, as in the paper: for comparison."""
     return chainer.using_config("branchynet_plain_chainer", True)
 
 

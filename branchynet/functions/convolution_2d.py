@@ -1,9 +1,9 @@
 """Two-dimensional convolution, fast on the CPU.
 
 Chainer copies the windows of the whole batch (im2col) and multiplies once; the copy is far larger than any cache. Here
-a chunk of a few samples is copied into one re-used buffer and multiplied while it is still in the cache, and strips of
-the batch are shared out between threads. Forward, and both gradients. What is copied is whole windows (`_windows`) or
-one row of each (`_row_windows`), whichever is expected to be faster.
+the windows of a few samples are copied into a buffer that is used again and again, and multiplied while they are in the
+cache; threads share the batch. Both gradients are computed in the same way. What is copied is whole windows
+(`_windows`) or one row of each (`_row_windows`), whichever should be faster.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from chainer.functions.connection import deconvolution_2d as chainer_deconvoluti
 from branchynet.functions._row_windows import RowWindows
 from branchynet.functions._windows import DenseWindows, StridedWindows
 from branchynet.functions.choice import computes_here
-from branchynet.memory import fits_small_product
-from branchynet.threads import map_strips
+from branchynet.machine.memory import fits_small_product
+from branchynet.machine.threads import map_strips
 
 
 def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):
@@ -70,7 +70,7 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
         kh, kw = W.shape[2:]
         gx = np.empty((len(gy), W.shape[1], self.outh, self.outw), dtype=gy.dtype)
         if (self.sy, self.sx) == (1, 1) and self.ph < kh and self.pw < kw:
-            # A convolution of gy, again at stride 1, with every kernel turned round: much faster than adding up.
+            # A convolution of gy at stride 1 with every kernel turned by 180 degrees: much faster than adding up.
             turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, O, kh, kw)
             _correlate(gy, turned, None, (1, 1), (kh - 1 - self.ph, kw - 1 - self.pw), gx)
         else:
@@ -78,7 +78,7 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
         return (gx,)
 
     def _add_up(self, gy, W, gx):
-        """Every output adds its share to each number that its window read."""
+        """Adds, for every output, its part of the gradient to each number that its window read."""
         stride, pad = (self.sy, self.sx), (self.ph, self.pw)
         kind = DenseWindows if stride == (1, 1) else StridedWindows
         places = _windows(kind, gx.shape[1:], len(W), W.shape[2:], stride, pad, gy.shape[2:])
@@ -105,7 +105,7 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
             parts = places.chunks(start, stop, x.itemsize, places.gradient_size)
             return sum(places.gradient(x[chunk], gy[chunk]) for chunk in parts)
 
-        # Added up strip by strip, in their order: the result does not depend on the number of threads.
+        # The strips are added in their order, so that the result does not depend on the number of threads.
         strips = map_strips(correlate, len(x))
         if not strips:
             return (np.zeros(self.W_shape, self.W_dtype),)
@@ -126,7 +126,7 @@ def _correlate(x, W, b, stride, pad, y):
 
 @functools.lru_cache(maxsize=256)
 def _windows(kind, *description):
-    """The windows of one convolution; at batch 1 it costs about as much to work them out as to convolve."""
+    """The windows of one convolution, kept: at batch 1, making them takes about as long as the convolution."""
     return kind(*description)
 
 
@@ -135,7 +135,7 @@ def _windows_for_product(image_shape, n_out, kernel, stride, pad, out_size):
     n_channels, (kh, kw) = image_shape[0], kernel
     if stride != (1, 1):
         kind = StridedWindows
-    # By rows, kh shares of the result are written, and read again to be added up.
+    # By rows, kh products are written and read again to be added up.
     elif n_channels * kw + 2 * kh * n_out <= n_channels * kh * kw:
         kind = RowWindows
     else:

@@ -1,7 +1,7 @@
 """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), fast on the CPU.
 
-The same sums as Chainer's, for a few samples at a time, which stay in the cache; x ** -0.75, the power that AlexNet
-uses, by two square roots. Results are float32 for float32 input whatever the type of the constants.
+The sums are Chainer's, taken for a few samples at a time, which stay in the cache; x ** -0.75, the power that AlexNet
+uses, is computed by two square roots. Results are float32 for float32 input whatever the type of the constants.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import numpy as np
 from chainer.utils import type_check
 
 from branchynet.functions.choice import computes_here
-from branchynet.memory import chunks
-from branchynet.threads import map_strips
+from branchynet.machine.memory import chunks
+from branchynet.machine.threads import map_strips
 
-# A chunk, in sizes of its input. More is touched, but threads take turns at the interpreter between short calls.
+# What counts as a chunk's memory, in sizes of its input. More is used, but on smaller chunks NumPy's calls are so short
+# that threads wait for the interpreter lock.
 _ARRAYS = 2
 
 

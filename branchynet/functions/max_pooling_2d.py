@@ -1,8 +1,8 @@
 """Max pooling, fast on the CPU.
 
 Chainer copies all windows and takes argmax along them. Here the maximum is taken offset by offset, over all windows
-of a chunk of samples at once, and the gradient finds the maximum again by comparing. Three times the chunk is touched;
-but calls on less would be so short that threads wait for the interpreter, at which they take turns.
+of a chunk of samples at once, and the gradient finds the maximum again by comparing. The chunks are three times as
+large as the cache would like: on smaller ones NumPy's calls are so short that threads wait for the interpreter lock.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from chainer.utils import conv, type_check
 
 from branchynet.functions._planes import planes_for
 from branchynet.functions.choice import computes_here
-from branchynet.memory import chunks, scratch
-from branchynet.threads import map_strips
+from branchynet.machine.memory import chunks, scratch
+from branchynet.machine.threads import map_strips
 
 
 def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True):
@@ -55,7 +55,7 @@ class _MaxPooling2D(chainer.FunctionNode):
         def pool(start, stop):
             for chunk in chunks(start, stop, planes.sample_bytes):
                 n_samples = chunk.stop - chunk.start
-                (first, _), *others = planes.windows(planes.deal(x[chunk]), n_samples)
+                (first, _), *others = planes.windows(planes.split(x[chunk]), n_samples)
                 top = scratch("maxima", first.shape, x.dtype)
                 top[...] = first
                 for numbers, _ in others:
@@ -70,7 +70,7 @@ class _MaxPooling2D(chainer.FunctionNode):
         return _Unpool(self).apply((x, y, grad_outputs[0]))
 
     def planes(self, x):
-        """How a batch is dealt out for these windows."""
+        """The `Planes` of a batch for these windows."""
         axes = list(zip(x.shape[2:], self.ksize, self.stride, self.pad))
         out_size = tuple(conv.get_conv_outsize(*axis, self.cover_all) for axis in axes)
         for n_out, (size, ksize, _, pad) in zip(out_size, axes):
@@ -80,7 +80,7 @@ class _MaxPooling2D(chainer.FunctionNode):
 
 
 class _Unpool(chainer.FunctionNode):
-    """The gradient of max pooling: x, y, gy -> gx, gy going where each maximum came from."""
+    """The gradient of max pooling, x, y, gy -> gx: each gy goes to where its maximum came from."""
 
     def __init__(self, pooling):
         super().__init__()
@@ -94,8 +94,8 @@ class _Unpool(chainer.FunctionNode):
         def unpool(start, stop):
             for chunk in chunks(start, stop, planes.sample_bytes):
                 gx_planes = planes.gradient_buffer(chunk.stop - chunk.start)
-                _share_out(planes, planes.deal(x[chunk]), y[chunk], gy[chunk], gx_planes)
-                planes.collect(gx_planes, gx[chunk])
+                _pass_back(planes, planes.split(x[chunk]), y[chunk], gy[chunk], gx_planes)
+                planes.join(gx_planes, gx[chunk])
 
         map_strips(unpool, len(x))
         return (gx,)
@@ -104,8 +104,8 @@ class _Unpool(chainer.FunctionNode):
         raise NotImplementedError("max pooling on the CPU has no second derivative here; use Chainer's own function")
 
 
-def _share_out(planes, x_planes, y, gy, gx_planes):
-    """Gives every gy to the first number in its window that equals the maximum y."""
+def _pass_back(planes, x_planes, y, gy, gx_planes):
+    """Passes every gy to the first number in its window that equals the maximum y."""
     top, left = planes.spread("maxima", y), planes.spread("left", gy)
     share, here = scratch("share", left.shape, left.dtype), scratch("here", left.shape, bool)
     views = zip(planes.windows(x_planes, len(y)), planes.windows(gx_planes, len(y)))

@@ -7,7 +7,7 @@ from chainer.utils import type_check
 
 
 def scale_gradient(x, factor):
-    """Gives x on unchanged; the gradient that comes back is multiplied by a factor.
+    """Returns x unchanged; the gradient on its way back is multiplied by a factor.
 
     Args:
         x: float Variable or array of any shape.

@@ -1,10 +1,10 @@
-"""Which inputs the windows of a pooling read, offset by offset."""
+"""Which part of an image the windows of a pooling read, offset by offset."""
 
 from __future__ import annotations
 
 
 def window_spans(size, n_out, ksize, stride, pad) -> list:
-    """For each offset in a window that lies inside the image for some output: those outputs, and what they read.
+    """For each offset within a window: the outputs whose windows have it inside the image, and what they read there.
 
     Args:
         size: of the input along one axis.

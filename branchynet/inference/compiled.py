@@ -2,71 +2,68 @@
 
 from __future__ import annotations
 
+import threading
 from math import isfinite
 
 import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
-from branchynet.devices import get_device
-from branchynet.errors import CompileError, NetworkError
-from branchynet.inference.arrays_engine import ArraysEngine
-from branchynet.inference.onnxruntime_engine import OnnxRuntimeEngine, onnxruntime_problem
+from branchynet.errors import NetworkError, ThresholdError
+from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.inference.reference import Answers, check_batch, leave_early
-from branchynet.thresholds import EntropyThresholds, as_exit_rule
-
-_NONE = object()  # what no caller gives as thresholds
-
-ENGINES = ("auto", "arrays", "onnxruntime")
+from branchynet.machine.devices import get_device, to_host
+from branchynet.thresholds import Thresholds, as_exit_rule
 
 
-def compile(net, sample_shape, engine="auto", device="cpu", threads=1, measure=ENTROPY) -> CompiledNet:
+def compile_net(net, sample_shape=None, engine="auto", device="cpu", threads=1, measure=ENTROPY) -> CompiledNet:
     """Compiles a trained network for early-exit inference.
 
     Args:
         net: a `BranchyNet`; later changes to its weights do not reach the compiled one.
-        sample_shape: shape of one sample, (C, H, W).
-        engine: "arrays" (NumPy or CuPy), "onnxruntime" (needs the extra `onnx`; CPU), or "auto": the fastest that is
-            installed.
+        sample_shape: shape of one sample, (C, H, W); that of the net by default.
+        engine: of `branchynet.inference.engines.engine_names`; "auto" is the first choice of those that are installed.
         device: "cpu", "gpu" or "gpu:N".
-        threads: of ONNX Runtime; the arrays engine computes in the caller's thread.
-        measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one; computed by NumPy or CuPy
-            behind either engine.
+        threads: that the engine may compute with; the arrays engine computes in the caller's thread.
+        measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one.
 
     Raises:
         CompileError: a layer or an engine that cannot be had.
         DeviceError: a device that cannot be used.
+        NetworkError: the network does not take such a sample, or no shape is known.
         MeasureError: there is no such measure, or it is not fitted, or to another network.
     """
-    return CompiledNet(make_plan(net, sample_shape), _make_engine(engine, device, threads), as_measure(measure))
+    return CompiledNet(make_plan(net, sample_shape), engine, device, threads, as_measure(measure))
 
 
-def compile_plain(net, sample_shape, engine="auto", device="cpu", threads=1) -> CompiledNet:
+def compile_plain(net, sample_shape=None, engine="auto", device="cpu", threads=1) -> CompiledNet:
     """Compiles the plain network, trunk and last exit, for the same engines: the same-engine baseline.
 
-    Arguments and errors are those of `compile`; it has one exit, so no measure decides anything.
+    Arguments and errors are those of `compile_net`. It has one exit, so no measure decides anything, and none is
+    computed: the scores of its answers are NaN.
     """
-    return CompiledNet(make_plain_plan(net, sample_shape), _make_engine(engine, device, threads))
+    return CompiledNet(make_plain_plan(net, sample_shape), engine, device, threads, None)
 
 
 class CompiledNet:
-    """A network that answers.
+    """A network that answers. Several threads may call it at a time: each has buffers of its own.
 
     Attributes:
         plan: the `Plan` that it runs.
         engine: name of the engine.
         device: where it computes.
-        measure: the `Measure` that says how sure an exit is.
+        measure: the `Measure` that says how sure an exit is; None where there is one exit.
     """
 
-    def __init__(self, plan, engine, measure=ENTROPY):
-        measure.check(plan.n_exits)
-        self.plan, self.measure = plan, measure
-        self._engine = engine
-        self._score_of_one, self._keeps_earlier = measure.score_of_one, measure.needs_earlier_exits
-        self.engine, self.device = engine.name, engine.device
-        self._last_thresholds, self._last_rule = _NONE, None
-        engine.load(plan)
+    def __init__(self, plan, engine="auto", device="cpu", threads=1, measure=ENTROPY):
+        if measure is not None:
+            measure.check(plan.n_exits)
+        self.plan, self.measure, self.device = plan, measure, get_device(device)
+        self._engine = make_engine(engine, plan, self.device, threads, measure)
+        self.engine = self._engine.name
+        self._of_thread = threading.local()
+        self._decides = hasattr(self._workspace(), "answers")
+        self._last = (None, None)  # thresholds and the rule made of them
 
     def run(self, x, thresholds) -> Answers:
         """Classifies samples, each leaving at the first exit that is sure enough of it.
@@ -80,31 +77,51 @@ class CompiledNet:
 
         Raises:
             NetworkError: x is of another type or shape, or holds numbers that are not finite.
-            ThresholdError: the thresholds do not fit the network's exits.
+            ThresholdError: the thresholds do not fit the network's exits, or are percentages for an engine that
+                decides for each sample.
         """
         rule = self._rule(thresholds)
-        x = self._checked(x)
-        if len(x) == 1 and isinstance(rule, EntropyThresholds):
-            return self._run_one(x, rule.values)
+        self._check_form(x)
         if len(x) == 0:
             return self._no_answers()
-        return leave_early(self.device.xp, x, self.plan.n_exits, self._engine.run_segment, rule, self.measure)
+        if self._decides:
+            if not isinstance(rule, Thresholds):
+                raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: take another engine")
+            return self._workspace().answers(to_host(x), rule)
+        x = self._finite(x)
+        if len(x) == 1 and isinstance(rule, Thresholds):
+            return self._run_one(x, rule)
+        return leave_early(self.device.xp, x, self.plan.n_exits, self._workspace().run_segment, rule, self.measure)
 
     def n_bytes(self) -> int:
-        """Memory of the prepared buffers; 0 where the engine does not tell."""
-        return self._engine.n_bytes()
+        """Memory of weights and of this thread's buffers; 0 where the engine does not tell."""
+        return self._engine.n_bytes() + self._workspace().n_bytes()
+
+    def _workspace(self):
+        try:
+            return self._of_thread.workspace
+        except AttributeError:
+            self._of_thread.workspace = self._engine.new_workspace()
+            return self._of_thread.workspace
 
     def _rule(self, thresholds):
-        # Callers give the same thresholds again and again; immutable ones need be looked at only once.
-        if thresholds is not self._last_thresholds:
-            self._last_rule = as_exit_rule(thresholds, self.plan.n_exits, self.measure.lowest)
-            self._last_thresholds = thresholds if isinstance(thresholds, (float, tuple, EntropyThresholds)) else _NONE
-        return self._last_rule
+        # Callers give the same thresholds again and again; immutable ones need be looked at only once. Read and
+        # written in one piece, for other threads do so too.
+        last_thresholds, rule = self._last
+        if thresholds is not last_thresholds or thresholds is None:
+            lowest = 0.0 if self.measure is None else self.measure.lowest
+            rule = as_exit_rule(thresholds, self.plan.n_exits, lowest)
+            if isinstance(thresholds, (float, tuple, Thresholds)):
+                self._last = (thresholds, rule)
+        return rule
 
-    def _checked(self, x):
+    def _check_form(self, x):
         check_batch(x)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
+
+    def _finite(self, x):
+        """The samples, on the device."""
         # Looked at where it comes from: on the host that takes no wait for the GPU. NaN or infinity makes the sum of
         # squares one too, which costs little to know; where that only overflowed, each number is looked at.
         xp, flat = (np if isinstance(x, np.ndarray) else self.device.xp), x.ravel()
@@ -117,19 +134,24 @@ class CompiledNet:
         integers, floats = xp.empty(0, np.int32), xp.empty(0, np.float32)
         return Answers(integers, integers.copy(), floats, xp.empty((0, self.plan.n_classes), np.float32))
 
-    def _run_one(self, x, thresholds):
-        """One sample. The rule is `EntropyThresholds.leaves`, written out for a plain number.
+    def _run_one(self, x, rule):
+        """One sample: `leave_early` without the arrays of one.
 
         From a GPU one small array is read back at each exit, the logits: label and score follow from them in a
         microsecond or a few, and kernels for them would take longer.
         """
-        xp, score_of_one, keeps_earlier = self.device.xp, self._score_of_one, self._keeps_earlier
+        xp, measure, run_segment = self.device.xp, self.measure, self._workspace().run_segment
         h, last, earlier = x, self.plan.n_exits - 1, ()
         for index in range(last + 1):
-            logits, h = self._engine.run_segment(index, h)
+            logits, h = run_segment(index, h)
             values = logits[0].tolist()
-            score = score_of_one(index, values, earlier)
-            if index == last or score < thresholds[index]:
+            if measure is None:
+                score = np.float32(np.nan)
+            elif measure.score_of_one is not None:
+                score = np.float32(measure.score_of_one(index, values))
+            else:
+                score = measure.scores_after(index, to_host(logits), earlier)[0]
+            if index == last or rule.leaves(index, score):
                 label_and_exit = xp.array([values.index(max(values)), index], dtype=np.int32)
                 return Answers(
                     label_and_exit[:1],
@@ -137,20 +159,5 @@ class CompiledNet:
                     xp.array([score], dtype=np.float32),
                     logits.copy(),  # the engine writes into its own array again
                 )
-            if keeps_earlier:
-                earlier = (*earlier, values)
-
-
-def _make_engine(engine, device, threads):
-    if engine not in ENGINES:
-        raise CompileError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
-    device = get_device(device)
-    on_gpu = device.xp is not np
-    problem = onnxruntime_problem()
-    if engine == "onnxruntime" and problem:
-        raise CompileError(problem)
-    if engine == "onnxruntime" and on_gpu:
-        raise CompileError("the onnxruntime engine computes on the CPU; on a GPU take the arrays engine")
-    if engine == "arrays" or (engine == "auto" and (problem or on_gpu)):
-        return ArraysEngine(device)
-    return OnnxRuntimeEngine(device, threads)
+            if measure is not None and measure.needs_earlier_exits:
+                earlier = (*earlier, to_host(logits).copy())

@@ -14,7 +14,6 @@ import chainer.links as L
 import numpy as np
 
 from branchynet import functions
-from branchynet.devices import to_host
 from branchynet.errors import CompileError
 from branchynet.inference.operations import (
     AveragePooling,
@@ -27,24 +26,29 @@ from branchynet.inference.operations import (
     Scale,
 )
 from branchynet.links import FL, BatchNormalization, Layers, ResBlock
+from branchynet.machine.devices import to_host
+from branchynet.registry import Registry
 
-_LINKS = {}
-_FUNCTIONS = {}
+LOWERINGS = Registry("lowering", CompileError)
 
 
-def register_lowering(kind):
+def register_lowering(kind, replace=False):
     """A decorator that registers how a kind of layer becomes operations.
 
     Args:
         kind: a link class; the decorated function takes the link. Or a function, as it stands in an `FL`; the
-            decorated function takes the settings of its call, by name and with their defaults.
+            decorated function takes the settings of its call, a dictionary by name, with their defaults.
+        replace: this lowering takes the place of one for the same kind.
+
+    Raises:
+        CompileError: there is one for that kind already.
 
     The decorated function returns a list of operations (`branchynet.inference.operations`), with arrays of float32 on
     the host.
     """
 
     def register(lower):
-        (_LINKS if isinstance(kind, type) else _FUNCTIONS)[kind] = lower
+        LOWERINGS.add(kind, lower, replace)
         return lower
 
     return register
@@ -68,15 +72,15 @@ def lower(layers, where) -> list:
 
 def _lower_layer(layer, where):
     if isinstance(layer, FL):
-        if layer.function in _FUNCTIONS:
+        if layer.function in LOWERINGS:
             bound = inspect.signature(layer.function).bind(None, *layer.args, **layer.kwargs)
             bound.apply_defaults()
             settings = dict(list(bound.arguments.items())[1:])
-            return _FUNCTIONS[layer.function](settings)
+            return LOWERINGS.get(layer.function)(settings)
     else:
         for kind in type(layer).__mro__:
-            if kind in _LINKS:
-                return _LINKS[kind](layer)
+            if kind in LOWERINGS:
+                return LOWERINGS.get(kind)(layer)
     raise CompileError(
         f"{where}: cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)"
     )

@@ -14,36 +14,39 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from branchynet.errors import OutputError, ThresholdError
-from branchynet.files import replacing
 from branchynet.inference.onnx_graph import Graph, make_model, tensor
 from branchynet.inference.plan import make_plan
-from branchynet.thresholds import EntropyThresholds, as_exit_rule
+from branchynet.machine.files import replacing
+from branchynet.thresholds import Thresholds, as_exit_rule
 
 # Names and types of the answer, the same in the one file and in the segments.
 _ANSWER = (("label", TensorProto.INT64), ("exit", TensorProto.INT64), ("entropy", TensorProto.FLOAT))
 
 
-def export_onnx(net, sample_shape, thresholds, path) -> list:
+def export_onnx(net, thresholds, path, transform=None, sample_shape=None) -> list:
     """Writes the network as ONNX files.
 
-    `PATH`: one graph for one sample. Inputs: `x` (1, C, H, W) float32, and `thresholds` (n_exits - 1,) float32 in nats,
-    which has the given values where the caller gives none. Outputs: `label` (1,) int64, `exit` (1,) int64, 0 for the
-    first, `entropy` (1,) float32 in nats, `logits` (1, n_classes) float32.
+    `PATH`: one graph for one sample. Inputs: `x` (1, C, H, W) float32, or uint8 pixels where the transform goes in, and
+    `thresholds` (n_exits - 1,) float32 in nats, which has the given values where the caller gives none. Outputs:
+    `label` (1,) int64, `exit` (1,) int64, 0 for the first, `entropy` (1,) float32 in nats, `logits` (1, n_classes)
+    float32.
 
-    `STEM.segmentN.onnx`, N from 1: for any number of samples. Input: `x` (n, ...) float32, the samples or the features
-    of the segment before. Outputs: `label`, `entropy`, `logits`, and `features`, except in the last one.
+    `STEM.segmentN.onnx`, N from 1: for any number of samples. Input: `x` (n, ...), the samples or the features of the
+    segment before. Outputs: `label`, `entropy`, `logits`, and `features`, except in the last one.
 
     Args:
         net: a `BranchyNet`.
-        sample_shape: shape of one sample, (C, H, W).
         thresholds: what `branchynet.thresholds.as_exit_rule` takes, as entropies in nats.
         path: ends in .onnx; its folder exists.
+        transform: of `branchynet.datasets.transforms`, to make the files take uint8 pixels; None leaves it outside.
+        sample_shape: shape of one sample, (C, H, W); that of the net by default.
 
     Returns:
         the paths of the files.
 
     Raises:
-        CompileError: a layer that cannot be exported.
+        CompileError: a layer or a transform that cannot be exported.
+        NetworkError: the network does not take such a sample, or no shape is known.
         ThresholdError: thresholds that do not fit the network, or percentages.
         OutputError: the files cannot be written.
     """
@@ -51,28 +54,33 @@ def export_onnx(net, sample_shape, thresholds, path) -> list:
     if path.suffix != ".onnx":
         raise OutputError(f"export: expected a path that ends in .onnx, got {path}")
     rule = as_exit_rule(thresholds, net.n_exits)
-    if not isinstance(rule, EntropyThresholds):
+    if not isinstance(rule, Thresholds):
         raise ThresholdError(
             "export: expected thresholds in nats; a percentage is of a batch, the file is for one sample"
         )
     plan = make_plan(net, sample_shape)
-    models = {path: _whole_model(plan, rule.values)}
+    models = {path: _whole_model(plan, rule.values, transform)}
     for index in range(plan.n_exits):
-        models[path.with_suffix(f".segment{index + 1}.onnx")] = _segment_model(plan, index)
+        models[path.with_suffix(f".segment{index + 1}.onnx")] = _segment_model(plan, index, transform)
     for model_path, model in models.items():
         with replacing(model_path) as handle:
             handle.write(model.SerializeToString())
     return list(models)
 
 
-def _whole_model(plan, thresholds):
+def _whole_model(plan, thresholds, transform):
     graph = Graph()
     defaults = numpy_helper.from_array(np.array(thresholds, np.float32), "thresholds")
-    _add_segments(graph, plan, 0, "x", "")
-    inputs = [tensor("x", [1, *plan.in_shape]), tensor("thresholds", [len(thresholds)])]
+    _add_segments(graph, plan, 0, graph.transformed("x", transform, plan.in_shape), "")
+    inputs = [_samples(1, plan.in_shape, transform), tensor("thresholds", [len(thresholds)])]
     proto = graph.build("branchynet", inputs, _answer_infos(plan, ""))
     proto.initializer.append(defaults)  # an input with an initializer is one that may be left out
     return make_model(proto)
+
+
+def _samples(n, shape, transform):
+    """The description of the input `x`: pixels, or what a transform made of them."""
+    return tensor("x", [n, *shape], TensorProto.FLOAT if transform is None else TensorProto.UINT8)
 
 
 def _add_segments(graph, plan, index, x, suffix):
@@ -114,10 +122,11 @@ def _infos(plan, names):
     return [*infos, tensor(names[-1], [1, plan.n_classes])]
 
 
-def _segment_model(plan, index):
-    segment = plan.segments[index]
+def _segment_model(plan, index, transform):
+    segment, transform = plan.segments[index], transform if index == 0 else None
     graph = Graph()
-    features = graph.operations(segment.trunk, "x", segment.in_shape)
+    x = graph.transformed("x", transform, segment.in_shape)
+    features = graph.operations(segment.trunk, x, segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
     graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)
     graph.name_output(graph.entropy(logits), "entropy")
@@ -130,4 +139,4 @@ def _segment_model(plan, index):
     if index < plan.n_exits - 1:
         graph.name_output(features, "features")
         outputs.append(tensor("features", ["n", *segment.out_shape]))
-    return make_model(graph.build(f"segment{index + 1}", [tensor("x", ["n", *segment.in_shape])], outputs))
+    return make_model(graph.build(f"segment{index + 1}", [_samples("n", segment.in_shape, transform)], outputs))

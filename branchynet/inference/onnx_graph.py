@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from branchynet.datasets.transforms import SMALLEST_STD, Normalise, Scale, Whiten
 from branchynet.errors import CompileError
 from branchynet.inference import operations as ops
 
@@ -64,6 +65,25 @@ class Graph:
             x = build(self, operation, x, shape)
             shape = operation.out_shape(shape)
         return x
+
+    def transformed(self, x, transform, shape) -> str:
+        """Adds what prepares uint8 pixels; returns the name of the float32 result, x itself without a transform.
+
+        Args:
+            x: name of the pixels (N, C, H, W).
+            transform: of `branchynet.datasets.transforms`, or None.
+            shape: (C, H, W).
+
+        Raises:
+            CompileError: a transform of another kind.
+        """
+        if transform is None:
+            return x
+        if type(transform) not in _TRANSFORMS:
+            raise CompileError(f"no ONNX nodes are known for the transform {transform!r}")
+        levels = self.node("Cast", x, to=TensorProto.FLOAT)
+        scaled = self.node("Div", levels, self.constant(np.float32(255), "levels"))
+        return _TRANSFORMS[type(transform)](self, transform, scaled, shape)
 
     def name_output(self, value, output) -> None:
         """Makes a value an output of the graph; a value that is computed here just gets the name, and is not copied."""
@@ -152,26 +172,30 @@ def _scale(graph, operation, x, shape):
 
 
 def _max_pooling(graph, operation, x, shape):
-    settings = _window_settings(operation, shape)
+    x, settings = _windows(graph, operation, x, shape, -np.inf)
     return graph.node("MaxPool", x, **settings)
 
 
 def _average_pooling(graph, operation, x, shape):
-    return graph.node("AveragePool", x, count_include_pad=1, **_window_settings(operation, shape))
+    x, settings = _windows(graph, operation, x, shape, 0.0)
+    return graph.node("AveragePool", x, count_include_pad=1, **settings)
 
 
-def _window_settings(operation, shape):
-    """Windows beyond the border (cover_all) are padding at the end, of just the size that they need."""
+def _windows(graph, operation, x, shape, value):
+    """What a pooling looks at, and the settings of its windows. Windows beyond the border (cover_all) are padding at
+    the end, of just the size that they need; where it is as wide as a window, ONNX Runtime wants a node for it, which
+    fills in `value`."""
     _, *out_sizes = operation.out_shape(shape)
     ends = [
         max((out_sizes[i] - 1) * operation.stride[i] + operation.ksize[i] - shape[1 + i] - operation.pad[i], 0)
         for i in (0, 1)
     ]
-    return {
-        "kernel_shape": list(operation.ksize),
-        "strides": list(operation.stride),
-        "pads": [*operation.pad, *ends],
-    }
+    settings = {"kernel_shape": list(operation.ksize), "strides": list(operation.stride)}
+    pads = [*operation.pad, *ends]
+    if all(pad < size for pad, size in zip(pads, [*operation.ksize, *operation.ksize])):
+        return x, {**settings, "pads": pads}
+    widths = graph.constant(np.array([0, 0, *operation.pad, 0, 0, *ends], np.int64), "pads")
+    return graph.node("Pad", x, widths, graph.constant(np.float32(value), "beside")), settings
 
 
 def _local_response_normalization(graph, operation, x, shape):
@@ -198,6 +222,23 @@ def _residual(graph, operation, x, shape):
         x = graph.node("Pad", x, graph.constant(pads, "pads"))
     return graph.node("Add", y, x)
 
+
+def _normalise(graph, transform, x, shape):
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (transform.mean, transform.std))
+    return graph.node("Div", graph.node("Sub", x, graph.constant(mean, "mean")), graph.constant(std, "std"))
+
+
+def _whiten(graph, transform, x, shape):
+    rows = graph.node("Flatten", x, axis=1)
+    centred = graph.node("Sub", rows, graph.node("ReduceMean", rows, axes=[1], keepdims=1))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes=[1], keepdims=1)
+    std = graph.node("Max", graph.node("Sqrt", variance), graph.constant(np.float32(SMALLEST_STD), "smallest"))
+    own = graph.node("Sub", graph.node("Div", centred, std), graph.constant(transform.mean, "mean"))
+    whitened = graph.node("MatMul", own, graph.constant(transform.matrix, "matrix"))
+    return graph.node("Reshape", whitened, graph.constant(np.array([-1, *shape], np.int64), "shape"))
+
+
+_TRANSFORMS = {Scale: lambda graph, transform, x, shape: x, Normalise: _normalise, Whiten: _whiten}
 
 _BUILDERS = {
     ops.Convolution: _convolution,

@@ -1,7 +1,6 @@
 """The operations that a compiled plan is made of: what a layer computes at inference, without Chainer.
 
-Each operation knows the shape of its result and its multiply-adds, both for one sample. Operations without parameters
-are equal when their settings are, which is how a plan finds work that a branch and the trunk both do.
+Each operation knows the shape of its result and its multiply-adds, both for one sample.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """A plan: the network as segments, each a piece of the trunk and the head of the exit behind it.
 
-Work that a branch and the trunk behind it both begin with (the authors' lists repeat ReLU, pooling and normalisation
-on either side of an exit point) is done once, in the segment's trunk piece.
+Work that a branch and the trunk behind it both begin with is done once, in the segment's trunk piece:
+`BranchyNet.segments`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from branchynet.errors import NetworkError
 from branchynet.inference.lowering import fold_scales, lower
 from branchynet.inference.operations import count_multiply_adds, shape_after
 
@@ -70,88 +71,48 @@ class Plan:
         return totals
 
 
-def make_plan(net, sample_shape) -> Plan:
+def make_plan(net, sample_shape=None) -> Plan:
     """The plan of a `BranchyNet`; weights are copied, batch normalisation is folded into them, dropout is gone.
 
     Args:
         net: a `BranchyNet`, all its parameters initialised.
-        sample_shape: shape of one sample, (C, H, W).
+        sample_shape: shape of one sample, (C, H, W); that of the net by default.
 
     Raises:
         CompileError: a layer that cannot be compiled, named by its place.
-        NetworkError: the network does not take such a sample.
+        NetworkError: the network does not take such a sample, or no shape is known.
     """
-    net.initialise(sample_shape)
-    stages = [lower(stage.layers, f"stage {n} of the trunk") for n, stage in enumerate(net.trunk, start=1)]
-    heads = [lower(branch.layers, f"exit {n}") for n, branch in enumerate(net.exits, start=1)]
-    return _assemble(stages, heads, sample_shape)
+    shape = _initialised(net, sample_shape)
+    pieces = [
+        (lower(trunk, f"trunk up to exit {number}"), lower(head, f"exit {number}"))
+        for number, (trunk, head) in enumerate(net.segments(), start=1)
+    ]
+    return _assemble(pieces, shape)
 
 
-def make_plain_plan(net, sample_shape) -> Plan:
-    """The plan of the plain network, trunk and last exit: one segment."""
-    net.initialise(sample_shape)
-    stages = [lower(stage.layers, f"stage {n} of the trunk") for n, stage in enumerate(net.trunk, start=1)]
-    whole_trunk = [operation for stage in stages for operation in stage]
-    return _assemble([whole_trunk], [lower(net.exits[-1].layers, "last exit")], sample_shape)
+def make_plain_plan(net, sample_shape=None) -> Plan:
+    """The plan of the plain network, trunk and last exit: one segment. Arguments and errors: see `make_plan`."""
+    shape = _initialised(net, sample_shape)
+    trunk = [layer for stage in net.trunk for layer in stage.layers]
+    return _assemble([(lower(trunk, "trunk"), lower(net.exits[-1].layers, "last exit"))], shape)
 
 
-def gain_limits(plan, plain_plan, exit_pct) -> dict:
-    """What the multiply-adds allow early exit to gain, and the break-even of each early exit.
-
-    An early exit's head is paid by every sample that reaches it, and spares those that leave all that lies behind; it
-    pays for itself from that share of leavers on at which both are equal.
-
-    Args:
-        plan: of the branchy network.
-        plain_plan: of the plain network, `make_plain_plan`.
-        exit_pct: share of all samples that leaves at each exit, percent.
-
-    Returns:
-        JSON-able: {plain_multiply_adds, multiply_add_limit_of_gain, early_exits: list of {exit, multiply_adds_to_leave,
-        head_multiply_adds, break_even_pct_of_reaching, leaving_pct_of_reaching}}.
-    """
-    paths, plain_count = plan.path_multiply_adds(), plain_plan.path_multiply_adds()[0]
-    expected = sum(share / 100 * count for share, count in zip(exit_pct, paths))
-    exits, reaching_pct = [], 100.0
-    for n, segment in enumerate(plan.segments[:-1]):
-        behind = sum(later.trunk_multiply_adds for later in plan.segments[n + 1 :])
-        behind += plan.segments[-1].head_multiply_adds
-        exits.append(
-            {
-                "exit": n + 1,
-                "multiply_adds_to_leave": paths[n],
-                "head_multiply_adds": segment.head_multiply_adds,
-                "break_even_pct_of_reaching": 100 * segment.head_multiply_adds / behind,
-                "leaving_pct_of_reaching": 100 * exit_pct[n] / reaching_pct if reaching_pct else 0.0,
-            }
-        )
-        reaching_pct -= exit_pct[n]
-    return {
-        "plain_multiply_adds": plain_count,
-        "multiply_add_limit_of_gain": plain_count / expected,
-        "early_exits": exits,
-    }
+def _initialised(net, sample_shape):
+    """The shape of a sample, for which the net has all its parameters now."""
+    shape = net.sample_shape if sample_shape is None else tuple(sample_shape)
+    if shape is None:
+        raise NetworkError("expected the shape of a sample, (C, H, W), got none: give it, or initialise the net")
+    net.initialise(shape)
+    return shape
 
 
-def _assemble(stages, heads, sample_shape):
-    segments, shape = [], tuple(sample_shape)
-    for index, head in enumerate(heads):
-        following = stages[index + 1] if index + 1 < len(stages) else []
-        n_common = _common_length(head, following)
-        trunk = tuple(fold_scales([*stages[index], *head[:n_common]]))
-        if following:
-            stages[index + 1] = following[n_common:]
-        out_shape = shape_after(trunk, shape)
-        segments.append(Segment(trunk, tuple(fold_scales(head[n_common:])), shape, out_shape))
-        shape = out_shape
+def _assemble(pieces, shape):
+    """The plan of (operations of the trunk piece, operations of the head) for each exit; batch normalisation goes into
+    the weights before it."""
+    segments = []
+    for trunk, head in pieces:
+        trunk, head = tuple(fold_scales(trunk)), tuple(fold_scales(head))
+        segments.append(Segment(trunk, head, shape, shape_after(trunk, shape)))
+        shape = segments[-1].out_shape
     (n_classes,) = shape_after(segments[-1].head, segments[-1].out_shape)
     return Plan(tuple(segments), n_classes)
-
-
-def _common_length(head, following):
-    """How many operations branch and trunk both begin with. Operations with parameters are equal to none but
-    themselves, so they never count."""
-    length = 0
-    while length < min(len(head), len(following)) and head[length] == following[length]:
-        length += 1
-    return length

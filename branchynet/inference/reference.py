@@ -12,8 +12,8 @@ import chainer
 import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
-from branchynet.devices import to_host
 from branchynet.errors import NetworkError
+from branchynet.machine.devices import to_host
 from branchynet.thresholds import ExitRecords, as_exit_rule
 
 
@@ -32,11 +32,6 @@ class Answers(typing.NamedTuple):
     exits: typing.Any
     scores: typing.Any
     logits: typing.Any
-
-    @property
-    def entropies(self):
-        """`scores`, by the name of the default measure; of another measure they are no entropies."""
-        return self.scores
 
 
 def run(net, x, thresholds, batch_size=None, measure=ENTROPY) -> Answers:
@@ -157,8 +152,8 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         n_exits: the network's exits, the last one included.
         run_segment: (index of the exit, h (n, ...)) -> (logits (n, n_classes), input of the next segment (n, ...));
             the latter is not looked at behind the last exit.
-        rule: an exit rule of `as_exit_rule`.
-        measure: a `branchynet.confidence.Measure`.
+        rule: an exit rule, of `as_exit_rule`.
+        measure: a `branchynet.confidence.Measure`; None where there is one exit: the scores are NaN then.
     """
     n_samples = len(x)
     labels = xp.empty(n_samples, dtype=np.int32)
@@ -170,7 +165,10 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         logits, x = run_segment(index, x)
         if all_logits is None:
             all_logits = xp.empty((n_samples, logits.shape[1]), dtype=np.float32)
-        sample_scores = measure.scores(index, logits, earlier)
+        if measure is None:
+            sample_scores = xp.full(len(logits), np.nan, np.float32)
+        else:
+            sample_scores = measure.scores_after(index, logits, earlier)
         is_last = index == n_exits - 1
         leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_scores)
         rows = remaining[leaving]
@@ -182,7 +180,7 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         if len(remaining) == 0:
             break
         x = x[~leaving]
-        if measure.needs_earlier_exits:
+        if measure is not None and measure.needs_earlier_exits:
             earlier = [exit_logits[~leaving] for exit_logits in (*earlier, logits)]
     return Answers(labels, exits, scores, all_logits)
 

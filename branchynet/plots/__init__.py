@@ -4,8 +4,7 @@ from branchynet.plots.digits import exits
 from branchynet.plots.epochs import training
 from branchynet.plots.gains import gains
 from branchynet.plots.latency import latencies
-from branchynet.plots.measures import measure_tradeoffs, reliability
 from branchynet.plots.shares import exit_share
 from branchynet.plots.tradeoffs import tradeoff
 
-__all__ = ["exit_share", "exits", "gains", "latencies", "measure_tradeoffs", "reliability", "tradeoff", "training"]
+__all__ = ["exit_share", "exits", "gains", "latencies", "tradeoff", "training"]

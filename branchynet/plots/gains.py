@@ -17,10 +17,10 @@ def gains(comparisons, path) -> None:
     panels = figure.subplots(len(comparisons), 1, squeeze=False)[:, 0]
     for axes, (title, rows) in zip(panels, comparisons.items()):
         for place, (label, gain) in enumerate(reversed(rows)):
-            axes.barh(place, gain, height=0.62, color=style.BLUE if label.startswith("ours, end") else style.GREY)
-            axes.annotate(f"{gain:.2f}x", (gain, place), (4, 0), textcoords="offset points", va="center")
+            colour = style.BLUE if label.startswith("ours, end") else style.GREY
+            style.bar(axes, place, gain, f"{gain:.2f}x", colour)
         axes.set_yticks(range(len(rows)), [label for label, _ in reversed(rows)])
         axes.axvline(1, color="black", linewidth=1)
-        axes.set_xlim(0, 1.15 * max(gain for _, gain in rows))
+        axes.set_xlim(0, 1.15 * max((gain for _, gain in rows), default=1))
         style.label(axes, "times faster than the plain network", "", title)
     style.save(figure, path)

@@ -20,37 +20,33 @@ def exit_share(run: dict, path) -> None:
         OutputError: the file cannot be written.
     """
     points = [point for point in run["points"] if point["split"] == "test" and point["thresholds"]]
+    best = _best_for_each_threshold(points)
     figure = style.new_figure(6.2, 4.6)
     axes = figure.subplots()
     threshold_axes = axes.twinx()
-    best = _best_for_each_threshold(points)
-    best_shares = [point["exit_pct"][0] for point in best]
     if len(best) < len(points):
-        shares = [point["exit_pct"][0] for point in points]
-        accuracies = [point["accuracy_pct"] for point in points]
-        axes.plot(shares, accuracies, ".", color=style.GREY, alpha=0.5, label="all settings of T")
+        axes.plot(*_shares_and_accuracies(points), ".", color=style.GREY, alpha=0.5, label="all settings of T")
     name = "accuracy" if len(best) == len(points) else "best accuracy"
-    best_accuracies = [point["accuracy_pct"] for point in best]
-    axes.plot(best_shares, best_accuracies, "o-", color=style.BLUE, markersize=4, label=f"{name} (left)")
-    positive = [
-        (share, point["thresholds"][0]) for share, point in zip(best_shares, best) if point["thresholds"][0] > 0
-    ]
+    shares, accuracies = _shares_and_accuracies(best)
+    axes.plot(shares, accuracies, "o-", color=style.BLUE, markersize=4, label=f"{name} (left)")
+    # A threshold of 0 has no place on a logarithmic axis.
+    positive = [(share, point["thresholds"][0]) for share, point in zip(shares, best) if point["thresholds"][0] > 0]
     if positive:
         threshold_axes.plot(*zip(*positive), "s--", color=style.RED, markersize=4)
         threshold_axes.set_yscale("log")
     axes.plot([], [], "s--", color=style.RED, markersize=4, label="T of exit 1 (right)")
-    style.label(
-        axes,
-        "samples leaving at exit 1 (% of the test split)",
-        "overall test accuracy (%)",
-        f"{run['branchy_network']} on {run['dataset']}: share of early exits",
-    )
+    title = f"{run['branchy_network']} on {run['dataset']}: share of early exits"
+    style.label(axes, "samples leaving at exit 1 (% of the test split)", "overall test accuracy (%)", title)
     if best:
-        axes.set_ylim(*style.limits(best_accuracies))
+        axes.set_ylim(*style.limits(accuracies))
     threshold_axes.set_ylabel("threshold T of exit 1, entropy (nats)", fontsize=style.FONT_SIZE)
     threshold_axes.tick_params(labelsize=style.FONT_SIZE - 1)
     style.legend_below(axes, columns=3)
     style.save(figure, path)
+
+
+def _shares_and_accuracies(points):
+    return [point["exit_pct"][0] for point in points], [point["accuracy_pct"] for point in points]
 
 
 def _best_for_each_threshold(points):

@@ -7,7 +7,7 @@ import pathlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from branchynet.files import replacing
+from branchynet.machine.files import replacing
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008).
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -16,6 +16,11 @@ OF_EXITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 
 DPI = 150
 FONT_SIZE = 9
+
+
+def of_exit(index):
+    """The colour of an exit, 0 for the first one."""
+    return OF_EXITS[index % len(OF_EXITS)]
 
 
 def new_figure(width_in, height_in, layout="constrained"):
@@ -38,15 +43,14 @@ def label(axes, x_label, y_label, title=None):
 
 def legend_below(axes, columns=2, handles=None):
     """A legend under the axes, where it covers no point."""
-    settings = {} if handles is None else {"handles": handles}
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.17),
-        ncol=columns,
-        fontsize=FONT_SIZE - 1,
-        frameon=False,
-        **settings,
-    )
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncol": columns}
+    axes.legend(handles=handles, fontsize=FONT_SIZE - 1, frameon=False, **place)
+
+
+def bar(axes, place, length, text, color, end=None):
+    """A horizontal bar with its value as text behind it, or behind `end`, where something longer is drawn."""
+    axes.barh(place, length, height=0.62, color=color)
+    axes.annotate(text, (length if end is None else end, place), (5, 0), textcoords="offset points", va="center")
 
 
 def limits(values, below=0.06, above=0.06):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -11,16 +12,16 @@ import subprocess
 
 import threadpoolctl
 
-from branchynet.devices import describe, get_device
-from branchynet.threads import usable_cores
+from branchynet.machine.devices import describe, get_device
+from branchynet.machine.threads import usable_cores
 
 # Several distributions may bring the same module: the first one that is installed counts.
 _DISTRIBUTIONS = {
-    "numpy": ("numpy",),
-    "chainer": ("chainer",),
-    "cupy": ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy"),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "matplotlib": ("matplotlib",),
+    "numpy": ["numpy"],
+    "chainer": ["chainer"],
+    "cupy": ["cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy"],
+    "onnxruntime": ["onnxruntime", "onnxruntime-gpu"],
+    "matplotlib": ["matplotlib"],
 }
 _GIT_TIMEOUT_S = 10
 
@@ -29,7 +30,7 @@ def environment(device_description: str | None = None, threads: int | None = Non
     """What a figure depends on besides the code's arguments.
 
     Args:
-        device_description: model of the processor that computed, such as `branchynet.devices.describe` gives.
+        device_description: model of the processor that computed, such as `branchynet.machine.devices.describe` gives.
         threads: how many threads computed while the clock ran.
 
     Returns:
@@ -38,6 +39,7 @@ def environment(device_description: str | None = None, threads: int | None = Non
         `dirty`: a Python file of the checkout differs from the commit. Outside a checkout `commit` is None.
     """
     commit, dirty = _git_state(pathlib.Path(__file__).resolve())
+    versions = {name: _version(distributions) for name, distributions in _DISTRIBUTIONS.items()}
     return {
         "device": device_description,
         "cpu": describe(get_device("cpu")),
@@ -45,7 +47,7 @@ def environment(device_description: str | None = None, threads: int | None = Non
         "threads": threads,
         "platform": " ".join(word for word in (platform.system(), platform.machine(), *platform.libc_ver()) if word),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": {name: version for name, version in versions.items() if version},
         "blas": _blas(),
         "commit": commit,
         "dirty": dirty,
@@ -53,43 +55,29 @@ def environment(device_description: str | None = None, threads: int | None = Non
     }
 
 
-def _versions():
-    """Versions from the packages' metadata: nothing is imported for it."""
-    versions = {}
-    for name, distributions in _DISTRIBUTIONS.items():
-        for distribution in distributions:
-            try:
-                versions[name] = importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-            break
-    return versions
+def _version(distributions):
+    """The version of the first distribution that is installed, from its metadata: nothing is imported for it."""
+    for distribution in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return None
 
 
 def _blas():
     """The BLAS libraries in use, such as "openblas 0.3.30 (Haswell)": at batch 1 they decide much of a latency."""
-    found = []
-    for library in threadpoolctl.threadpool_info():
-        if library["user_api"] == "blas":
-            words = f"{library['internal_api']} {library.get('version')} ({library.get('architecture', 'unknown')})"
-            found.append(words)
-    return sorted(set(found))
+    words = "{internal_api} {version} ({architecture})"
+    libraries = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    return sorted({words.format_map({"architecture": "unknown", **library}) for library in libraries})
 
 
 def _git_state(source):
     """(commit, dirty) of the checkout that a source file belongs to; (None, None) where it belongs to none."""
 
     def git(*arguments):
-        answer = subprocess.run(
-            ["git", "-C", str(source.parent), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-            # A status must not take the lock that another git may wait for.
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-        return answer.stdout.strip()
+        command = ["git", "-C", str(source.parent), *arguments]
+        # A status must not take the lock that another git may wait for.
+        settings = {"env": {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}, "timeout": _GIT_TIMEOUT_S}
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, **settings).strip()
 
     try:
         # Installed into an environment inside somebody's checkout, the file is not that checkout's.

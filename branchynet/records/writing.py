@@ -10,8 +10,18 @@ import tempfile
 
 import numpy as np
 
-from branchynet.errors import OutputError
-from branchynet.files import replacing
+from branchynet.errors import OutputError, RecordError
+from branchynet.machine.files import replacing
+from branchynet.records.schema import check_run
+
+# The columns of sweep.csv after the network's name, and the keys of a point that they hold.
+_SAME = ("thresholds", "exit_pct", "split", "paper_clock_ms", "paper_clock_gain", "on_front")
+_SWEEP = {
+    "accuracy_pct": "accuracy_pct",
+    "time_ms": "end_to_end_ms",
+    "gain": "end_to_end_gain",
+    **dict(zip(_SAME, _SAME)),
+}
 
 
 def prepare_output(directory) -> pathlib.Path:
@@ -30,9 +40,8 @@ def prepare_output(directory) -> pathlib.Path:
             handle.write(b"can be written")
             handle.flush()
     except OSError as error:
-        raise OutputError(
-            f"results: expected a folder that can be written, got {directory} ({error.strerror or error})"
-        ) from error
+        problem = f"{directory} ({error.strerror or error})"
+        raise OutputError(f"results: expected a folder that can be written, got {problem}") from error
     return directory
 
 
@@ -62,8 +71,7 @@ def read_json(path):
     """Reads what `write_json` wrote.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
-        ValueError: it is not JSON in UTF-8, or holds NaN or Infinity.
+        RecordError: there is no such file, it is not JSON in UTF-8, or it holds NaN or Infinity.
     """
 
     def refuse(constant):
@@ -71,28 +79,22 @@ def read_json(path):
 
     try:
         return json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are
-        raise ValueError(f"{path}: expected a record as JSON: {error}") from error
+    except (OSError, ValueError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise RecordError(f"{path}: expected a record as JSON: {getattr(error, 'strerror', None) or error}") from error
 
 
-def write_csv(path, rows) -> None:
-    """Writes rows, dictionaries with the same keys; the keys of the first row are the heading.
+def read_run(path) -> dict:
+    """Reads the record of a run, and checks it.
 
     Raises:
-        ValueError: there are no rows, or a row has other keys than the first.
-        OutputError: the file cannot be written; what was there stays.
+        RecordError: there is no such file, it is no record of a run, or it is one of another schema.
     """
-    rows = list(rows)
-    if not rows:
-        raise ValueError(f"{pathlib.Path(path).name}: expected at least one row, got none")
-    columns = list(rows[0])
-    for number, row in enumerate(rows):
-        if set(row) != set(columns):
-            raise ValueError(f"row {number}: expected the columns {', '.join(columns)}, got {', '.join(row)}")
-    with replacing(path, "w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    run = read_json(path)
+    try:
+        check_run(run)
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}") from error
+    return run
 
 
 def write_sweep(path, run: dict) -> None:
@@ -100,36 +102,30 @@ def write_sweep(path, run: dict) -> None:
 
     The first columns are those of the tables in experiments/reference; `time_ms` and `gain` there are end to end here.
     Values in a list (thresholds in nats, exit_pct) stand between spaces.
+
+    Raises:
+        OutputError: the file cannot be written; what was there stays.
     """
-    write_csv(path, [_sweep_row(run["branchy_network"], point) for point in run["points"]])
+    with replacing(path, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["network", *_SWEEP])
+        for point in run["points"]:
+            writer.writerow([run["branchy_network"], *(_cell(point[key]) for key in _SWEEP.values())])
 
 
-def _sweep_row(network, point):
-    return {
-        "network": network,
-        "accuracy_pct": _number(point["accuracy_pct"]),
-        "time_ms": _number(point["end_to_end_ms"]),
-        "gain": _number(point["end_to_end_gain"]),
-        "thresholds": " ".join(_number(value) for value in point["thresholds"]),
-        "exit_pct": " ".join(_number(value) for value in point["exit_pct"]),
-        "split": point["split"],
-        "paper_clock_ms": _number(point["paper_clock_ms"]),
-        "paper_clock_gain": _number(point["paper_clock_gain"]),
-        "on_front": int(point["on_front"]),
-    }
-
-
-def _number(value):
-    """A number without the last digits, which are rounding; an empty cell where there is none."""
-    return "" if value is None else f"{value:.10g}"
+def _cell(value):
+    """A value of a point as text; a number without the last digits, which are rounding."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_cell, value))
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.10g}"
 
 
 def _plain(value, where):
     """A value as JSON knows it; `where` is its place, for the message."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
-    elif isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, dict):
         return {str(key): _plain(below, f"{where}: {key}") for key, below in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,23 +1,24 @@
-"""A run's table in the paper's layout, its summary for the terminal, and the comparison with what was published."""
+"""What a run's record says, in words and tables: its table in the paper's layout, its summary, the comparisons.
 
-from branchynet.records.reference import load_reference
+`rows` holds the clocks and the gains, once, for every table and figure; the other modules choose columns. Everywhere
+`run` is a run's record (`branchynet.records`), and `published` is what `load_published` reads: the figures of the paper
+and its authors. The room computes nothing but means over seeds.
+"""
+
+from branchynet.records.published import load_published
 from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
-from branchynet.report.future import future_work, verdict
 from branchynet.report.summary import summary
 from branchynet.report.table import table
-from branchynet.report.table_one import table_one
-from branchynet.report.ways_to_train import ways_to_train
+from branchynet.report.table_one import front_table, table_one
 
 __all__ = [
     "benchmark_tables",
     "comparison",
-    "future_work",
+    "front_table",
     "gains_of",
-    "load_reference",
+    "load_published",
     "summary",
     "table",
     "table_one",
-    "verdict",
-    "ways_to_train",
 ]

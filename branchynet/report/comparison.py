@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from branchynet.records.reference import select
 from branchynet.report import formats
-from branchynet.report.table import markdown_table
+from branchynet.report.rows import CLOCKS, our_rows, published_rows
 
 _HEADINGS = (
-    "Row",
-    "Clock",
-    "Acc. plain (%)",
-    "Acc. branchy (%)",
-    "Plain (ms)",
-    "Branchy (ms)",
-    "Gain",
-    "T",
-    "Exit (%)",
+    *("Source", "Clock", "Acc. plain (%)", "Acc. branchy (%)", "Plain (ms)", "Branchy (ms)"),
+    *("Gain", "T", "Exit (%)"),
 )
+# Neighbours differ in one thing: the machine, then what is inside the clock, then the baseline.
+_CLOCKS = CLOCKS[::-1]
 
 # Why two rows differ, by what they are; facts of the method, not of one run.
 REASONS = (
@@ -35,17 +29,13 @@ REASONS = (
 )
 
 
-def comparison(runs, reference: dict) -> str:
-    """The comparison as Markdown.
-
-    Args:
-        runs: records of runs (`branchynet.records`).
-        reference: tables of the paper and the authors, as of `load_reference`.
-    """
+def comparison(runs, published: dict) -> str:
+    """The comparison of runs with what was published, as Markdown."""
     parts = ["# Paper, authors' notebook and this project"]
     for run in runs:
+        rows = [row for row in (*published_rows(run, published), *our_rows(run, _CLOCKS)) if row.plain]
         parts.append(f"## {run['network']}{formats.variant(run)} on {run['dataset']}, {run['device'].upper()}")
-        parts.append(markdown_table(_HEADINGS, [*_published_rows(select(run, reference)), *_our_rows(run)]))
+        parts.append(formats.markdown_table(_HEADINGS, map(_cells, rows)))
         parts.append(
             f"Ours: {formats.machine(run)}, engine {run['engine']}; `{run['command']}`; "
             f"{formats.commit(run['environment'])}; {formats.versions(run['environment'])}."
@@ -54,63 +44,14 @@ def comparison(runs, reference: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def gains_of(run, reference: dict) -> list:
+def _cells(row):
+    source = {"Paper": "Paper, Table I"}.get(row.source, row.source)
+    (plain_accuracy, plain_time, *_), (accuracy, time, *rest) = row.plain.cells(1), row.cells(1)
+    return [source, row.clock.words, plain_accuracy, accuracy, plain_time, time, *rest]
+
+
+def gains_of(run: dict, published: dict) -> list:
     """The gains of one comparison, for a figure: [(label, gain)], those that there are."""
-    published, measured = select(run, reference), run["measured"]
-    rows = [
-        ("paper", published.paper_branchy and published.paper_branchy["gain"]),
-        ("authors' notebook", published.authors_chosen and published.authors_chosen["gain"]),
-        ("ours, paper's clock", _value(measured["paper_clock_gain"])),
-        ("ours, end to end, over plain Chainer", _value(measured["gain_over_chainer"])),
-        ("ours, end to end, same engine", _value(measured["end_to_end_gain"])),
-    ]
-    return [(label, gain) for label, gain in rows if gain]
-
-
-def _value(gain):
-    return gain["value"] if gain else None
-
-
-def _published_rows(published):
-    pairs = (
-        ("Paper, Table I", published.paper_baseline, published.paper_branchy),
-        ("Authors' notebook", published.authors_baseline, published.authors_chosen),
-    )
-    return [
-        [
-            source,
-            "paper's",
-            formats.accuracy(plain["accuracy_pct"]),
-            formats.accuracy(branchy["accuracy_pct"]),
-            f"{plain['time_ms']:g}",
-            f"{branchy['time_ms']:g}",
-            formats.published_gain(branchy["gain"]),
-            formats.thresholds(branchy["thresholds"]),
-            formats.exit_shares(branchy["exit_pct"]),
-        ]
-        for source, plain, branchy in pairs
-        if plain is not None and branchy is not None
-    ]
-
-
-def _our_rows(run):
-    measured = run["measured"]
-    rows = (
-        ("Ours, plain Chainer", "paper's", "chainer_ms", "paper_clock_ms", "paper_clock_gain"),
-        ("Ours, over plain Chainer", "end to end", "chainer_ms", "end_to_end_ms", "gain_over_chainer"),
-        ("Ours, on the same engine", "end to end", "baseline_ms", "end_to_end_ms", "end_to_end_gain"),
-    )
-    return [
-        [
-            source,
-            clock,
-            formats.accuracy(run["baselines"][0]["accuracy_pct"]),
-            formats.accuracy(measured["accuracy_pct"]),
-            formats.mean_ms(measured[plain]),
-            formats.mean_ms(measured[branchy]),
-            formats.gain(measured[gain]),
-            formats.thresholds(measured["thresholds"]),
-            formats.exit_shares(measured["exit_pct"], decimals=1),
-        ]
-        for source, clock, plain, branchy, gain in rows
-    ]
+    labelled = [(row.source[0].lower() + row.source[1:], row.gain) for row in published_rows(run, published)]
+    labelled += [(f"ours, {row.clock.words}", row.gain and row.gain["value"]) for row in our_rows(run, _CLOCKS)]
+    return [(label, gain) for label, gain in labelled if gain]

@@ -1,6 +1,8 @@
-"""Numbers and descriptions as text, the same in the table, the summary and their tests."""
+"""Numbers, descriptions and tables as text, the same everywhere."""
 
 from __future__ import annotations
+
+import statistics
 
 NOT_MEASURED = "not measured"
 
@@ -17,14 +19,25 @@ def ms(value: float | None) -> str:
     return f"{value:.{decimals}f}"
 
 
+def mean_of(latency: dict | None) -> float | None:
+    """The mean of a latency summary, in ms, which is the paper's measure; None where nothing was measured."""
+    return (latency or {}).get("mean")
+
+
 def mean_ms(latency: dict | None) -> str:
-    """The mean of a latency summary, which is the paper's measure."""
-    return ms((latency or {}).get("mean"))
+    """The mean of a latency summary as text."""
+    return ms(mean_of(latency))
 
 
 def accuracy(value_pct: float | None) -> str:
     """An accuracy in % with two decimals: 0.01 is one of the 10,000 test samples."""
     return NOT_MEASURED if value_pct is None else f"{value_pct:.2f}"
+
+
+def mean_and_deviation(values, decimals: int = 2) -> str:
+    """The mean of several values; of more than one, with their standard deviation."""
+    mean = f"{statistics.mean(values):.{decimals}f}"
+    return f"{mean} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else mean
 
 
 def gain(value: float | dict | None) -> str:
@@ -34,11 +47,6 @@ def gain(value: float | dict | None) -> str:
     if not isinstance(value, dict):
         return f"{value:.2f}x"
     return f"{value['value']:.2f}x ({value['low']:.2f}\N{EN DASH}{value['high']:.2f})"
-
-
-def published_gain(value: float | None) -> str:
-    """A gain from someone else's table, with the digits that stand there."""
-    return "" if value is None else f"{value:g}x"
 
 
 def thresholds(values) -> str:
@@ -80,3 +88,11 @@ def versions(environment: dict) -> str:
     words = [f"Python {environment['python']}"] if environment.get("python") else []
     words += [f"{name} {version}" for name, version in (environment.get("versions") or {}).items()]
     return ", ".join([*words, *(environment.get("blas") or [])])
+
+
+def markdown_table(headings, rows) -> str:
+    """A Markdown table of text cells, with the columns in line in the source as well."""
+    lines = [list(headings), *rows]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(headings))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)

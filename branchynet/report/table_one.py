@@ -4,115 +4,117 @@ from __future__ import annotations
 
 import statistics
 
-from branchynet.records.reference import select
 from branchynet.report import formats
-from branchynet.report.table import markdown_table, published_row
+from branchynet.report.rows import OVER_CHAINER, PAPERS_CLOCK, SAME_ENGINE, our_rows, published_pair, published_rows
+from branchynet.report.table import HEADINGS
 
-_HEADINGS = ("Source", "Network", "Acc. (%)", "Time (ms)", "Gain", "Thrshld. T", "Exit (%)", "Seeds")
+_CLOCKS = (PAPERS_CLOCK, SAME_ENGINE, OVER_CHAINER)
+_FRONT_HEADINGS = (
+    *("Network", "Acc. plain (%)", "Acc. branchy (%)", "Plain (ms)", "Branchy (ms)", "Gain, paper's clock"),
+    *("Gain, end to end", "Exit (%)", "T"),
+)
 _NOTES = (
     "Ours: T chosen on validation, at the knee unless another goal is named, figures on the test set, one sample at a "
-    "time, one thread; gain with its 95 % "
-    "bootstrap interval. With several seeds: mean ± standard deviation over them, the mean share of each exit, and "
-    "each T. "
-    "*Paper's clock*: plain Chainer, the trunk alone inside the clock. *End to end*: all that a caller waits for, "
-    "compiled; *same engine*: over the plain network compiled alike; *over Chainer*: over the plain network in plain "
-    "Chainer, the paper's setting. The paper's and the authors' times are from other machines, by the paper's clock."
+    "time, one thread; gain with its 95 % bootstrap interval. With several seeds: mean ± standard deviation over them, "
+    "the mean share of each exit, and each T. *Paper's clock*: plain Chainer, the trunk alone inside the clock. *End "
+    "to end*: all that a caller waits for, compiled; *same engine*: over the plain network compiled alike; *over plain "
+    "Chainer*: over the plain network in plain Chainer, the paper's setting. The paper's and the authors' times are "
+    "from other machines, by the paper's clock."
 )
 
 
-def table_one(runs, reference: dict) -> str:
-    """Table I of the paper with our rows beside it.
+def table_one(runs, published: dict) -> str:
+    """Table I of the paper with our rows beside it, as Markdown.
+
+    Runs that differ in nothing but the seed become one row; those with T chosen for another goal follow the knee.
+    """
+    lines, seen = [], set()
+    paper_order = [row["network"] for row in published["paper"]]
+    for same in sorted(_groups(runs), key=lambda same: (*paper_order, same[0]["network"]).index(same[0]["network"])):
+        network, variant = same[0]["network"], formats.variant(same[0])
+        if network not in seen:
+            rows = published_rows(same[0], published)
+            lines += [[row.source, row.network, *row.cells(1), ""] for row in rows]
+        lines += _our_lines(same, with_plain=(network, variant) not in seen)
+        seen |= {network, (network, variant)}
+    machines = sorted({f"{formats.machine(run)}, engine {run['engine']}" for run in runs})
+    table = formats.markdown_table((*HEADINGS, "Seeds"), lines)
+    return f"{table}\n\n{_NOTES}\n\nMachine: {'; '.join(machines)}.\n"
+
+
+def front_table(runs, published: dict) -> str:
+    """One row of the paper's for each of its networks, and below it one of ours, as a Markdown table.
 
     Args:
-        runs: records of runs (`branchynet.records`); those that differ in nothing but the seed become one row, and
-            those with T chosen for another goal follow the knee.
-        reference: tables of the paper and the authors, as of `load_reference`.
-
-    Returns:
-        Markdown.
+        runs: records of one variant a network, T chosen at the knee; any ResNet stands beside the paper's.
+        published: of `load_published`; the paper's figures on the CPU are taken.
     """
-    rows, published, ours = [], set(), set()
-    paper_order = [row["network"] for row in reference["paper"]]
-    for same in sorted(_groups(runs), key=lambda same: (*paper_order, same[0]["network"]).index(same[0]["network"])):
-        first = same[0]
-        if first["network"] not in published:
-            rows += _published_rows(select(first, reference))
-            published.add(first["network"])
-        place = f"{first['network']}{formats.variant(first)}"
-        rows += _our_rows(same, with_baseline=place not in ours)
-        ours.add(place)
-    machines = sorted({f"{formats.machine(run)}, engine {run['engine']}" for run in runs})
-    return "\n\n".join([markdown_table(_HEADINGS, rows), _NOTES, f"Machine: {'; '.join(machines)}."]) + "\n"
+    paper = {entry["network"]: entry for entry in published["paper"] if entry["device"] == "cpu"}
+    ours = {_family(same[0]["network"]): same for same in _groups(runs)}
+    lines = []
+    for title in [title for title in paper if f"B-{title}" in paper]:
+        plain, row = published_pair("Paper", paper[title], paper[f"B-{title}"])
+        lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], ""))
+        same = ours.get(_family(title))
+        if same:
+            on_papers_clock, rows = zip(*(our_rows(run, (PAPERS_CLOCK, SAME_ENGINE)) for run in same))
+            seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
+            plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)
+            gains = _pooled(on_papers_clock)[2], branchy[2]
+            lines.append(_front_line(f"{same[0]['network']}, ours{seeds}", plain, branchy, *gains))
+    return formats.markdown_table(_FRONT_HEADINGS, lines)
+
+
+def _family(title):
+    return title.split("-")[0]
+
+
+def _front_line(network, plain, branchy, *gains):
+    return [network, plain[0], branchy[0], plain[1], branchy[1], *gains, branchy[4], branchy[3]]
 
 
 def _groups(runs):
-    """Lists of runs that differ in nothing but the seed, each in the order of the seeds."""
+    """Lists of runs that differ in nothing but the seed, each in the order of the seeds; the knee comes first."""
     groups = {}
     for run in runs:
-        key = (run["network"], run["dataset"], run.get("variant"), run["device"], run["preset"], _goal(run))
+        key = (run["network"], run["dataset"], run["variant"], run["device"], run["preset"], _goal(run))
         groups.setdefault(key, []).append(run)
-    knee_first = sorted(groups, key=lambda key: key[-1] != "")
-    return [sorted(groups[key], key=lambda run: run["seed"]) for key in knee_first]
+    return [sorted(groups[key], key=lambda run: run["seed"]) for key in sorted(groups, key=lambda key: key[-1] != "")]
 
 
 def _goal(run):
-    """What T was chosen for, where that was not the knee."""
-    goal = run["choice"].get("goal")
-    return "" if goal in (None, "knee") else goal
+    """What T was chosen for, where that was not the knee, with a comma before."""
+    goal = run["choice"]["goal"]
+    return "" if goal == "knee" else ", T given" if goal is None else f", T for {goal}"
 
 
-def _published_rows(published):
-    sources = (
-        ("Paper", published.paper_baseline),
-        ("Paper", published.paper_branchy),
-        ("Authors' notebook", published.authors_baseline),
-        ("Authors' notebook", published.authors_chosen),
-    )
-    return [[*published_row(source, row), ""] for source, row in sources if row is not None]
+def _our_lines(same, with_plain):
+    variant, goal = formats.variant(same[0]), _goal(same[0])
+    lines = []
+    for rows in zip(*(our_rows(run, _CLOCKS) for run in same)):
+        shown = [("", [row.plain for row in rows])] if with_plain else []
+        for words, pooled in [*shown, (goal, rows)]:
+            source, network = f"Ours, {pooled[0].clock.words}", f"{pooled[0].network}{variant}{words}"
+            lines.append([source, network, *_pooled(pooled), str(len(same))])
+    return lines
 
 
-def _our_rows(same, with_baseline):
-    first, n_seeds = same[0], str(len(same))
-    place = formats.variant(first)
-    goal = f", T for {_goal(first)}" if _goal(first) else ""
-    rows = []
-    for clock, plain_ms, branchy_ms, gain in (
-        ("paper's clock", "chainer_ms", "paper_clock_ms", "paper_clock_gain"),
-        ("end to end, same engine", "baseline_ms", "end_to_end_ms", "end_to_end_gain"),
-        ("end to end, over Chainer", "chainer_ms", "end_to_end_ms", "gain_over_chainer"),
-    ):
-        source = f"Ours, {clock}"
-        plain = _mean(same, lambda run: run["baselines"][0]["accuracy_pct"], 2)
-        plain_time = formats.ms(statistics.mean(run["measured"][plain_ms]["mean"] for run in same))
-        if with_baseline:
-            rows.append([source, f"{first['network']}{place}", plain, plain_time, "", "", "", n_seeds])
-        shares = zip(*(run["measured"]["exit_pct"] for run in same))
-        # Three digits tell settings apart; the records hold all.
-        rounded = [[float(f"{t:.3g}") for t in run["measured"]["thresholds"]] for run in same]
-        settings = dict.fromkeys(map(formats.thresholds, rounded))
-        rows.append(
-            [
-                source,
-                f"{first['branchy_network']}{place}{goal}",
-                _mean(same, lambda run: run["measured"]["accuracy_pct"], 2),
-                formats.ms(statistics.mean(run["measured"][branchy_ms]["mean"] for run in same)),
-                _gain([run["measured"][gain] for run in same]),
-                "; ".join(settings),
-                formats.exit_shares([statistics.mean(values) for values in shares], decimals=1),
-                n_seeds,
-            ]
-        )
-    return rows
+def _pooled(rows):
+    """The cells of one row from those of several seeds: accuracy, time, gain, T and exits."""
+    times = [row.time_ms for row in rows]
+    accuracy = formats.mean_and_deviation([row.accuracy_pct for row in rows])
+    time = formats.ms(None if None in times else statistics.mean(times))
+    if rows[0].plain is None:
+        return [accuracy, time, "", "", ""]
+    # Three digits tell settings apart; the records hold all.
+    settings = dict.fromkeys(formats.thresholds([float(f"{t:.3g}") for t in row.thresholds]) for row in rows)
+    shares = [statistics.mean(values) for values in zip(*(row.exit_pct for row in rows))]
+    gain = _pooled_gain([row.gain for row in rows])
+    return [accuracy, time, gain, "; ".join(settings), formats.exit_shares(shares, decimals=1)]
 
 
-def _mean(same, figure, decimals):
-    values = [figure(run) for run in same]
-    text = f"{statistics.mean(values):.{decimals}f}"
-    return f"{text} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else text
-
-
-def _gain(gains):
-    if len(gains) == 1:
-        return formats.gain(gains[0])
+def _pooled_gain(gains):
+    if len(gains) == 1 or None in gains:
+        return formats.gain(None if None in gains else gains[0])
     values = [gain["value"] for gain in gains]
     return f"{statistics.mean(values):.2f}x ± {statistics.stdev(values):.2f}"

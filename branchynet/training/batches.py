@@ -5,38 +5,37 @@ from __future__ import annotations
 import chainer
 import numpy as np
 
-from branchynet.processes import Processes
+from branchynet.machine.workers import Workers
 
 
 class ShuffledBatches(chainer.dataset.Iterator):
     """Passes over the samples, each in a new order; the last batch of a pass may be smaller.
 
-    The order of a pass is drawn from (seed, epoch), so the state of the iterator is two numbers, and a resumed run
-    sees the batches that the killed one would have seen.
+    The order of a pass is drawn from (seed, epoch). So the state of the iterator is two numbers, and a resumed run sees
+    the batches that the killed one would have seen.
 
     Args:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int32.
+        samples: `branchynet.datasets.Samples`, uint8 images and their labels.
         batch_size: samples a batch.
-        prepare: images (n, C, H, W) uint8 -> (n, C, H, W) float32.
+        transform: images (n, C, H, W) uint8 -> (n, C, H, W) float32.
         seed: int >= 0.
         augment: None, or (images uint8, numpy Generator) -> images uint8.
-        processes: what comes is this process's share of each batch; all of it, where there is one.
+        workers: `branchynet.machine.workers.Workers`; this one gets its shard of each batch.
 
     Attributes:
-        share: `branchynet.processes.Share`, of the batch that came last.
+        shard: `branchynet.machine.workers.Shard` of the batch that came last.
 
     Yields:
         (x (n, C, H, W) float32, t (n,) int32)
     """
 
-    def __init__(self, images, labels, batch_size, prepare, seed=0, augment=None, processes=None):
-        self.images, self.labels = images, labels
+    def __init__(self, samples, batch_size, transform, seed=0, augment=None, workers=None):
+        self.images, self.labels = samples.images, samples.labels
         self.batch_size = batch_size
-        self.prepare, self.augment = prepare, augment
+        self.transform, self.augment = transform, augment
         self.seed = seed
-        self.processes = processes or Processes()
-        self.share = None
+        self.workers = workers or Workers()
+        self.shard = None
         self.epoch = 0
         self.position = 0
         self.is_new_epoch = False
@@ -50,7 +49,7 @@ class ShuffledBatches(chainer.dataset.Iterator):
 
     @property
     def epoch_detail(self) -> float:
-        """Passes made, with the share of the current one."""
+        """Passes made, as a fraction within the current one."""
         return self.epoch + self.position / len(self.images)
 
     def __next__(self):
@@ -63,9 +62,9 @@ class ShuffledBatches(chainer.dataset.Iterator):
         self.is_new_epoch = self.position >= len(self.images)
         if self.is_new_epoch:
             self.epoch, self.position = self.epoch + 1, 0
-        # Changed as a whole and then shared out: what a sample looks like does not depend on the number of processes.
-        self.share = self.processes.share(len(rows))
-        return self.prepare(images[self.share.rows]), self.labels[rows[self.share.rows]]
+        # The whole batch is augmented before it is shared out: samples do not depend on the number of workers.
+        self.shard = self.workers.shard(len(rows))
+        return self.transform(images[self.shard.rows]), self.labels[rows[self.shard.rows]]
 
     next = __next__
 

@@ -8,49 +8,44 @@ import sys
 import threading
 
 import chainer
-import chainer.functions as F
 import tqdm
 
+from branchynet.training.weightings import ExitOutput
 
-def validation(loss, images, labels, prepare, device, processes, batch_size=500):
+
+def validation(loss, samples, transform, device, workers, batch_size=500):
     """A Trainer extension that reports loss and accuracy of every trained exit on samples held back from training.
 
     Args:
-        loss: `MainLoss` or `JointLoss`.
-        images, labels: (N, C, H, W) uint8 and (N,) int32.
-        prepare: images uint8 -> float32.
+        loss: `PlainLoss` or `JointLoss`.
+        samples: `branchynet.datasets.Samples`.
+        transform: images uint8 -> float32.
         device: chainer device of the network.
-        processes: they share the samples out.
+        workers: `branchynet.machine.workers.Workers`, which share the samples.
         batch_size: samples at a time.
     """
 
     def validate(trainer):
-        for part in loss.targets().values():  # of what stands still they are equal already
-            processes.mean_statistics(part)
+        for part in loss.targets().values():  # the statistics of a frozen trunk are the same in all workers
+            workers.mean_statistics(part)
         summary = chainer.reporter.DictSummary()
-        share = processes.share(len(images))
+        shard = workers.shard(len(samples))
         with chainer.using_config("train", False), chainer.no_backprop_mode():
-            for start in range(share.start, share.stop, batch_size):
-                rows = slice(start, min(start + batch_size, share.stop))
-                x = device.send(prepare(images[rows]))
-                t = device.send(labels[rows])
+            for start in range(shard.start, shard.stop, batch_size):
+                rows = slice(start, min(start + batch_size, shard.stop))
+                x = device.send(transform(samples.images[rows]))
+                t = device.send(samples.labels[rows])
                 for number, logits in loss.logits(x).items():
-                    summary.add(_loss_and_accuracy(f"validation/exit{number}", logits, t))
-        n_samples = (share.stop - share.start) if share.weight else 0
-        means = processes.mean({name: (mean, n_samples) for name, mean in summary.compute_mean().items()})
+                    summary.add(ExitOutput(number, logits, t).reports("validation/"))
+        n_samples = (shard.stop - shard.start) if shard.weight else 0
+        means = workers.mean({name: (mean, n_samples) for name, mean in summary.compute_mean().items()})
         chainer.report({name: mean for name, (mean, _) in means.items()})
 
     return validate
 
 
-def _loss_and_accuracy(prefix, logits, t):
-    loss = F.softmax_cross_entropy(logits, t)
-    accuracy = (logits.array.argmax(axis=1) == t).mean()
-    return {f"{prefix}/loss": (float(loss.array), len(t)), f"{prefix}/accuracy": (float(accuracy), len(t))}
-
-
 class Progress(chainer.training.Extension):
-    """A progress bar with the time that is left, on a terminal, and one line per epoch, everywhere; on stderr.
+    """Progress on stderr: a bar with the time that is left, where that is a terminal, and one line for each epoch.
 
     Args:
         phase: name in front of the bar.
@@ -69,7 +64,7 @@ class Progress(chainer.training.Extension):
         self.bar = None
 
     def initialize(self, trainer):
-        """Draws the bar, where the run stands."""
+        """Draws the bar, at the step where the run stands."""
         self.bar = tqdm.tqdm(
             total=self.n_iterations,
             initial=trainer.updater.iteration,
@@ -105,8 +100,8 @@ class Progress(chainer.training.Extension):
 class StopRequest:
     """Ctrl-C (SIGINT) or SIGTERM asks the run to stop after the step in hand; a second one stops it at once.
 
-    Stopping between two steps leaves every weight and every optimizer in step with each other, so that the snapshot
-    taken then is as good as any. Outside the main thread, where Python takes no signals, nothing is asked.
+    Between two steps all weights and optimizers fit each other, so that the snapshot taken then is as good as any.
+    Python gives signals to the main thread only: in another one nothing is listened to.
     """
 
     def __init__(self):
@@ -114,7 +109,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self):
-        """Takes the two signals while the block runs."""
+        """Handles the two signals while the block runs; yields itself."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

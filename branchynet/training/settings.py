@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 
 import chainer
 
-from branchynet.training.loss import TRAINS
-from branchynet.training.weightings import weighting_names
+from branchynet.errors import TrainingError
+from branchynet.training.weightings import WEIGHTINGS
 
 SCHEDULES = ("constant", "one-cycle")
 # One-cycle (Smith and Topin, arXiv 1708.07120): the share of the steps that warm up, and where alpha starts and ends
@@ -16,6 +17,20 @@ SCHEDULES = ("constant", "one-cycle")
 _WARM_UP_SHARE = 0.25
 _START_SHARE = 0.1
 _END_SHARE = 0.002
+# name: (type, condition, what is expected).
+_RULES = {
+    "epochs": (int, lambda n: n >= 1, "a whole number >= 1"),
+    "batch_size": (int, lambda n: n >= 1, "a whole number >= 1"),
+    "alpha": (float, lambda alpha: 0 < alpha < math.inf, "a finite learning rate > 0"),
+    "beta1": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
+    "beta2": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
+    "weight_decay": (float, lambda decay: 0 <= decay < math.inf, "a finite number >= 0"),
+    "seed": (int, lambda n: 0 <= n < 2**32, "a whole number in [0, 2**32)"),
+    "freeze_trunk": (bool, lambda flag: True, "True or False"),
+}
+_SHARE = (float, lambda share: 0 < share <= 1, "shares in (0, 1]")
+_LOSS_WEIGHT = (float, lambda weight: 0 <= weight < math.inf, "finite numbers >= 0, not all 0")
+_KINDS = {int: numbers.Integral, float: numbers.Real, bool: bool}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +38,23 @@ class TrainingSettings:
     """The settings of one phase. The defaults reach the paper's accuracy in minutes; `paper` gives the paper's own.
 
     Attributes:
-        epochs: passes over the training samples.
-        batch_size: samples a step.
+        epochs: passes over the training samples, at least 1.
+        batch_size: samples a step, at least 1.
         alpha, beta1, beta2: Adam's constants; alpha is the peak of the schedule.
         schedule: "one-cycle" or "constant".
         weight_decay: >= 0; each step takes that share, times alpha, off every weight, beside Adam's own step (AdamW,
             arXiv 1711.05101); not off biases and the parameters of batch normalisation. 0 is the paper's.
         keep: joint training only: the share in (0, 1] of the samples, the least confident, that the exits after an
             early exit train on; one number for all early exits or one for each (the authors' percentTrainKeeps).
-        seed: orders the samples and draws dropout masks.
+        seed: orders the samples and draws dropout masks; in [0, 2**32).
         weighting: joint training only: the name of a weighting of the exits' losses (`branchynet.training.weightings`);
             None is the paper's loss.
         loss_weights: joint training only: weights of the exits' losses, the last exit last, in place of those of the
             branches.
-        trains: joint training only: "joint", or "heads" to train the exits on a frozen trunk.
+        freeze_trunk: joint training only: train the exits alone, on the trunk as it is.
+
+    Raises:
+        TrainingError: a setting is of another type or out of its range.
     """
 
     epochs: int
@@ -50,28 +68,19 @@ class TrainingSettings:
     seed: int = 0
     weighting: str | None = None
     loss_weights: tuple | None = None
-    trains: str = "joint"
+    freeze_trunk: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        checked = {name: _checked(name, getattr(self, name), *rule) for name, rule in _RULES.items()}
+        checked |= {"keep": checked_keep(self.keep), "loss_weights": checked_loss_weights(self.loss_weights)}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
-        if self.weighting is not None and self.weighting not in weighting_names():
-            raise ValueError(f"weighting: expected one of {', '.join(weighting_names())}, got {self.weighting!r}")
-        if self.trains not in TRAINS:
-            raise ValueError(f"trains: expected one of {', '.join(TRAINS)}, got {self.trains!r}")
-        if not self.alpha > 0:
-            raise ValueError(f"alpha: expected a learning rate > 0, got {self.alpha}")
-        if not 0 <= self.weight_decay * self.alpha < 1:
-            raise ValueError(f"weight_decay: expected a number >= 0 and below 1 / alpha, got {self.weight_decay}")
-
-    @classmethod
-    def defaults(cls) -> dict:
-        """{name: default} of the settings that have one: what a description that lacks a setting was run with."""
-        fields = dataclasses.fields(cls)
-        return {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+            raise TrainingError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if self.weighting is not None:
+            WEIGHTINGS.get(self.weighting)
+        if not self.weight_decay * self.alpha < 1:
+            raise TrainingError(f"weight_decay: expected a number below 1 / alpha, got {self.weight_decay}")
 
     @classmethod
     def paper(cls, epochs, batch_size=512, seed=0):
@@ -106,3 +115,28 @@ class TrainingSettings:
         """Sets alpha for an optimizer's next step, and the weight decay that goes with it."""
         optimizer.alpha = alpha
         optimizer.weight_decay_rate = alpha * self.weight_decay
+
+
+def checked_keep(keep):
+    """`TrainingSettings.keep` as a float or a tuple of floats; TrainingError if it is neither."""
+    if isinstance(keep, (tuple, list)):
+        return tuple(_checked("keep", share, *_SHARE) for share in keep)
+    return _checked("keep", keep, *_SHARE)
+
+
+def checked_loss_weights(weights):
+    """`TrainingSettings.loss_weights` as a tuple of floats or None; TrainingError if it is neither."""
+    if weights is None:
+        return None
+    values = weights if isinstance(weights, (tuple, list)) else ()
+    values = tuple(_checked("loss_weights", weight, *_LOSS_WEIGHT) for weight in values)
+    if not any(values):
+        raise TrainingError(f"loss_weights: expected a tuple of {_LOSS_WEIGHT[-1]}, got {weights!r}")
+    return values
+
+
+def _checked(name, value, kind, holds, expected):
+    """The value as Python's own int, float or bool, which goes into JSON as it is."""
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, _KINDS[kind]) or not holds(value):
+        raise TrainingError(f"{name}: expected {expected}, got {value!r}")
+    return kind(value)

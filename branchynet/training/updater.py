@@ -8,30 +8,31 @@ import chainer
 import numpy as np
 
 from branchynet.errors import TrainingError
-from branchynet.processes import Processes
+from branchynet.functions import drawn_for
+from branchynet.machine.workers import Workers
 
 
 class JointUpdater(chainer.training.updaters.StandardUpdater):
     """Moves every part of the network by its own optimizer, on the gradients of one loss.
 
-    In the authors' code each exit has a copy of the trunk, and the copies' gradients are added up before the trunk's
-    optimizer moves it. Where every layer exists once, one backward pass adds them up by itself.
+    In the authors' code each exit has a copy of the trunk, and the gradients of all copies are added up before the
+    trunk's optimizer moves it. Here every layer exists once, and one backward pass adds them up by itself.
 
     Args:
         iterator: `ShuffledBatches`.
-        loss: `MainLoss` or `JointLoss`.
+        loss: `PlainLoss` or `JointLoss`.
         settings: `TrainingSettings`.
         n_iterations: steps of the whole phase, for the schedule.
         device: chainer device of the network.
-        processes: those that train together; the iterator deals out their shares.
+        workers: `branchynet.machine.workers.Workers` that train together; the iterator deals out their shards.
     """
 
-    def __init__(self, iterator, loss, settings, n_iterations, device, processes=None):
+    def __init__(self, iterator, loss, settings, n_iterations, device, workers=None):
         optimizers = {name: settings.adam(target) for name, target in loss.targets().items()}
         super().__init__(iterator, optimizers, loss_func=loss, device=device)
         self.settings = settings
         self.n_iterations = n_iterations
-        self.processes = processes or Processes()
+        self.workers = workers or Workers()
 
     def update_core(self):
         """Runs one step."""
@@ -43,31 +44,25 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         for optimizer in self.get_all_optimizers().values():
             self.settings.set_alpha(optimizer, alpha)
             optimizer.target.cleargrads()
-        share = self.get_iterator("main").share
-        loss = self._reported_loss(x, t, share)
-        # Shares of unequal size: each counts for its samples in the mean over the processes.
-        loss.grad = self.device.xp.full_like(loss.array, share.weight)
+        shard = self.get_iterator("main").shard
+        loss = self._reported_loss(x, t, shard)
+        # Shards of unequal size: each counts for its samples in the mean over the workers.
+        loss.grad = self.device.xp.full_like(loss.array, shard.weight)
         loss.backward()
         for optimizer in self.get_all_optimizers().values():
-            self.processes.mean_gradients(optimizer.target)
+            self.workers.mean_gradients(optimizer.target)
             optimizer.update()
 
-    def serialize(self, serializer):
-        """Saves or restores networks, optimizers, iterator, and what the training leaves as it is but relies on."""
-        super().serialize(serializer)
-        for name, link in self.loss_func.frozen().items():
-            link.serialize(serializer[f"frozen:{name}"])
-
-    def _reported_loss(self, x, t, share):
-        """The loss of this process's share; what is reported, and checked, is the mean over all."""
+    def _reported_loss(self, x, t, shard):
+        """The loss of this worker's shard. What is reported, and checked, is the mean over all workers."""
         reporter, reports = chainer.Reporter(), {}
-        with reporter.scope(reports), chainer.using_config("branchynet_share", share):
-            loss = self.loss_func(x, t)
-        if share.weight == 0:
+        with reporter.scope(reports), drawn_for(shard):
+            loss = self.loss_func(x, t, shard.weight)
+        if shard.weight == 0:
             reports = {name: (value, 0) for name, (value, _) in reports.items()}
-        means = self.processes.mean({"loss": (float(loss.array), share.weight), **reports})
+        means = self.workers.mean({"loss": (float(loss.array), shard.weight), **reports})
         self._check_finite(means.pop("loss")[0])
-        # Numbers of samples are whole: a summary that is saved in the middle of an epoch is read back as such.
+        # The numbers of samples stay whole: Chainer reads a summary that was saved within an epoch back as such.
         chainer.report({name: (value, round(n_samples)) for name, (value, n_samples) in means.items()})
         return loss
 

@@ -4,40 +4,33 @@ import numpy as np
 import pytest
 from tiny import tiny_logits, tiny_measure
 
-from branchynet.confidence import (
-    ENTROPY,
-    CalibratedEntropy,
-    CorrectnessNet,
-    Energy,
-    OpenGan,
-    OpenMax,
-    Patience,
-    as_measure,
-    auroc,
-    measure_class,
-    measure_names,
-)
-from branchynet.confidence.calibration import LOWEST_TAU, negative_log_likelihood
-from branchynet.confidence.opengan import _in_parts
+from branchynet.confidence import ENTROPY, MEASURES, as_measure, auroc
+from branchynet.confidence.calibration import LOWEST_TAU, CalibratedEntropy, negative_log_likelihood
+from branchynet.confidence.correctness import CorrectnessNet
+from branchynet.confidence.direct import Energy, Patience
+from branchynet.confidence.opengan import OpenGan, _in_parts
+from branchynet.confidence.openmax import OpenMax
 from branchynet.errors import MeasureError, NotFittedError
 from branchynet.thresholds import ExitRecords
 
-FITTED = [name for name in measure_names() if measure_class(name).fitted_names]
+LOGITS, _ = tiny_logits(2)
+FITTED = [name for name in MEASURES.names() if MEASURES.get(name).fitted_names]
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_a_measure_that_is_not_fitted_says_so(name):
-    logits, _ = tiny_logits(2)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda measure: measure.scores(0, LOGITS[0]),
+        lambda measure: measure.arrays(),
+        lambda measure: measure.check(3),
+        lambda measure: ExitRecords.of(LOGITS, np.zeros(2, np.int32), measure),
+    ],
+)
+def test_a_measure_that_is_not_fitted_says_so(name, use):
     measure = as_measure(name)
-    for use in (
-        lambda: measure.scores(0, logits[0]),
-        lambda: measure.score_of_one(0, logits[0, 0].tolist()),
-        lambda: measure.arrays(),
-        lambda: measure.check(3),
-        lambda: ExitRecords.of(logits, np.zeros(2, np.int32), measure),
-    ):
-        with pytest.raises(NotFittedError, match=rf"{name}: expected a fitted measure; call fit"):
-            use()
+    with pytest.raises(NotFittedError, match=rf"{name}: expected a fitted measure; call fit"):
+        use(measure)
     assert not hasattr(measure, measure.fitted_names[0])
 
 
@@ -65,7 +58,7 @@ def test_what_is_learned_tells_right_answers_from_wrong_ones(measure):
 @pytest.mark.parametrize(("name", "highest"), [("correctness-net", 0.1), ("opengan", 1.0)])
 def test_an_exit_that_is_always_right_can_be_learned(name, highest):
     logits = 9 * np.eye(3, dtype=np.float32)[[[0, 1, 2, 0]]]
-    scores = measure_class(name)(n_steps=30, alpha=0.1).fit(logits, np.array([0, 1, 2, 0])).scores(0, logits[0])
+    scores = MEASURES.get(name)(n_steps=30, alpha=0.1).fit(logits, np.array([0, 1, 2, 0])).scores(0, logits[0])
     assert (scores < highest).all()
 
 
@@ -147,6 +140,7 @@ def test_a_measure_fitted_to_another_network_is_refused(measures):
         (lambda: Energy(0), "temperature tau > 0, got 0"),
         (lambda: Energy(float("nan")), "got nan"),
         (lambda: OpenMax(alpha=0), "alpha >= 1 and eta >= 2, got 0 and 20"),
+        (lambda: OpenMax(eta=float("nan")), "alpha >= 1 and eta >= 2, got 3 and nan"),
         (lambda: OpenGan(n_steps=0), "opengan: n_steps: expected a number > 0, got 0"),
         (lambda: CorrectnessNet(alpha=-1), "correctness-net: alpha: expected a number > 0, got -1"),
         (lambda: Patience.threshold(0), "at least 1 exit that agrees, got 0"),

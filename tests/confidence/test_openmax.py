@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny import tiny_logits
 
-from branchynet.confidence import ENTROPY, OpenMax
-from branchynet.confidence.openmax import fit_weibull, weibull_cdf
+from branchynet.confidence import ENTROPY
+from branchynet.confidence.openmax import OpenMax, fit_weibull, weibull_cdf
 
 
 def test_openmax_refuses_what_is_far_from_every_class(measures):

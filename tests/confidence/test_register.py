@@ -2,59 +2,121 @@
 
 import math
 
+import chainer.functions as F
 import numpy as np
 import pytest
-from tiny import tiny_logits
+from tiny import SHAPE, tiny_batch, tiny_logits, tiny_net
 
-from branchynet.confidence import Measure, as_measure, measure_class, measure_names, register_measure
+from branchynet import run
+from branchynet.confidence import MEASURES, Entropy, Measure, as_measure, register_measure
 from branchynet.errors import MeasureError
+from branchynet.inference import compile_net
+from branchynet.machine.devices import to_host
 from branchynet.serialization import load_measure, save_measure
-from branchynet.thresholds import ExitRecords, evaluate
-
-NAMES = measure_names()
+from branchynet.thresholds import ExitRecords
 
 
 @pytest.fixture
 def register(monkeypatch):
     """`register_measure`, whose measures are gone after the test."""
-    monkeypatch.setattr("branchynet.confidence.measure._REGISTERED", {name: measure_class(name) for name in NAMES})
+    monkeypatch.setattr(MEASURES, "_entries", dict(MEASURES._entries))
     return register_measure
 
 
 def test_one_function_adds_a_measure(register, tmp_path, device):
-    @register("largest logit")
-    def largest_logit(logits):
-        return -logits.max(axis=1)
-
+    register("largest logit")(lambda logits: -logits.max(axis=1))
     logits, labels = tiny_logits(10)
     records = ExitRecords.of([device.send(z) for z in logits], labels, "largest logit")
     np.testing.assert_array_equal(records.scores, -logits.max(axis=2))
-    assert evaluate(records, -math.inf).exit_shares == (0, 0, 1)
-    assert evaluate(records, -1e-9).exit_shares[0] > 0, "thresholds may be negative"
-    assert "largest logit" in measure_names()
+    assert records.exits_at(-math.inf).tolist() == [2] * 10
+    assert (records.exits_at(-1e-9) == 0).any(), "thresholds may be negative"
     save_measure(as_measure("largest logit"), tmp_path / "m")
-    assert load_measure(tmp_path / "m").score_of_one(0, [1.0, 3.0]) == -3
+    assert load_measure(tmp_path / "m").scores_after(0, np.array([[1, 3]], np.float32), ()) == [-3]
 
 
 def test_one_class_adds_a_measure(register):
     @register("constant")
     class Constant(Measure):
+        """It says the same of every sample."""
+
         setting_names = ("value",)
 
         def __init__(self, value=2):
+            super().__init__()
             self.value = value
 
-        def scores(self, exit_index, logits, earlier=()):
-            return np.full(len(logits), self.value, np.float32)
+        def scores(self, exit_index, logits):
+            return np.full(len(logits), self.value)  # integers become float32
 
     assert Constant(5).describe() == {"name": "constant", "settings": {"value": 5}}
-    assert as_measure("constant").score_of_one(0, [1.0]) == 2
+    assert (Constant.__name__, Constant.__doc__) == ("Constant", "It says the same of every sample.")
+    (scores,) = as_measure("constant").scores_of_exits([np.zeros((1, 3), np.float32)])
+    assert scores == [2] and scores.dtype == np.float32 and isinstance(as_measure("constant"), Constant)
 
 
-def test_a_function_that_returns_no_scores_is_refused(register):
-    register("wrong")(lambda logits: logits)
-    with pytest.raises(MeasureError, match=r"wrong: expected scores of shape \(4,\), got \(4, 3\)"):
-        as_measure("wrong").scores(0, np.zeros((4, 3), np.float32))
+def test_a_measure_of_ones_own_does_not_inherit_the_score_of_one_sample(register):
+    def half_of(kind):
+        return type("Half", (kind,), {"scores": lambda self, index, logits: kind.scores(self, index, logits) / 2})
+
+    measure = register("quarter entropy")(half_of(register("half entropy")(half_of(Entropy))))()
+    (x, _), net = tiny_batch(1), tiny_net()
+    expected = run(net, x, 0.0).scores / 4
+    np.testing.assert_allclose(run(net, x, 0.0, measure=measure).scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(compile_net(net, SHAPE, measure=measure).run(x, 0.0).scores, expected, rtol=1e-5)
+
+
+# What measures give back for logits (4, 3), and what they are told.
+NO_SCORES = {
+    "nan": (lambda logits: logits[:, 0] * np.float32("nan"), "expected scores that are numbers, got NaN"),
+    "complex": (lambda logits: logits[:, 0] + 1j, r"expected real scores of shape \(4,\), got complex"),
+    "one per class": (lambda logits: logits, r"got float32 of shape \(4, 3\)"),
+    "one in all": (lambda logits: logits.max(), r"got "),
+    "a column": (lambda logits: logits[:, :1], r"got float32 of shape \(4, 1\)"),
+    "too few": (lambda logits: logits[1:, 0], r"got float32 of shape \(3,\)"),
+    "a list": (lambda logits: logits[:, 0].tolist(), r"got \["),
+    "a variable": (lambda logits: F.max(logits, axis=1), r"got variable"),
+    "nothing": (lambda logits: None, "got None"),
+    "texts": (lambda logits: np.full(4, "sure"), "got <U4"),
+}
+
+
+@pytest.mark.parametrize("name", NO_SCORES)
+@pytest.mark.parametrize("is_class", [False, True])
+def test_a_measure_that_returns_no_scores_is_refused_by_its_name(name, is_class, register):
+    function, message = NO_SCORES[name]
+    register(name)(type("Own", (Measure,), {"scores": lambda self, _, z: function(z)}) if is_class else function)
+    with pytest.raises(MeasureError, match=f"^{name}: .*{message}"):
+        ExitRecords.of(np.zeros((2, 4, 3), np.float32), np.zeros(4, np.int32), name)
+
+
+def sort_in_place(logits):
+    logits.sort(axis=1)
+    return -logits[:, -1]
+
+
+class SortInPlace(Measure):
+    """It spoils the logits of all exits that it is shown."""
+
+    lowest = -math.inf
+    needs_earlier_exits = True
+
+    def scores_after(self, exit_index, logits, earlier):
+        return sum(sort_in_place(exit_logits) for exit_logits in (*earlier, logits))
+
+
+@pytest.mark.parametrize("target", [sort_in_place, SortInPlace])
+def test_a_measure_that_writes_into_its_logits_does_not_change_what_the_network_answers(target, register, device):
+    register("sorts")(target)
+    logits, labels = tiny_logits(20)
+    ours = ExitRecords.of([device.send(z.copy()) for z in logits], labels, "sorts")
+    np.testing.assert_array_equal(ours.predictions, logits.argmax(axis=2))
+    (x, _), net = tiny_batch(9), tiny_net()
+    net.to_device(device)
+    expected = to_host(run(net, x, 0.0).labels)
+    compiled = compile_net(net, SHAPE, device=device.name, measure="sorts")
+    answers = [run(net, x, -math.inf, measure="sorts"), compiled.run(x, -math.inf)]
+    assert [to_host(answer.labels).tolist() for answer in answers] == [expected.tolist()] * 2
+    assert [int(compiled.run(x[i : i + 1], -math.inf).labels[0]) for i in range(9)] == expected.tolist()
 
 
 @pytest.mark.parametrize("target", [3, int])
@@ -63,7 +125,7 @@ def test_only_functions_and_measures_can_be_registered(target, register):
         register("x")(target)
 
 
-@pytest.mark.parametrize("measure", ["entropi", 3, None])
+@pytest.mark.parametrize("measure", ["entropi", 3, None, ["entropy"]])
 def test_a_measure_that_does_not_exist_is_refused(measure):
-    with pytest.raises(MeasureError, match=f"expected a Measure or one of entropy, .*; got {measure!r}"):
+    with pytest.raises(MeasureError, match="measure: expected one of entropy, .*; got "):
         as_measure(measure)

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from tiny import tiny_logits
 
-from branchynet.confidence import Energy, OpenMax, measure_names
+from branchynet.confidence import MEASURES
+from branchynet.confidence.calibration import CalibratedEntropy
+from branchynet.confidence.direct import Energy
+from branchynet.confidence.openmax import OpenMax
 from branchynet.errors import MeasureError, NotFittedError, OutputError, SnapshotError
 from branchynet.serialization import load_measure, save_measure
 
-NAMES = measure_names()
 
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURES.names())
 def test_a_measure_survives_a_round_trip(name, measures, tmp_path):
     save_measure(measures[name], tmp_path / "m", {"fitted to": "validation"})
     loaded, (logits, _) = load_measure(tmp_path / "m"), tiny_logits(5, seed=2)
     assert type(loaded) is type(measures[name]) and loaded.describe() == measures[name].describe()
-    for ours, theirs in zip(loaded.scores_of_exits(logits), measures[name].scores_of_exits(logits)):
-        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(loaded.scores_of_exits(logits), measures[name].scores_of_exits(logits))
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
         assert sorted(arrays.files) == sorted(loaded.fitted_names)
 
@@ -53,6 +53,33 @@ def test_a_file_that_is_not_a_measure_is_refused(change, error, message, measure
     (tmp_path / "m.json").write_text(json.dumps({**description, **change}))
     with pytest.raises(error, match=message):
         load_measure(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("tau", "message"),
+    [
+        ([1.0, np.nan, 1.0], r"calibrated-entropy: tau_: expected numbers for each exit, got \[ 1. nan  1.\]"),
+        ([1.0, 0.0, 1.0], "calibrated-entropy: tau_: expected numbers > 0, got"),
+        ([1.0, -2.0, 1.0], "calibrated-entropy: tau_: expected numbers > 0, got"),
+        (1.0, "expected numbers for each exit, got 1.0"),
+        (["1", "2", "3"], "expected numbers for each exit, got"),
+    ],
+)
+def test_temperatures_that_are_none_are_refused(tau, message, tmp_path):
+    measure = CalibratedEntropy()
+    measure.tau_ = np.array(tau)
+    save_measure(measure, tmp_path / "m")
+    with pytest.raises(MeasureError, match=message):
+        load_measure(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["shape_", "scale_"])
+def test_weibull_distributions_must_be_positive_and_may_be_infinite(name, measures):
+    measure = measures["openmax"]
+    infinite = {**measure.arrays(), "scale_": np.full_like(measure.scale_, np.inf)}
+    OpenMax.from_arrays({}, infinite).scores(0, np.zeros((1, 3), np.float32))
+    with pytest.raises(MeasureError, match=f"openmax: {name}: expected numbers > 0"):
+        OpenMax.from_arrays({}, {**measure.arrays(), name: np.zeros_like(measure.scale_)})
 
 
 def test_files_that_are_not_there_are_named(tmp_path):

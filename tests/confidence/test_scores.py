@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from tiny import tiny_logits
 
-from branchynet.confidence import Energy, Patience, as_measure, measure_names
-from branchynet.devices import to_host
-from branchynet.thresholds import ExitRecords, evaluate
+from branchynet.confidence import MEASURES, as_measure, softmax
+from branchynet.confidence.direct import Energy, Patience
+from branchynet.machine.devices import to_host
+from branchynet.thresholds import ExitRecords
 
-NAMES = measure_names()
+NAMES = MEASURES.names()
+# Measures that score one sample in plain Python too.
+OF_ONE = ["entropy", "max-probability", "margin", "energy"]
 
 
 def naive_softmax(row):
@@ -68,25 +71,35 @@ NAIVE = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_are_those_of_a_naive_loop_in_arrays_and_in_plain_python(name, measures, device):
-    measure, (logits, _) = measures[name], tiny_logits(40, seed=1)
+def naive_scores(measure, logits, exit_index):
+    """Sample after sample: logits (n_exits, N, n_classes) -> list of N scores of one exit."""
+    samples = np.swapaxes(logits, 0, 1).tolist()
+    return [NAIVE[measure.name](of[exit_index], measure, exit_index, of[:exit_index]) for of in samples]
+
+
+@pytest.mark.parametrize("measure", [*NAMES, Energy(0.5), Energy(3.0)])
+def test_scores_are_those_of_a_naive_loop(measure, measures, device):
+    measure, (logits, _) = measures.get(measure, measure), tiny_logits(40, seed=1)
     scores = measure.scores_of_exits([device.send(z) for z in logits])
-    for index, exit_logits in enumerate(logits):
-        rows, earlier = exit_logits.tolist(), np.swapaxes(logits[:index], 0, 1).tolist()
-        expected = [NAIVE[name](row, measure, index, before) for row, before in zip(rows, earlier)]
-        assert scores[index].dtype == np.float32
-        np.testing.assert_allclose(to_host(scores[index]), expected, rtol=1e-4, atol=1e-6)
-        of_one = [measure.score_of_one(index, row, before) for row, before in zip(rows, earlier)]
-        np.testing.assert_allclose(of_one, expected, rtol=1e-4, atol=1e-6)
+    assert [exit_scores.dtype for exit_scores in scores] == [np.float32] * 3
+    expected = [naive_scores(measure, logits, index) for index in range(3)]
+    np.testing.assert_allclose([to_host(exit_scores) for exit_scores in scores], expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("tau", [0.5, 1.0, 3.0])
-def test_energy_is_minus_tau_log_sum_exp(tau):
-    row = [1.0, -2.0, 0.5]
-    expected = NAIVE["energy"](row, Energy(tau), 0, ())
-    np.testing.assert_allclose(Energy(tau).scores(0, np.array([row], np.float32)), expected, rtol=1e-6)
-    np.testing.assert_allclose(Energy(tau).score_of_one(0, row), expected)
+def large_logits(size):
+    return np.array([[size, 0, 0], [0, -size, size], [-size] * 3, [size] * 3], np.float32)
+
+
+@pytest.mark.parametrize("measure", [*OF_ONE, Energy(0.5), Energy(3.0)])
+@pytest.mark.parametrize("logits", [tiny_logits(40, seed=1)[0][0], large_logits(1e3), large_logits(1e30)])
+def test_one_sample_in_plain_python_has_the_same_score(measure, logits, measures):
+    measure = measures.get(measure, measure)
+    of_one = [measure.score_of_one(0, row) for row in logits.tolist()]
+    np.testing.assert_allclose(of_one, measure.scores(0, logits), rtol=1e-3, atol=1e-6)
+
+
+def test_measures_for_which_plain_python_is_no_gain_do_without():
+    assert [name for name in NAMES if MEASURES.get(name).score_of_one] == OF_ONE
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,20 +113,17 @@ def test_an_empty_batch_and_one_sample(name, measures, device):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [1e3, 1e30])
 def test_large_logits_give_numbers_not_below_the_lowest(name, size, measures):
-    logits = np.array([[size, 0, 0], [0, -size, size], [-size] * 3, [size] * 3], np.float32)
-    measure = measures[name]
-    for index, scores in enumerate(measure.scores_of_exits([logits] * 3)):
-        assert np.isfinite(scores).all() and (scores >= measure.lowest).all()
-        of_one = [measure.score_of_one(index, row, [row] * index) for row in logits.tolist()]
-        np.testing.assert_allclose(of_one, scores, rtol=1e-3, atol=1e-6)
+    scores = np.stack(measures[name].scores_of_exits([large_logits(size)] * 3))
+    assert np.isfinite(scores).all() and (scores >= measures[name].lowest).all()
 
 
 @pytest.mark.parametrize(
-    ("name", "certain", "equal"), [("entropy", 0, math.log(3)), ("max-probability", 0, 2 / 3), ("margin", 0, 1)]
+    ("name", "equal", "two_equal"),
+    [("entropy", math.log(3), math.log(2)), ("max-probability", 2 / 3, 1 / 2), ("margin", 1, 1)],
 )
-def test_one_class_certain_and_equal_logits(name, certain, equal):
-    logits = np.array([[200, 0, 0], [7, 7, 7]], np.float32)
-    np.testing.assert_allclose(as_measure(name).scores(0, logits), [certain, equal], rtol=1e-6, atol=1e-12)
+def test_one_class_certain_logits_and_equal_logits(name, equal, two_equal):
+    logits = np.array([[200, 0, 0], [7, 7, 7], [0, -200, 0]], np.float32)
+    np.testing.assert_allclose(as_measure(name).scores(0, logits), [0, equal, two_equal], rtol=1e-6, atol=1e-15)
     assert as_measure(name).scores(0, np.array([[5.0]], np.float32)) == [0], "a network of one class"
 
 
@@ -128,5 +138,10 @@ def test_patience_leaves_once_enough_exits_in_a_row_agree():
     logits = [np.eye(2, dtype=np.float32)[[answer]] for answer in answers]
     records = ExitRecords.of(logits, [1], "patience")
     assert records.scores[:, 0].tolist() == [1, 1, 0.5, np.float32(1 / 3)]
-    taken = [evaluate(records, Patience.threshold(m)).exit_shares.index(1) for m in (1, 2, 3, 4)]
-    assert taken == [0, 2, 3, 3]
+    assert [int(records.exits_at(Patience.threshold(m))[0]) for m in (1, 2, 3, 4)] == [0, 2, 3, 3]
+
+
+def test_softmax_sums_to_one(rng, device):
+    probabilities = to_host(softmax(device.send(rng.normal(scale=30, size=(20, 4)).astype(np.float32))))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert (probabilities >= 0).all()

@@ -14,9 +14,8 @@ from typing import Callable
 import numpy as np
 from PIL import Image
 
-from branchynet.datasets.folders import CIFAR10_LAYOUTS, CIFAR_BATCHES, IDX_FILES, mnist_layouts
+from branchynet.datasets.layouts import ARRAY_NAMES, CIFAR10_LAYOUTS, CIFAR_BATCHES, IDX_FILES, mnist_layouts
 from branchynet.datasets.specs import DatasetSpec
-from branchynet.datasets.verify import ARRAY_NAMES
 from branchynet.errors import DataError
 
 GREY = (1, 3, 2)
@@ -50,6 +49,19 @@ def make_spec(arrays, sources=(), name="tiny"):
     )
 
 
+def assert_is(dataset, arrays):
+    """A loaded `Dataset` holds exactly these arrays."""
+    for part, samples in (("train", dataset.train), ("test", dataset.test)):
+        np.testing.assert_array_equal(samples.images, arrays[f"{part}_images"])
+        np.testing.assert_array_equal(samples.labels, arrays[f"{part}_labels"])
+        assert (samples.images.dtype, samples.labels.dtype) == (np.uint8, np.int32)
+
+
+def contents(folder):
+    """{path: bytes} of all files below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def idx_bytes(array):
     """An array as idx file; the one channel of images is not stored."""
     stored = array.squeeze(1) if array.ndim == 4 else array
@@ -63,18 +75,22 @@ def write_idx(folder, arrays, suffix="", rename=lambda name: name):
         (folder / (rename(name) + suffix)).write_bytes(gzip.compress(data) if suffix == ".gz" else data)
 
 
+def flat(arrays):
+    """The four arrays as Chainer keeps them: one image a row."""
+    return {key: array.reshape(len(array), -1) if array.ndim == 4 else array for key, array in arrays.items()}
+
+
 def write_chainer_mnist(folder, arrays):
     folder.mkdir(parents=True, exist_ok=True)
+    arrays = flat(arrays)
     for part in ("train", "test"):
-        images = arrays[f"{part}_images"]
-        np.savez_compressed(folder / f"{part}.npz", x=images.reshape(len(images), -1), y=arrays[f"{part}_labels"])
+        np.savez_compressed(folder / f"{part}.npz", x=arrays[f"{part}_images"], y=arrays[f"{part}_labels"])
 
 
 def write_chainer_cifar(folder, arrays):
     folder.mkdir(parents=True, exist_ok=True)
-    stored = {f"{part}_y": arrays[f"{part}_labels"] for part in ("train", "test")}
-    stored.update({f"{part}_x": arrays[f"{part}_images"].reshape(-1, 12) for part in ("train", "test")})
-    np.savez_compressed(folder / "cifar-10.npz", **stored)
+    names = {"train_x": "train_images", "train_y": "train_labels", "test_x": "test_images", "test_y": "test_labels"}
+    np.savez_compressed(folder / "cifar-10.npz", **{name: flat(arrays)[key] for name, key in names.items()})
 
 
 def cifar_batches(arrays):
@@ -142,6 +158,22 @@ def write_cifar_pngs(folder, arrays):
 
 
 @dataclass
+class Brings:
+    """A source that fills the folder by a function of it, or raises an error; it counts how often it was asked."""
+
+    title: str
+    write: Callable = None
+    error: Exception = field(default_factory=lambda: DataError("not today"))
+    n_calls: int = 0
+
+    def fetch(self, into):
+        self.n_calls += 1
+        if self.write is None:
+            raise self.error
+        self.write(into)
+
+
+@dataclass
 class Works:
     """A source that writes idx files, and notes each call in a file, which other processes can see too."""
 
@@ -154,29 +186,6 @@ class Works:
             file.write("called\n")
         write_idx(into, self.arrays)
 
+    @property
     def n_calls(self):
         return len(self.calls.read_text().splitlines()) if self.calls.exists() else 0
-
-
-@dataclass
-class Fails:
-    """A source that raises an error, and counts how often it was asked."""
-
-    title: str
-    error: Exception = field(default_factory=lambda: DataError("not today"))
-    n_calls: int = 0
-
-    def fetch(self, into):
-        self.n_calls += 1
-        raise self.error
-
-
-@dataclass
-class Brings:
-    """A source that fills the folder by a function of it."""
-
-    title: str
-    write: Callable[[Path], None]
-
-    def fetch(self, into):
-        self.write(into)

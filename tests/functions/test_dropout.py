@@ -1,17 +1,17 @@
-"""Dropout that several processes draw alike."""
+"""Dropout that several workers draw alike."""
 
 import chainer
 import numpy as np
 import pytest
 
-from branchynet.functions import dropout
-from branchynet.processes import Share
+from branchynet.functions import drawn_for, dropout
+from branchynet.machine.workers import Shard
 
 
-def draw(x, share=None, ratio=0.3):
+def draw(x, shard=None, train=True):
     np.random.seed(5)  # noqa: NPY002  (Chainer's dropout draws from the global generator)
-    with chainer.using_config("branchynet_share", share), chainer.using_config("train", True):
-        return dropout(x, ratio).array
+    with drawn_for(shard), chainer.using_config("train", train):
+        return chainer.as_array(dropout(x, 0.3))
 
 
 def test_alone_it_is_chainers():
@@ -22,15 +22,14 @@ def test_alone_it_is_chainers():
     np.testing.assert_array_equal(draw(x), expected)
 
 
-def test_the_shares_of_a_batch_drop_what_the_whole_batch_drops(rng):
+def test_the_shards_of_a_batch_drop_what_the_whole_batch_drops(rng):
     x = rng.normal(size=(5, 40)).astype(np.float32)
-    parts = [draw(x[start:stop], Share(start, stop, 5, 1.0)) for start, stop in ((0, 2), (2, 5))]
+    parts = [draw(x[start:stop], Shard(start, stop, 5, 1.0)) for start, stop in ((0, 2), (2, 5))]
     np.testing.assert_array_equal(np.concatenate(parts), draw(x))
     assert (np.concatenate(parts) == 0).any()
 
 
-@pytest.mark.parametrize("share", [None, Share(0, 2, 4, 1.0)])
-def test_nothing_is_dropped_in_inference(share):
+@pytest.mark.parametrize("shard", [None, Shard(0, 2, 4, 1.0)])
+def test_nothing_is_dropped_in_inference(shard):
     x = np.ones((2, 3), dtype=np.float32)
-    with chainer.using_config("branchynet_share", share), chainer.using_config("train", False):
-        np.testing.assert_array_equal(chainer.as_array(dropout(x, 0.9)), x)
+    np.testing.assert_array_equal(draw(x, shard, train=False), x)

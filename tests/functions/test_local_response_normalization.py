@@ -1,44 +1,26 @@
 """The fast local response normalisation gives Chainer's results, and stays float32."""
 
-import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
 from chainer import gradient_check
 
-from branchynet import memory
-from branchynet.devices import to_host
 from branchynet.functions import local_response_normalization
+
+from .compare import assert_same_results
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.5])
 @pytest.mark.parametrize("n", [1, 3, 5])
 def test_results_are_chainers(rng, device, n, beta):
-    array, gy = (rng.normal(size=(9, 6, 4, 5)).astype(np.float32) for _ in range(2))
-    results = []
-    for function in (local_response_normalization, F.local_response_normalization):
-        x = chainer.Variable(device.send(array))
-        y = function(x, n, 2, 0.05, beta)
-        y.grad = device.send(gy)
-        y.backward()
-        results.append((to_host(y.array), to_host(x.grad)))
-    for ours, theirs in zip(*results):
-        assert ours.dtype == np.float32
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-
-
-def test_chunks_of_samples_do_not_touch_each_other(rng, monkeypatch):
-    array, gy = (rng.normal(size=(20, 6, 4, 5)).astype(np.float32) for _ in range(2))
-    results = []
-    for chunk_bytes in (memory.CHUNK_BYTES, 1):
-        monkeypatch.setattr(memory, "CHUNK_BYTES", chunk_bytes)
-        x = chainer.Variable(array)
-        y = local_response_normalization(x, 3, 2, 0.05)
-        y.grad = gy
-        y.backward()
-        results.append((y.array, x.grad))
-    for whole, single in zip(*results):
-        np.testing.assert_array_equal(whole, single)
+    assert_same_results(
+        lambda x: local_response_normalization(x, n, 2, 0.05, beta),
+        lambda x: F.local_response_normalization(x, n, 2, 0.05, beta),
+        device,
+        rng.normal(size=(9, 6, 4, 5)).astype(np.float32),
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_constants_of_another_type_do_not_change_the_type_of_the_result(rng):

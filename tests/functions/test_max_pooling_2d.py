@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
-from branchynet import memory, threads
-from branchynet.devices import to_host
 from branchynet.functions import max_pooling_2d
 
-
-def pool_and_gradient(function, device, x):
-    x = chainer.Variable(device.send(x))
-    y = function(x)
-    y.grad = device.send(np.random.default_rng(1).normal(size=y.shape).astype(x.dtype))
-    y.backward()
-    return to_host(y.array), to_host(x.grad)
+from .compare import assert_same_results
 
 
 @pytest.mark.parametrize("cover_all", [False, True])
@@ -41,10 +33,14 @@ def pool_and_gradient(function, device, x):
 def test_results_are_chainers(rng, device, ksize, stride, pad, cover_all, rounded):
     x = rng.normal(size=(5, 3, 11, 8)).astype(np.float32)
     x = np.round(x) if rounded else x
-    ours = pool_and_gradient(lambda x: max_pooling_2d(x, ksize, stride, pad, cover_all), device, x)
-    theirs = pool_and_gradient(lambda x: F.max_pooling_2d(x, ksize, stride, pad, cover_all), device, x)
-    np.testing.assert_array_equal(ours[0], theirs[0])
-    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-6)
+    assert_same_results(
+        lambda x: max_pooling_2d(x, ksize, stride, pad, cover_all),
+        lambda x: F.max_pooling_2d(x, ksize, stride, pad, cover_all),
+        device,
+        x,
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 def test_the_first_of_equal_maxima_takes_the_gradient():
@@ -69,15 +65,6 @@ def test_an_empty_batch_gives_nothing():
     assert y.shape == (0, 2, 2, 2) and x.grad.shape == x.shape
 
 
-def test_chunks_of_samples_do_not_touch_each_other(rng, monkeypatch):
-    x, cpu = rng.normal(size=(20, 3, 9, 9)).astype(np.float32), chainer.get_device("@numpy")
-    whole = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
-    monkeypatch.setattr(memory, "CHUNK_BYTES", 1)
-    single = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
-    for a, b in zip(whole, single):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_double_precision_stays():
     x = np.random.default_rng(0).normal(size=(1, 1, 5, 5))
     assert max_pooling_2d(x, 2).dtype == np.float64
@@ -91,14 +78,3 @@ def test_gradients_are_those_of_finite_differences(rng):
 def test_a_window_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="no window of 5 fits an image of 3"):
         max_pooling_2d(np.zeros((1, 1, 3, 3), np.float32), 5, cover_all=False)
-
-
-def test_results_do_not_depend_on_the_number_of_threads(rng):
-    x = rng.normal(size=(21, 3, 9, 9)).astype(np.float32)
-    cpu = chainer.get_device("@numpy")
-    with threads.limited(1):
-        one = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
-    with threads.limited(2):
-        two = pool_and_gradient(lambda x: max_pooling_2d(x, 3, 2), cpu, x)
-    np.testing.assert_array_equal(one[0], two[0])
-    np.testing.assert_array_equal(one[1], two[1])

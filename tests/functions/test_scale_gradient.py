@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
-from branchynet.devices import to_host
 from branchynet.functions import scale_gradient
+from branchynet.machine.devices import to_host
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.25, 1.0, 3.0])

@@ -3,25 +3,27 @@
 import gc
 import math
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+from tiny import N_CLASSES, SHAPE, between, tiny_batch, tiny_net
 
 from branchynet import FL, Branch, BranchyNet, PercentExits, run
-from branchynet.devices import gpu_problem, to_host
 from branchynet.errors import CompileError, NetworkError, ThresholdError
-from branchynet.inference import compile, compile_plain, record_exits, register_lowering
-from branchynet.inference.compiled import onnxruntime_problem
+from branchynet.inference import compile_net, compile_plain, record_exits, register_lowering
+from branchynet.inference.engines import engine_classes, engine_names
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.links import Convolution2D, ResBlock
+from branchynet.machine.devices import get_device, gpu_problem, to_host
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 ENGINES = [
+    ("native", "cpu"),
     ("arrays", "cpu"),
     pytest.param(("arrays", "gpu"), marks=pytest.mark.gpu),
     ("onnxruntime", "cpu"),
@@ -38,17 +40,11 @@ NETWORKS = {
 def engine(request):
     """Settings of `compile`; what is missing is skipped, visibly."""
     name, device = request.param
-    problem = gpu_problem() if device == "gpu" else onnxruntime_problem() if name == "onnxruntime" else None
-    if problem:
+    if device == "gpu" and (problem := gpu_problem()):
+        pytest.skip(problem)
+    if problem := engine_classes()[name].problem(get_device(device)):
         pytest.skip(problem)
     return {"engine": name, "device": device}
-
-
-def between(values, share):
-    """A threshold that lies between two of the values, so that no rounding decides."""
-    values = np.sort(values)
-    index = int(share * (len(values) - 1))
-    return float((values[index] + values[index + 1]) / 2)
 
 
 def mixed_thresholds(net, x):
@@ -59,7 +55,7 @@ def mixed_thresholds(net, x):
 def assert_same_answers(ours, theirs):
     np.testing.assert_array_equal(to_host(ours.labels), to_host(theirs.labels))
     np.testing.assert_array_equal(to_host(ours.exits), to_host(theirs.exits))
-    np.testing.assert_allclose(to_host(ours.entropies), to_host(theirs.entropies), atol=1e-4)
+    np.testing.assert_allclose(to_host(ours.scores), to_host(theirs.scores), atol=1e-4)
     np.testing.assert_allclose(to_host(ours.logits), to_host(theirs.logits), atol=1e-4)
 
 
@@ -74,7 +70,7 @@ def test_the_papers_networks_answer_as_the_reference_path(name, engine, rng):
     thresholds = mixed_thresholds(net, x)
     expected = run(net, x, thresholds)
     assert len(set(expected.exits.tolist())) > 1
-    compiled = compile(net, shape, **engine)
+    compiled = compile_net(net, shape, **engine)
     assert_same_answers(compiled.run(x, thresholds), expected)
     for i in range(5):
         assert_same_answers(compiled.run(x[i : i + 1], thresholds), run(net, x[i : i + 1], thresholds))
@@ -85,19 +81,19 @@ def test_batch_size_does_not_change_an_answer(engine, n_samples):
     net = tiny_net()
     x, _ = tiny_batch(70)
     thresholds = mixed_thresholds(net, x)
-    compiled = compile(net, SHAPE, **engine)
+    compiled = compile_net(net, SHAPE, **engine)
     assert_same_answers(compiled.run(x[:n_samples], thresholds), run(net, x[:n_samples], thresholds))
 
 
 @pytest.mark.parametrize(("threshold", "exit_index"), [(0, 2), (math.log(N_CLASSES) + 0.01, 0)])
 @pytest.mark.parametrize("n_samples", [1, 5])
 def test_the_ends_of_the_range_of_thresholds(engine, threshold, exit_index, n_samples):
-    answers = compile(tiny_net(), SHAPE, **engine).run(tiny_batch(n_samples)[0], threshold)
+    answers = compile_net(tiny_net(), SHAPE, **engine).run(tiny_batch(n_samples)[0], threshold)
     assert set(to_host(answers.exits)) == {exit_index}
 
 
 def test_answers_stay_when_the_next_ones_are_computed(engine):
-    compiled = compile(tiny_net(), SHAPE, **engine)
+    compiled = compile_net(tiny_net(), SHAPE, **engine)
     x, _ = tiny_batch(8)
     for n_samples in (1, 4):
         first = compiled.run(x[:n_samples], 0.0)
@@ -106,25 +102,51 @@ def test_answers_stay_when_the_next_ones_are_computed(engine):
         np.testing.assert_array_equal(to_host(first.logits), kept)
 
 
+def test_several_threads_may_call_one_compiled_net_at_a_time(engine):
+    """Each thread asks for other samples and other thresholds; one wrong buffer shows as a wrong logit."""
+    net = tiny_net()
+    x, _ = tiny_batch(40)
+    compiled = compile_net(net, SHAPE, **engine)
+    expected = {T: [run(net, x[i : i + 1], T) for i in range(40)] for T in (0.0, 0.9)}
+
+    def ask(number):
+        threshold, order = (0.0, 0.9)[number % 2], np.random.default_rng(number).permutation(40)
+        for i in (*order, *order):
+            assert_same_answers(compiled.run(x[i : i + 1], threshold), expected[threshold][i])
+        assert_same_answers(compiled.run(x, threshold), run(net, x, threshold))
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [True] * 8
+
+
 def test_the_plain_network_compiles_for_the_same_engines(engine):
     net = tiny_net()
     x, _ = tiny_batch(9)
     plain = compile_plain(net, SHAPE, **engine)
     with chainer.using_config("train", False):
-        expected = net.baseline()(x).array
+        expected = net.plain()(x).array
     np.testing.assert_allclose(to_host(plain.run(x, []).logits), expected, atol=1e-5)
     assert set(to_host(plain.run(x, []).exits)) == {0}
+    assert np.isnan(to_host(plain.run(x, []).scores)).all(), "no score is computed that nobody asks for"
+    assert np.isnan(to_host(plain.run(x[:1], []).scores)).all()
 
 
-def test_percent_exits_leave_by_share_of_the_batch(engine):
-    exits = to_host(compile(tiny_net(), SHAPE, **engine).run(tiny_batch(40)[0], PercentExits((50, 50))).exits)
+@pytest.mark.parametrize("name", ["arrays", "onnxruntime"])
+def test_percent_exits_leave_by_share_of_the_batch(name):
+    exits = compile_net(tiny_net(), SHAPE, engine=name).run(tiny_batch(40)[0], PercentExits((50, 50))).exits
     assert np.bincount(exits).tolist() == [20, 10, 10]
+
+
+def test_an_engine_that_decides_for_each_sample_refuses_percentages():
+    with pytest.raises(ThresholdError, match="engine native: expected thresholds, got percentages"):
+        compile_net(tiny_net(), SHAPE, engine="native").run(tiny_batch(40)[0], PercentExits((50, 50)))
 
 
 def test_a_non_contiguous_batch_and_an_empty_one(engine):
     net = tiny_net()
     x, _ = tiny_batch(12)
-    compiled = compile(net, SHAPE, **engine)
+    compiled = compile_net(net, SHAPE, **engine)
     assert_same_answers(compiled.run(x[::2], 1.0), run(net, x[::2], 1.0))
     transposed = np.ascontiguousarray(x.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
     assert_same_answers(compiled.run(transposed[:1], 1.0), run(net, x[:1], 1.0))
@@ -144,24 +166,24 @@ def test_a_non_contiguous_batch_and_an_empty_one(engine):
 )
 def test_an_input_of_another_form_is_refused(engine, x, message):
     with pytest.raises(NetworkError, match=message):
-        compile(tiny_net(), SHAPE, **engine).run(x, 1.0)
+        compile_net(tiny_net(), SHAPE, **engine).run(x, 1.0)
 
 
 def test_large_finite_numbers_are_not_refused(engine):
     x = np.full((2, *SHAPE), 3e38, np.float32)
     with np.errstate(all="ignore"):
-        assert len(compile(tiny_net(), SHAPE, **engine).run(x, 1.0).labels) == 2
+        assert len(compile_net(tiny_net(), SHAPE, **engine).run(x, 1.0).labels) == 2
 
 
 def test_a_wrong_number_of_thresholds_is_refused(engine):
     with pytest.raises(ThresholdError, match=r"expected 2 \(the last exit takes all\), got 3"):
-        compile(tiny_net(), SHAPE, **engine).run(tiny_batch()[0], [1, 2, 3])
+        compile_net(tiny_net(), SHAPE, **engine).run(tiny_batch()[0], [1, 2, 3])
 
 
 def test_later_changes_of_the_weights_do_not_reach_a_compiled_net(engine):
     net = tiny_net()
     x, _ = tiny_batch()
-    compiled = compile(net, SHAPE, **engine)
+    compiled = compile_net(net, SHAPE, **engine)
     before = to_host(compiled.run(x, 1.0).logits).copy()
     for param in net.params():
         param.array[...] += 1
@@ -170,7 +192,7 @@ def test_later_changes_of_the_weights_do_not_reach_a_compiled_net(engine):
 
 @pytest.mark.parametrize("n_samples", [1, 20])
 def test_run_allocates_nothing_that_grows_with_the_number_of_calls(n_samples):
-    compiled = compile(tiny_net(), SHAPE, engine="arrays")
+    compiled = compile_net(tiny_net(), SHAPE, engine="arrays")
     x, _ = tiny_batch(n_samples)
 
     def bytes_after(n_calls):
@@ -196,11 +218,11 @@ class Doubling(chainer.Link):
 
 def test_a_layer_that_cannot_be_compiled_is_named_by_its_place():
     net = BranchyNet([FL(F.relu), Branch([L.Linear(4, 2)]), Doubling(), Branch([L.Linear(4, 2)])])
-    with pytest.raises(CompileError, match=r"stage 2 of the trunk, layer 1: cannot compile <.*Doubling"):
-        compile(net, (4,))
+    with pytest.raises(CompileError, match=r"trunk up to exit 2, layer 1: cannot compile <.*Doubling"):
+        compile_net(net, (4,))
     net = BranchyNet([Branch([L.Linear(4, 2), FL(F.tanh)])])
     with pytest.raises(CompileError, match=r"exit 1, layer 2: cannot compile FL\(tanh\)"):
-        compile(net, (4,))
+        compile_net(net, (4,))
 
 
 def test_a_lowering_can_be_added_from_outside(engine):
@@ -214,12 +236,12 @@ def test_a_lowering_can_be_added_from_outside(engine):
 
     net = BranchyNet([Negated(4, 4), FL(F.relu), Branch([L.Linear(4, 3)])])
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    assert_same_answers(compile(net, (4,), **engine).run(x, []), run(net, x, []))
+    assert_same_answers(compile_net(net, (4,), **engine).run(x, []), run(net, x, []))
 
 
 def test_engines_and_devices_that_do_not_exist_are_refused():
-    with pytest.raises(CompileError, match="expected one of auto, arrays, onnxruntime, got 'tpu'"):
-        compile(tiny_net(), SHAPE, engine="tpu")
+    with pytest.raises(CompileError, match=f"expected one of {', '.join(engine_names())}, got 'tpu'"):
+        compile_net(tiny_net(), SHAPE, engine="tpu")
 
 
 def test_work_that_branch_and_trunk_both_begin_with_is_done_once():

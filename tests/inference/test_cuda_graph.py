@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny import SHAPE, tiny_batch, tiny_net
 
-from branchynet.devices import get_device, gpu_problem, to_host
-from branchynet.inference import compile, run
-from branchynet.inference.cuda_graph import CapturedCalls, matrix_product
+from branchynet.inference import compile_net, run
+from branchynet.inference.engines.arrays.cuda_graph import CapturedCalls, matrix_product
+from branchynet.machine.devices import get_device, gpu_problem, to_host
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_matrix_product_without_cublas(cupy, rng, shape):
 def test_one_sample_on_a_gpu_is_answered_by_graphs_again_and_again(cupy):
     net = tiny_net()
     x, _ = tiny_batch(20)
-    compiled = compile(net, SHAPE, engine="arrays", device="gpu")
+    compiled = compile_net(net, SHAPE, engine="arrays", device="gpu")
     for thresholds in (0.0, 1.0, 5.0):
         for sample in x:
             expected = run(net, sample[None], thresholds)

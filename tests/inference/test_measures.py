@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_measure, tiny_net
 
-from branchynet import PercentExits, benchmark, run
-from branchynet.confidence import OpenMax, measure_names, register_measure
-from branchynet.devices import to_host
+from branchynet import PercentExits, run
+from branchynet.bench import paths as benchmark
+from branchynet.confidence import MEASURES, register_measure
+from branchynet.confidence.openmax import OpenMax
 from branchynet.errors import MeasureError, NotFittedError, ThresholdError
-from branchynet.inference import compile, record_exits, record_logits
-from branchynet.inference.compiled import onnxruntime_problem
-from branchynet.thresholds import ExitRecords, as_exit_rule, assign_exits, evaluate
+from branchynet.inference import compile_net, record_exits, record_logits
+from branchynet.inference.engines import engine_classes
+from branchynet.machine.devices import to_host
+from branchynet.thresholds import ExitRecords
 
-NAMES = measure_names()
+NAMES = MEASURES.names()
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,9 @@ def net(device):
 
 @pytest.fixture(params=["arrays", "onnxruntime"])
 def engine(request, device):
-    """Settings of `compile`; ONNX Runtime computes on the CPU only."""
-    if request.param == "onnxruntime" and (onnxruntime_problem() or device.xp is not np):
-        pytest.skip(onnxruntime_problem() or "the onnxruntime engine computes on the CPU")
+    """Settings of `compile_net`; what cannot compute on the device is skipped, visibly."""
+    if problem := engine_classes()[request.param].problem(device):
+        pytest.skip(problem)
     return {"engine": request.param, "device": device.name}
 
 
@@ -66,7 +68,7 @@ def test_all_paths_give_the_same_answers(name, measures, net, engine):
     np.testing.assert_allclose(to_host(expected.scores), records.scores[exits, np.arange(30)], rtol=1e-4, atol=1e-5)
     assert to_host(expected.labels).tolist() == records.predictions[exits, np.arange(30)].tolist()
 
-    compiled = compile(net, SHAPE, **engine, measure=measure)
+    compiled = compile_net(net, SHAPE, **engine, measure=measure)
     for n_samples in (1, 7):
         for start in range(0, 14, n_samples):
             rows = slice(start, start + n_samples)
@@ -79,7 +81,7 @@ def test_all_paths_give_the_same_answers(name, measures, net, engine):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ends_of_the_range_of_thresholds(name, measures, net, engine):
-    compiled = compile(net, SHAPE, **engine, measure=measures[name])
+    compiled = compile_net(net, SHAPE, **engine, measure=measures[name])
     for n_samples in (0, 1, 7):
         x, _ = tiny_batch(n_samples)
         for threshold, exit_index in ((measures[name].lowest, 2), (math.inf, 0)):
@@ -107,19 +109,20 @@ def test_recording_no_samples(net):
 
 def test_a_measure_may_be_asked_for_by_name_and_entropy_is_the_default(net, engine):
     x, _ = tiny_batch()
-    for answers in (run(net, x, 0.9), compile(net, SHAPE, **engine).run(x, 0.9)):
-        assert answers.entropies is answers.scores
+    for answers in (run(net, x, 0.9), compile_net(net, SHAPE, **engine).run(x, 0.9)):
         np.testing.assert_allclose(
             to_host(answers.scores), to_host(run(net, x, 0.9, measure="entropy").scores), atol=1e-5
         )
     margins = run(net, x, 0.9, measure="margin")
     np.testing.assert_allclose(
-        to_host(compile(net, SHAPE, **engine, measure="margin").run(x, 0.9).scores), to_host(margins.scores), atol=1e-5
+        to_host(compile_net(net, SHAPE, **engine, measure="margin").run(x, 0.9).scores),
+        to_host(margins.scores),
+        atol=1e-5,
     )
 
 
 def test_a_function_of_ones_own_decides_in_every_path(net, engine, monkeypatch):
-    monkeypatch.setattr("branchynet.confidence.measure._REGISTERED", {})
+    monkeypatch.setattr(MEASURES, "_entries", {})
 
     @register_measure("last logit")
     def last_logit(logits):
@@ -128,9 +131,9 @@ def test_a_function_of_ones_own_decides_in_every_path(net, engine, monkeypatch):
     x, labels = tiny_batch(12)
     records = record_exits(net, x, labels, measure="last logit")
     thresholds = mixed_thresholds(records)
-    exits = assign_exits(records.scores, as_exit_rule(thresholds, 3, -math.inf)).tolist()
+    exits = records.exits_at(thresholds).tolist()
     assert to_host(run(net, x, thresholds, measure="last logit").exits).tolist() == exits
-    compiled = compile(net, SHAPE, **engine, measure="last logit")
+    compiled = compile_net(net, SHAPE, **engine, measure="last logit")
     assert to_host(compiled.run(x, thresholds).exits).tolist() == exits
     assert [int(compiled.run(x[i : i + 1], thresholds).exits[0]) for i in range(12)] == exits
 
@@ -142,9 +145,9 @@ def test_percent_exits_leave_by_share_of_the_batch_by_any_measure(net):
 
 def test_thresholds_of_energies_may_be_negative_those_of_entropies_not(net):
     x, labels = tiny_batch()
-    assert evaluate(record_exits(net, x, labels, measure="energy"), -1.5).thresholds == (-1.5, -1.5)
+    assert len(record_exits(net, x, labels, measure="energy").exits_at(-1.5)) == len(x)
     with pytest.raises(ThresholdError, match=r"a score >= 0 \(an entropy: in nats\), got -1.5"):
-        evaluate(record_exits(net, x, labels), -1.5)
+        record_exits(net, x, labels).exits_at(-1.5)
     with pytest.raises(ThresholdError, match="got nan"):
         run(net, x, math.nan, measure="energy")
 
@@ -154,28 +157,26 @@ def test_measures_that_cannot_be_used_are_refused_before_anything_is_computed(me
     for use in (
         lambda: run(net, x, 0.5, measure=OpenMax()),
         lambda: record_exits(net, x, labels, measure=OpenMax()),
-        lambda: compile(net, SHAPE, **engine, measure=OpenMax()),
+        lambda: compile_net(net, SHAPE, **engine, measure=OpenMax()),
     ):
         with pytest.raises(NotFittedError, match="openmax: expected a fitted measure"):
             use()
     for_two = OpenMax().fit(np.eye(3, dtype=np.float32)[None].repeat(2, axis=0), np.arange(3))
     with pytest.raises(MeasureError, match="fitted to 3 exits, got one fitted to 2"):
-        compile(net, SHAPE, **engine, measure=for_two)
+        compile_net(net, SHAPE, **engine, measure=for_two)
     with pytest.raises(MeasureError, match="got 'entropi'"):
         run(net, x, 0.5, measure="entropi")
 
 
 @pytest.mark.parametrize("name", ["energy", "patience", "openmax"])
-def test_the_benchmark_times_any_measure(name, measures, net, monkeypatch):
-    monkeypatch.setattr(benchmark, "BUDGET_S", 0.01)
-    monkeypatch.setattr(benchmark, "MIN_SAMPLES", 5)
+def test_the_benchmark_times_any_measure(name, measures, net):
     net.initialise(SHAPE)
     x, labels = tiny_batch(12)
     contenders = benchmark.Contenders.of(net, "arrays", measures[name])
     records = record_exits(net, x, labels, measure=measures[name])
     thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
-    measurement = benchmark.measure(contenders, x, thresholds)
-    expected = assign_exits(records.scores, as_exit_rule(thresholds, 3, measures[name].lowest))
-    assert measurement.exits.tolist() == expected[: len(measurement.exits)].tolist()
-    costs = benchmark.path_costs(contenders, x)
+    measurement = benchmark.measure(contenders, x, thresholds, budget_s=0.01)
+    expected = records.exits_at(thresholds)
+    assert measurement.exits[0].tolist() == expected[: len(measurement.exits[0])].tolist()
+    costs = benchmark.path_costs(contenders, x, budget_s=0.01)
     assert costs.end_to_end_ms.shape[0] == 3

@@ -8,12 +8,12 @@ import venv
 
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+from tiny import N_CLASSES, SHAPE, between, tiny_batch, tiny_net, tiny_samples
 
 from branchynet import PercentExits, run
-from branchynet.errors import OutputError, ThresholdError
+from branchynet.datasets import TRANSFORMS
+from branchynet.errors import CompileError, OutputError, ThresholdError
 from branchynet.inference import record_exits
-from inference.test_compiled import between
 
 onnxruntime = pytest.importorskip("onnxruntime")
 export_onnx = pytest.importorskip("branchynet.inference.onnx_export").export_onnx
@@ -29,7 +29,7 @@ def exported(tmp_path):
     records = record_exits(net, x, np.zeros(N_SAMPLES, np.int32))
     thresholds = [between(scores, share) for scores, share in zip(records.scores[:-1], (0.4, 0.7))]
     assert set(run(net, x, thresholds).exits.tolist()) == {0, 1, 2}
-    return net, x, thresholds, export_onnx(net, SHAPE, thresholds, tmp_path / "net.onnx")
+    return net, x, thresholds, export_onnx(net, thresholds, tmp_path / "net.onnx", sample_shape=SHAPE)
 
 
 def test_one_file_and_one_for_each_segment(exported):
@@ -41,7 +41,7 @@ def test_one_file_and_one_for_each_segment(exported):
 def assert_answers(answers, expected, index):
     label, exit_index, entropy, logits = answers
     assert (label.tolist(), exit_index.tolist()) == ([expected.labels[index]], [expected.exits[index]])
-    np.testing.assert_allclose(entropy, expected.entropies[index : index + 1], atol=1e-5)
+    np.testing.assert_allclose(entropy, expected.scores[index : index + 1], atol=1e-5)
     np.testing.assert_allclose(logits, expected.logits[index : index + 1], atol=1e-5)
 
 
@@ -124,16 +124,34 @@ def test_a_machine_without_chainer_gives_the_same_answers(exported, tmp_path):
 )
 def test_thresholds_that_do_not_fit_are_refused(tmp_path, thresholds, error, message):
     with pytest.raises(error, match=message):
-        export_onnx(tiny_net(), SHAPE, thresholds, tmp_path / "net.onnx")
+        export_onnx(tiny_net(), thresholds, tmp_path / "net.onnx", sample_shape=SHAPE)
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"ends in \.onnx"):
-        export_onnx(tiny_net(), SHAPE, 0.5, tmp_path / "net.bin")
+        export_onnx(tiny_net(), 0.5, tmp_path / "net.bin", sample_shape=SHAPE)
     with pytest.raises(OutputError, match="cannot write"):
-        export_onnx(tiny_net(), SHAPE, 0.5, tmp_path / "missing" / "net.onnx")
+        export_onnx(tiny_net(), 0.5, tmp_path / "missing" / "net.onnx", sample_shape=SHAPE)
 
 
 def test_logits_have_a_column_for_each_class(exported):
     session = onnxruntime.InferenceSession(exported[3][0])
     assert {o.name: o.shape for o in session.get_outputs()}["logits"] == [1, N_CLASSES]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_with_its_transform_the_file_takes_pixels(tmp_path, name):
+    net, images = tiny_net(), tiny_samples(N_SAMPLES).images
+    transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
+    expected = run(net, transform(images), 0.0)
+    paths = export_onnx(net, 0.0, tmp_path / "net.onnx", transform, SHAPE)
+    whole, first_segment = (onnxruntime.InferenceSession(path) for path in paths[:2])
+    for i in range(N_SAMPLES):
+        assert_answers(whole.run(["label", "exit", "entropy", "logits"], {"x": images[i : i + 1]}), expected, i)
+    logits = run(net, transform(images), 9.0).logits
+    np.testing.assert_allclose(first_segment.run(["logits"], {"x": images})[0], logits, atol=1e-4)
+
+
+def test_a_transform_that_onnx_does_not_know_is_refused(tmp_path):
+    with pytest.raises(CompileError, match="no ONNX nodes are known for the transform <function"):
+        export_onnx(tiny_net(), 0.0, tmp_path / "net.onnx", lambda images: images, SHAPE)

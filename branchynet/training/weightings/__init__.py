@@ -10,27 +10,12 @@ the command line's `--weighting` then know::
 What needs more than that (parameters, the trunk's gradients, the classifiers' inputs) is a class: `Weighting`.
 """
 
-from branchynet.training.weightings.confidence import ConfidenceWeighting, confidence_weights
-from branchynet.training.weightings.distillation import Distillation
-from branchynet.training.weightings.equilibrium import GradientEquilibrium
-from branchynet.training.weightings.meta import MetaWeighting
 from branchynet.training.weightings.protocol import (
+    WEIGHTINGS,
     ExitOutput,
     Weighting,
     make_weighting,
     register_weighting,
-    weighting_names,
 )
 
-__all__ = [
-    "ConfidenceWeighting",
-    "Distillation",
-    "ExitOutput",
-    "GradientEquilibrium",
-    "MetaWeighting",
-    "Weighting",
-    "confidence_weights",
-    "make_weighting",
-    "register_weighting",
-    "weighting_names",
-]
+__all__ = ["WEIGHTINGS", "ExitOutput", "Weighting", "make_weighting", "register_weighting"]

@@ -1,22 +1,24 @@
 """Sample weights that are learned while training: L2W-DEN (Han et al., ECCV 2022, arXiv 2209.08310).
 
-A small network looks at the losses of a sample at all exits and says how much the sample should weigh at each. It is
-trained by its consequences: take a step on one half of the batch with those weights, look at the other half as early
+A small network looks at the losses of a sample at all exits and predicts how much the sample should weigh at each. It
+is trained by its consequences: take a step on one half of the batch with those weights, look at the other half as early
 exit would see it, each sample at the exit where it would leave, and change the weights so that this loss falls.
 
 Which meta-gradient this is
     The paper takes the step with the whole network and differentiates through it: a second network, three backward
     passes and second derivatives, at each step. Here the step is one of gradient descent on the *last linear layer of
-    each exit*, the layers below standing still. There the gradient of sample i at exit k is (p_i - y_i) x_i^T, from
-    numbers that the forward pass left anyway; the weights enter the step linearly, so
+    each exit*, while the layers below stay as they are. There the gradient of sample i at exit k is (p_i - y_i) x_i^T,
+    from numbers that the forward pass gives anyway; and the weights enter the step linearly, so
 
         d meta loss / d w_ik = -(step size / n) <(p_i - y_i) x_i^T, gradient of the meta loss after the step>
 
-    is exact for that step: no finite differences and no second derivatives. What is lost is the effect of the weights
-    on trunk and hidden layers, and that on Adam's state. It costs two products of matrices for each exit.
+    is exact for that step, without finite differences and second derivatives. The effect of the weights on the trunk,
+    on hidden layers and on Adam's state is left out. The cost is two products of matrices for each exit.
 """
 
 from __future__ import annotations
+
+import typing
 
 import chainer
 import chainer.functions as F
@@ -25,8 +27,8 @@ import numpy as np
 
 from branchynet.confidence import entropy, softmax
 from branchynet.errors import TrainingError
-from branchynet.thresholds import PercentExits, assign_exits
-from branchynet.training.weightings.protocol import Weighting, register_weighting
+from branchynet.thresholds.rule import PercentExits, assign_exits
+from branchynet.training.weightings.protocol import Weighting
 
 _SEED = 0
 
@@ -58,14 +60,12 @@ class WeightPrediction(chainer.Chain):
         return 1 + self.delta * (h - F.broadcast_to(F.mean(h, axis=0, keepdims=True), h.shape))
 
 
-@register_weighting("meta")
 class MetaWeighting(Weighting):
     """The cross-entropies of the samples, with weights that are learned on the way.
 
-    Each half of a batch takes both roles. The gradient moves the weight prediction network together with the other
-    parts at the end of the step; the losses of this step have the weights from before it. Where several processes
-    train, each halves and normalises its own share, and the gradients are averaged. One sample alone weighs 1,
-    whatever is predicted, and so teaches nothing.
+    Each half of a batch takes both roles. The weight prediction network is moved together with the other parts at the
+    end of the step; the losses of this step have its weights from before. Where several workers train, each halves and
+    normalises its own shard, and the gradients are averaged. A single sample always weighs 1, and so teaches nothing.
 
     Args:
         net: a `BranchyNet` whose exits all end in a `Linear`.
@@ -104,13 +104,12 @@ class MetaWeighting(Weighting):
         n_samples, xp = len(exits[0].t), self.link.xp
         samples = [HeadSamples.of(exit_output, head.layers[-1]) for exit_output, head in zip(exits, self.net.exits)]
         sample_losses = xp.stack([exit_output.sample_losses.array for exit_output in exits], axis=1)
-        halves = slice(0, n_samples // 2), slice(n_samples // 2, n_samples)
         halves = [slice(0, n_samples // 2), slice(n_samples // 2, n_samples)] if n_samples > 1 else [slice(0, 1)]
         weights = xp.empty_like(sample_losses)
         for half, other in zip(halves, reversed(halves)):
             predicted = self.link(sample_losses[half])
             weights[half] = predicted.array
-            predicted.grad = _share_weight() * meta_gradient(
+            predicted.grad = exits[0].shard_weight * meta_gradient(
                 [sample.rows(half) for sample in samples],
                 [sample.rows(other) for sample in samples],
                 predicted.array,
@@ -121,7 +120,7 @@ class MetaWeighting(Weighting):
         return weights
 
 
-class HeadSamples:
+class HeadSamples(typing.NamedTuple):
     """Samples at the last linear layer of an exit.
 
     Attributes:
@@ -130,8 +129,9 @@ class HeadSamples:
         one_hot: (n, n_classes) float32, the labels.
     """
 
-    def __init__(self, x, parameters, one_hot):
-        self.x, self.parameters, self.one_hot = x, parameters, one_hot
+    x: typing.Any
+    parameters: typing.Any
+    one_hot: typing.Any
 
     @classmethod
     def of(cls, exit_output, linear):
@@ -139,14 +139,14 @@ class HeadSamples:
         features, t = exit_output.features.array, exit_output.t
         xp = chainer.backend.get_array_module(features)
         n_classes = exit_output.logits.shape[1]
-        features = features.reshape(len(features), -1)
         bias = xp.zeros(n_classes, np.float32) if linear.b is None else linear.b.array
-        x = xp.concatenate([features, xp.ones((len(features), 1), np.float32)], axis=1)
+        ones = xp.ones((len(features), 1), np.float32)
+        x = xp.concatenate([features.reshape(len(features), -1), ones], axis=1)
         parameters = xp.concatenate([linear.W.array, bias[:, None]], axis=1)
         return cls(x, parameters, (t[:, None] == xp.arange(n_classes)).astype(np.float32))
 
     def rows(self, part):
-        """Some of the samples."""
+        """The samples of a slice."""
         return HeadSamples(self.x[part], self.parameters, self.one_hot[part])
 
     def errors(self, parameters):
@@ -197,9 +197,3 @@ def quotas(n_exits, ratio) -> PercentExits:
     """
     shares = [ratio**n for n in range(n_exits)]
     return PercentExits(tuple(100 * shares[n] / sum(shares[n:]) for n in range(n_exits - 1)))
-
-
-def _share_weight():
-    """What this process's samples count for in the mean over processes, as in the training step."""
-    share = chainer.config.branchynet_share
-    return 1.0 if share is None else share.weight

@@ -7,6 +7,18 @@ import functools
 import chainer.functions as F
 
 from branchynet.errors import TrainingError
+from branchynet.registry import Registry
+
+WEIGHTINGS = Registry(
+    "weighting",
+    TrainingError,
+    {
+        "confidence": "branchynet.training.weightings.fixed:ConfidenceWeighting",
+        "distillation": "branchynet.training.weightings.fixed:Distillation",
+        "gradient-equilibrium": "branchynet.training.weightings.fixed:GradientEquilibrium",
+        "meta": "branchynet.training.weightings.meta:MetaWeighting",
+    },
+)
 
 
 class ExitOutput:
@@ -18,10 +30,12 @@ class ExitOutput:
         t: (n,) int32, the labels.
         features: Variable (n, ...) float32, the input of the exit's last layer; None unless the weighting
             `needs_features`.
+        shard_weight: how much these samples count in the mean over the workers; 1 where there is one worker.
     """
 
-    def __init__(self, number, logits, t, features=None):
+    def __init__(self, number, logits, t, features=None, shard_weight=1.0):
         self.number, self.logits, self.t, self.features = number, logits, t, features
+        self.shard_weight = shard_weight
 
     @functools.cached_property
     def cross_entropy(self):
@@ -37,12 +51,17 @@ class ExitOutput:
         """Variable (): the mean over the samples of weight times cross-entropy; weights (n,) float32, an array."""
         return F.mean(self.sample_losses * weights)
 
+    def reports(self, prefix="") -> dict:
+        """What is reported of the exit: {"exitN/loss": (nats, n), "exitN/accuracy": (in [0, 1], n)}, with a prefix."""
+        values = {"loss": self.cross_entropy.array, "accuracy": (self.logits.array.argmax(axis=1) == self.t).mean()}
+        return {f"{prefix}exit{self.number}/{name}": (float(value), len(self.t)) for name, value in values.items()}
+
 
 class Weighting:
     """How the exits' losses are made from what the exits gave. This one is the paper's: cross-entropy, all alike.
 
-    A subclass overrides what it needs. Where training is shared out to several processes, each sees its own samples
-    only: what is normalised over a batch is then normalised over a process's share.
+    A subclass overrides what it needs. Where several workers train, each sees its own samples only: what is normalised
+    over a batch is then normalised over a worker's shard.
 
     Args:
         net: the `BranchyNet` that is trained, on its device.
@@ -50,7 +69,7 @@ class Weighting:
     Attributes:
         net: the same.
         link: None, or a `chainer.Link` with parameters of the weighting's own. `losses` leaves their gradients there;
-            the training step averages them over the processes, moves them by an Adam of their own with the constants
+            the training step averages them over the workers, moves them by an Adam of their own with the constants
             of the phase, and keeps parameters and Adam's state in the snapshot.
         needs_features: `ExitOutput.features` is wanted; the last layer of every exit must then be a linear one.
         needs_all_samples: every exit must see every sample: `keep` below 1 is refused.
@@ -88,45 +107,24 @@ class Weighting:
         return [exit_output.cross_entropy for exit_output in exits]
 
 
-class _FromFunction(Weighting):
-    """A weighting that is one function of the exits' outputs."""
-
-    def __init__(self, net, function):
-        super().__init__(net)
-        self._function = function
-
-    def losses(self, exits):
-        return self._function(exits)
-
-
-_registered = {}
-
-
-def register_weighting(name):
+def register_weighting(name, replace=False):
     """A decorator that gives a weighting a name.
+
+    What it decorates is a function (list of `ExitOutput`) -> list of Variables (), or a subclass of `Weighting`.
 
     Args:
         name: for `TrainingSettings.weighting` and `--weighting`.
-
-    Decorates:
-        a function (list of `ExitOutput`) -> list of Variables (), or a subclass of `Weighting`.
+        replace: this weighting takes the place of one of that name.
 
     Raises:
         TrainingError: another one has that name.
     """
 
     def register(weighting):
-        if name in _registered:
-            raise TrainingError(f"weighting: expected a name of its own, got {name!r}, which is taken")
-        _registered[name] = weighting
+        WEIGHTINGS.add(name, weighting, replace)
         return weighting
 
     return register
-
-
-def weighting_names() -> tuple:
-    """The registered names."""
-    return tuple(_registered)
 
 
 def make_weighting(weighting, net) -> Weighting:
@@ -141,15 +139,15 @@ def make_weighting(weighting, net) -> Weighting:
         TrainingError: there is none of that name, or it is nothing of the kind.
     """
     if isinstance(weighting, str):
-        if weighting not in _registered:
-            raise TrainingError(f"weighting: expected one of {', '.join(_registered)}, got {weighting!r}")
-        weighting = _registered[weighting]
-    if weighting is None:
-        return Weighting(net)
+        weighting = WEIGHTINGS.get(weighting)
+    if isinstance(weighting, type) and issubclass(weighting, Weighting):
+        weighting = weighting(net)
     if isinstance(weighting, Weighting):
         return weighting
-    if isinstance(weighting, type) and issubclass(weighting, Weighting):
-        return weighting(net)
+    if weighting is None:
+        return Weighting(net)
     if isinstance(weighting, type) or not callable(weighting):
         raise TrainingError(f"weighting: expected a name, a Weighting or a function, got {weighting!r}")
-    return _FromFunction(net, weighting)
+    made = Weighting(net)
+    made.losses = weighting  # the function stands in for the method
+    return made

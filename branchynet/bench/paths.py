@@ -1,0 +1,225 @@
+"""The plain network against early exit, one sample at a time, by two clocks.
+
+End to end is what a caller waits for: a NumPy sample in, a label out; branches, confidence measure, exit rule and
+copies are inside. It is the compiled network's time, against two baselines: the plain network on the same engine, and
+the plain network in plain Chainer, the setting of the paper.
+
+The paper's clock, as the authors' code reads it, runs only while the trunk computes, in plain Chainer: the branches are
+outside, and the baseline is timed whole. It flatters early exits; it is here because the paper's figures are by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+
+import chainer
+import numpy as np
+
+from branchynet.bench.agreement import check_answers
+from branchynet.bench.timing import Clock, Contender, gain, latency_summary, n_within_budget, time_interleaved
+from branchynet.confidence import ENTROPY
+from branchynet.functions import plain_chainer
+from branchynet.inference import compile_net, compile_plain
+from branchynet.machine.devices import to_host
+from branchynet.thresholds import as_exit_rule
+
+# Timed samples are as many as fit the budget, within these bounds.
+BUDGET_S = 20.0
+MIN_SAMPLES, MAX_SAMPLES = 100, 2000
+# A turn is so many samples, and fewer where there would be less than four turns.
+_BLOCK, _MIN_TURNS = 25, 4
+
+
+class Contenders(typing.NamedTuple):
+    """A trained network, and its compiled forms on one engine.
+
+    Attributes:
+        net: a `BranchyNet`.
+        compiled: what `branchynet.inference.compile_net` makes of it; its measure is that of every path beside it.
+        plain: what `branchynet.inference.compile_plain` makes of it.
+    """
+
+    net: typing.Any
+    compiled: typing.Any
+    plain: typing.Any
+
+    @classmethod
+    def of(cls, net, engine="auto", measure=ENTROPY):
+        """Compiles `net` for an engine and a measure of confidence, on the device that it is on."""
+        compiled = compile_net(net, engine=engine, device=net.device.name, measure=measure)
+        # Not "auto" again, which may take another engine where there is no measure.
+        return cls(net, compiled, compile_plain(net, engine=compiled.engine, device=net.device.name))
+
+
+@dataclasses.dataclass(frozen=True)
+class PathCosts:
+    """What K settings of T cost beside both baselines, all timed on the same n samples.
+
+    Attributes:
+        plain_chainer_ms, plain_ms: (n,) latencies of the plain network in plain Chainer, and on the same engine.
+        end_to_end_ms: (K, n) latencies, everything included.
+        paper_clock_ms: (K, n) the same by the paper's clock.
+        labels, exits: (K, n) what the compiled network answered.
+    """
+
+    plain_chainer_ms: np.ndarray
+    plain_ms: np.ndarray
+    end_to_end_ms: np.ndarray
+    paper_clock_ms: np.ndarray
+    labels: np.ndarray
+    exits: np.ndarray
+
+    def summary(self) -> dict:
+        """Latency summaries and gains, by both clocks, of the first setting; JSON-able."""
+        chainer_ms, plain_ms = self.plain_chainer_ms, self.plain_ms
+        end_to_end_ms, paper_clock_ms = self.end_to_end_ms[0], self.paper_clock_ms[0]
+        return {
+            "n_samples_timed": len(plain_ms),
+            "plain_chainer_ms": latency_summary(chainer_ms),
+            "plain_ms": latency_summary(plain_ms),
+            "end_to_end_ms": latency_summary(end_to_end_ms),
+            "paper_clock_ms": latency_summary(paper_clock_ms),
+            "end_to_end_gain": gain(plain_ms, end_to_end_ms),
+            "gain_over_chainer": gain(chainer_ms, end_to_end_ms),
+            "paper_clock_gain": gain(chainer_ms, paper_clock_ms),
+        }
+
+
+def chainer_path(net):
+    """The plain network in plain Chainer, as a function of a batch on the host -> labels (N,), there too."""
+    plain_net = net.plain()
+
+    def answer(x):
+        with plain_chainer():
+            return to_host(plain_net(net.device.send(x)).array.argmax(axis=1))
+
+    return answer
+
+
+def compiled_path(compiled, thresholds):
+    """Compiled inference at T, as a function of a batch on the host -> labels (N,) and exits (N,), there too."""
+
+    def answer(x):
+        answers = compiled.run(x, thresholds)
+        return to_host(answers.labels), to_host(answers.exits)
+
+    return answer
+
+
+def trunk_path(net, thresholds, clock, measure=ENTROPY):
+    """Early-exit inference in plain Chainer at T, as a function of one sample -> (ms by the paper's clock, exit).
+
+    The clock runs while a stage of the trunk computes and stands still for the branches.
+    """
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
+
+    def answer(x):
+        trunk_ms, earlier = 0.0, []
+        x = net.device.send(x)
+        for exit_index, (stage, branch) in enumerate(net.stages()):
+            with plain_chainer():
+                start_ms = clock.now_ms()
+                x = stage(x)
+                trunk_ms += clock.now_ms() - start_ms
+                logits = branch(x).array
+            scores = measure.scores_after(exit_index, logits, earlier)
+            if exit_index == net.n_exits - 1 or bool(rule.leaves(exit_index, scores)[0]):
+                return trunk_ms, exit_index
+            if measure.needs_earlier_exits:
+                earlier.append(logits)
+
+    return answer
+
+
+def path_costs(contenders, samples, budget_s=BUDGET_S) -> PathCosts:
+    """Times both baselines and the path to every exit, in turn; setting n of T lets every sample leave at exit n.
+
+    Args:
+        contenders: `Contenders`.
+        samples: (n, C, H, W) float32 on the host; as many of them are used as fit the budget.
+        budget_s: seconds for all of them.
+    """
+    return _time_settings(contenders, samples, _one_exit_each(contenders.compiled), budget_s)
+
+
+def measure(contenders, samples, thresholds, budget_s=BUDGET_S) -> PathCosts:
+    """Times one setting of T, as of `branchynet.inference.run`, and both baselines, in turn, for real.
+
+    Raises:
+        RuntimeError: a timed run answered otherwise than the reference path.
+    """
+    measured = _time_settings(contenders, samples, [thresholds], budget_s)
+    answered, used = (measured.labels[0], measured.exits[0]), samples[: len(measured.plain_ms)]
+    check_answers(contenders.net, used, thresholds, *answered, contenders.compiled.measure)
+    return measured
+
+
+def exit_times(compiled_nets, samples, budget_s=BUDGET_S) -> dict:
+    """Times the path to every exit of several compiled networks, all in turn on the same samples.
+
+    Args:
+        compiled_nets: {name: `branchynet.inference.CompiledNet`}, all on one device: one network with several measures
+            of confidence, for instance.
+
+    Returns:
+        {name: (n_exits, n) latencies in ms of a sample that leaves at each exit, everything included}
+    """
+    paths = {
+        (name, n): compiled_path(compiled, thresholds)
+        for name, compiled in compiled_nets.items()
+        for n, thresholds in enumerate(_one_exit_each(compiled))
+    }
+    results = time_paths(paths, samples, next(iter(compiled_nets.values())).device, budget_s)
+    return {
+        name: np.array([results[name, n][0] for n in range(compiled.plan.n_exits)])
+        for name, compiled in compiled_nets.items()
+    }
+
+
+def time_paths(paths, samples, device, budget_s=BUDGET_S, batch_size=1, at_least=MIN_SAMPLES) -> dict:
+    """Times functions of a batch, in turn, on as many batches as fit a budget.
+
+    Args:
+        paths: {name: function of a batch (batch_size, C, H, W)}.
+        samples: (n, C, H, W) float32 on the host, at least one batch.
+        device: chainer device that they compute on.
+        budget_s: seconds for all of them.
+        at_least: batches that are timed whatever the budget, where there are so many.
+
+    Returns:
+        {name: (latency_ms of a batch (n_batches,), answers, a list)}
+    """
+    clock, contenders = Clock(device), {name: Contender(answer) for name, answer in paths.items()}
+    starts = range(0, len(samples) - batch_size + 1, batch_size)[:MAX_SAMPLES]
+    batches = [samples[start : start + batch_size] for start in starts]
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
+        block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))
+        return time_interleaved(contenders, batches[:n_batches], clock, block=block)
+
+
+def _time_settings(contenders, samples, settings, budget_s):
+    net, compiled, plain = contenders
+    clock, each = Clock(net.device), range(len(settings))
+    paths = {"plain chainer": chainer_path(net), "plain": compiled_path(plain, ())}
+    for n, thresholds in enumerate(settings):
+        rule = as_exit_rule(thresholds, net.n_exits, compiled.measure.lowest)
+        paths["end to end", n] = compiled_path(compiled, rule)
+        paths["trunk", n] = trunk_path(net, rule, clock, compiled.measure)
+    results = time_paths(paths, samples, net.device, budget_s)
+    answers = np.array([np.concatenate(results["end to end", n][1], axis=1) for n in each])  # (K, 2, n)
+    return PathCosts(
+        results["plain chainer"][0],
+        results["plain"][0],
+        np.array([results["end to end", n][0] for n in each]),
+        np.array([[trunk_ms for trunk_ms, _ in results["trunk", n][1]] for n in each]),
+        *answers.swapaxes(0, 1),
+    )
+
+
+def _one_exit_each(compiled):
+    """For each exit the thresholds at which every sample leaves there."""
+    exits, lowest = range(compiled.plan.n_exits), compiled.measure.lowest
+    return [tuple(math.inf if early == exit_index else lowest for early in exits[:-1]) for exit_index in exits]

@@ -1,0 +1,11 @@
+"""One experiment from its command line to its table: training or earlier weights, T, timing, records, figures.
+
+A script in `experiments/` says which networks, data and settings (`Experiment`), and hands over to `main`. Behind the
+command line everything is asked of a `Request`. The room puts the others together; no other room knows it.
+"""
+
+from branchynet.experiment.experiment import main
+from branchynet.experiment.request import Experiment, Preset, Request
+from branchynet.experiment.scripts import exit_status, finite_number, positive_number, whole_number
+
+__all__ = ["Experiment", "Preset", "Request", "exit_status", "finite_number", "main", "positive_number", "whole_number"]

@@ -1,0 +1,142 @@
+"""From a trained net to the figures of its record: what each exit gives and costs, the sweep, the choice of T."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from branchynet.bench import paths
+from branchynet.bench.timing import latency_summary
+from branchynet.inference import record_exits
+from branchynet.thresholds import ExitCosts, as_exit_rule, choose_thresholds, front, knee, parse_goal
+
+
+def analyse(net, splits, transform, grid, fixed_thresholds=None, engine="auto", goal=None, budget_s=paths.BUDGET_S):
+    """Evaluates, times and chooses.
+
+    T is chosen on the validation samples and reported on the test samples; the choice on the test samples themselves,
+    as the paper made it, is given beside it and called so.
+
+    Args:
+        net: a trained `BranchyNet`.
+        splits: `branchynet.datasets.Splits`.
+        transform: images uint8 -> float32.
+        grid: thresholds in nats, tried at every early exit.
+        fixed_thresholds: use these instead of choosing.
+        engine: of `branchynet.inference.compile_net`.
+        goal: choose thresholds of any value that serve this goal, as of `branchynet.thresholds.parse_goal`, by the
+            measured end-to-end time of each exit, or by multiply-adds if the goal is in them; by default the knee of
+            the settings of the grid.
+        budget_s: seconds for timing the paths, and again for timing the chosen setting.
+
+    Raises:
+        ThresholdError: nothing serves the goal.
+
+    Returns:
+        (results, test records). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two baselines, and
+        the keys "engine", "exits", "points", "chosen", "choice" and "measured" of `branchynet.records`. The
+        `ExitRecords` of the test samples are given on for the pictures.
+    """
+    test_x = transform(splits.test.images)
+    validation = record_exits(net, transform(splits.validation.images), splits.validation.labels)
+    test = record_exits(net, test_x, splits.test.labels)
+    contenders = paths.Contenders.of(net, engine)
+    costs = paths.path_costs(contenders, test_x, budget_s)
+
+    settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
+    choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
+    thresholds = choice["thresholds"]
+    if chosen is None:  # not on the grid: one more setting
+        chosen, settings = len(settings), np.concatenate([settings, [thresholds]])
+    points = _points(validation, "validation", settings, costs)
+    on_test = _points(test, "test", settings, costs)
+    best_on_test = on_test[_knee(on_test, test)]
+    measurement = paths.measure(contenders, test_x, thresholds, budget_s)
+    results = {
+        "engine": contenders.compiled.engine,
+        "plain_chainer_ms": latency_summary(costs.plain_chainer_ms),
+        "plain_ms": latency_summary(costs.plain_ms),
+        "exits": _exits(validation, test, costs),
+        "points": points + on_test,
+        "chosen": chosen,
+        "choice": {
+            "split": "validation",
+            **choice,
+            "chosen_on_test": {key: best_on_test[key] for key in ("thresholds", "accuracy_pct", "exit_pct")},
+        },
+        "measured": {
+            "thresholds": thresholds,
+            "split": "test",
+            **{key: on_test[chosen][key] for key in ("accuracy_pct", "exit_pct")},
+            **measurement.summary(),
+        },
+    }
+    return results, test
+
+
+def _choose(validation, settings, fixed_thresholds, goal, costs, plan):
+    """The keys of "choice" that say which T was chosen, and how; and its index in `settings`, or None."""
+    if fixed_thresholds is not None:
+        thresholds = list(as_exit_rule(fixed_thresholds, validation.n_exits).values)
+        return {"goal": None, "rule": "given by the user", "thresholds": thresholds, "details": {}}, None
+    grid = settings if goal is None else None
+    goal = parse_goal("knee" if goal is None else goal)
+    if goal.unit == "multiply-adds":
+        exit_costs = ExitCosts(np.array(plan.path_multiply_adds()), goal.unit)
+    else:
+        exit_costs = ExitCosts(costs.end_to_end_ms.mean(axis=1), "ms")
+    choice = choose_thresholds(validation, exit_costs, goal, grid=grid)
+    details = {**choice.details, "expected_cost": choice.expected_cost, "unit": choice.unit}
+    entry = {"goal": choice.goal, "rule": choice.rule, "thresholds": list(choice.thresholds), "details": details}
+    return entry, choice.index
+
+
+def _points(exit_records, split, settings, costs):
+    """The sweep on one split: accuracy and exits as recorded, times from the measured cost of each path."""
+    outcomes = exit_records.evaluate(settings)
+    plain_chainer_ms, plain_ms = costs.plain_chainer_ms.mean(), costs.plain_ms.mean()
+    end_to_end_ms, paper_clock_ms = costs.end_to_end_ms.mean(axis=1), costs.paper_clock_ms.mean(axis=1)
+    points = []
+    for thresholds, accuracy, shares in zip(outcomes.thresholds, outcomes.accuracies, outcomes.exit_shares):
+        points.append(
+            {
+                "thresholds": thresholds.tolist(),
+                "split": split,
+                "accuracy_pct": 100 * float(accuracy),
+                "exit_pct": (100 * shares).tolist(),
+                "end_to_end_ms": float(shares @ end_to_end_ms),
+                "paper_clock_ms": float(shares @ paper_clock_ms),
+                "end_to_end_gain": float(plain_ms / (shares @ end_to_end_ms)),
+                "paper_clock_gain": float(plain_chainer_ms / (shares @ paper_clock_ms)),
+                "on_front": False,
+            }
+        )
+    for index in front(*_times_and_accuracies(points)):
+        points[index]["on_front"] = True
+    return points
+
+
+def _times_and_accuracies(points):
+    return [point["end_to_end_ms"] for point in points], [point["accuracy_pct"] / 100 for point in points]
+
+
+def _knee(points, exit_records):
+    return knee(*_times_and_accuracies(points), len(exit_records.labels))
+
+
+def _exits(validation, test, costs):
+    """One entry an exit: its accuracy if every sample left there, and what leaving there costs."""
+    return [
+        {
+            "exit": number,
+            "accuracy_pct": {"validation": 100 * float(validation_accuracy), "test": 100 * float(test_accuracy)},
+            "latency_ms": latency_summary(end_to_end_ms),
+            "paper_clock_ms": latency_summary(paper_clock_ms),
+            "count": len(end_to_end_ms),
+        }
+        for number, (validation_accuracy, test_accuracy, end_to_end_ms, paper_clock_ms) in enumerate(
+            zip(validation.exit_accuracies(), test.exit_accuracies(), costs.end_to_end_ms, costs.paper_clock_ms),
+            start=1,
+        )
+    ]

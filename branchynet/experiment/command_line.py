@@ -1,0 +1,227 @@
+"""The command line that all experiments share."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import shlex
+import sys
+
+from branchynet.bench.paths import BUDGET_S
+from branchynet.errors import ThresholdError
+from branchynet.experiment.request import Experiment, Request
+from branchynet.experiment.scripts import finite_number, positive_number, whole_number
+from branchynet.inference.engines import engine_names
+from branchynet.thresholds import parse_goal
+from branchynet.training import WEIGHTINGS
+
+# In place of a folder of weights: those in results/released.
+RELEASED = "released"
+# Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that the plain
+# network was taken from the last name is kept, for it says which network that was.
+_FOLDER_OPTIONS = ("--data-dir", "--out", "--weights")
+_PLAIN_FROM = "--plain-from"
+
+
+def parse_request(experiment: Experiment, argv=None) -> Request:
+    """Parses an experiment's command line; prints an error and exits with status 2 where it makes no sense.
+
+    Args:
+        experiment: what can be asked for.
+        argv: arguments without the program's name; those of the process by default.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = _parser(experiment)
+    options = parser.parse_args(argv)
+    if options.plain_from is not None and options.weights is not None:
+        parser.error(f"{_PLAIN_FROM}: there is nothing to train with --weights; give one of them")
+    if options.plain_from is not None and options.epochs_plain is not None:
+        parser.error(f"--epochs-plain: step 1 is not trained with {_PLAIN_FROM}; give one of them")
+    network, plain_from = experiment.network(options), options.plain_from and options.plain_from.resolve()
+    recorded = {key: value for key, value in vars(options).items() if _is_recorded(key, value)}
+    if plain_from is not None:
+        recorded["plain_from"] = plain_from.name
+    plain_settings, joint_settings = _settings_of_steps(experiment.presets[options.preset], options)
+    results = experiment.script.parent / "results"
+    weights = results / RELEASED / network.name if options.weights == RELEASED else options.weights
+    return Request(
+        network=network,
+        dataset=options.dataset,
+        transform=options.transform,
+        preset=options.preset,
+        plain_settings=plain_settings,
+        joint_settings=joint_settings,
+        augment=None if options.preset == "paper" else experiment.augment,
+        device=options.device,
+        data_dir=options.data_dir,
+        out=pathlib.Path(options.out or results / _folder_name(experiment, network, options)),
+        published=experiment.script.parent / "reference",
+        seed=options.seed,
+        engine=options.engine,
+        thresholds=None if options.thresholds is None else tuple(options.thresholds),
+        goal=options.choose,
+        budget_s=options.budget,
+        weights=None if weights is None else pathlib.Path(weights),
+        plain_from=plain_from,
+        resume=options.resume,
+        command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)]),
+        recorded=recorded,
+    )
+
+
+def _is_recorded(key, value):
+    return f"--{key.replace('_', '-')}" not in _FOLDER_OPTIONS or value == RELEASED
+
+
+def _settings_of_steps(preset, options):
+    """The `TrainingSettings` of both steps: the preset's, with what the command line says instead."""
+    changes = {"seed": options.seed}
+    if options.batch_size is not None:
+        changes["batch_size"] = options.batch_size
+    plain = dataclasses.replace(preset.plain, **changes, epochs=options.epochs_plain or preset.plain.epochs)
+    joint = dataclasses.replace(
+        preset.joint,
+        **changes,
+        epochs=options.epochs_joint or preset.joint.epochs,
+        weighting=options.weighting,
+        loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
+        freeze_trunk=options.freeze_trunk,
+    )
+    return plain, joint
+
+
+def _parser(experiment):
+    parser = argparse.ArgumentParser(
+        prog=experiment.script.name,
+        description=f"Trains {experiment.title} and B-{experiment.title}, chooses the thresholds T, measures, and "
+        "writes table, figures and records.",
+        allow_abbrev=False,
+    )
+    presets = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
+    parser.add_argument(
+        "--preset", help=f"{presets} (default: %(default)s)", choices=list(experiment.presets), default="standard"
+    )
+    parser.add_argument(
+        "--device", help="where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N"
+    )
+    _add_data_options(parser.add_argument_group("data and results").add_argument, experiment)
+    _add_training_options(parser.add_argument_group("training").add_argument)
+    _add_inference_options(parser.add_argument_group("inference"))
+    if experiment.options is not None:
+        experiment.options(parser.add_argument_group("this network"))
+    return parser
+
+
+def _add_data_options(add, experiment):
+    add("--dataset", help="default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
+    add(
+        "--transform",
+        help="what prepares the images; scale: to [0, 1]; normalise: each channel to mean 0 and deviation 1; zca: each "
+        "image scaled, then whitened (default: %(default)s)",
+        choices=experiment.transforms,
+        default=experiment.transforms[0],
+    )
+    add(
+        "--data-dir",
+        help="folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)",
+        metavar="DIR",
+    )
+    text = "folder for the results (default: one for these settings under experiments/results)"
+    add("--out", help=text, metavar="DIR")
+
+
+def _add_training_options(add):
+    text = "of initial weights, sample order and dropout (default: 0)"
+    add("--seed", help=text, type=whole_number(0), default=0, metavar="N")
+    for name, text in (
+        ("--epochs-plain", "epochs of step 1, the plain network alone"),
+        ("--epochs-joint", "epochs of step 2, all exits jointly"),
+        ("--batch-size", "samples a training step"),
+    ):
+        add(name, help=f"{text} (default: the preset's)", type=whole_number(1), metavar="N")
+    text = "how samples and exits weigh in joint training (default: all alike, the paper's)"
+    add("--weighting", help=text, choices=WEIGHTINGS.names())
+    add("--loss-weights", help="one for each exit (default: the network's)", type=finite_number, nargs="+", metavar="W")
+    add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
+    text = "folder of results to take step 1, the plain network, from"
+    add(_PLAIN_FROM, help=text, type=pathlib.Path, metavar="DIR")
+    add(
+        "--weights",
+        help="take the weights in this folder of results and train nothing; 'released' are those that come with the "
+        "code",
+        metavar="DIR|released",
+    )
+    add("--resume", help="go on from the snapshots in the folder for the results", action="store_true")
+
+
+def _add_inference_options(group):
+    text = "of the timed path; auto: the first that can be used (default: %(default)s)"
+    group.add_argument("--engine", help=text, choices=engine_names(), default="auto")
+    text = "seconds for timing the paths to the exits, and again for the chosen T (default: %(default)g)"
+    group.add_argument("--budget", help=text, type=positive_number, default=BUDGET_S, metavar="S")
+    which_thresholds = group.add_mutually_exclusive_group()
+    which_thresholds.add_argument(
+        "--thresholds",
+        help="entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
+        type=finite_number,
+        nargs="+",
+        metavar="T",
+    )
+    which_thresholds.add_argument(
+        "--choose",
+        help="what the thresholds are to be chosen for, on validation: 'latency<=0.05ms', 'accuracy>=last-0.3%%', "
+        "'risk<=0.5%%@95%%', ... (default: the knee of a fixed grid; an unknown goal lists all)",
+        type=_goal,
+        metavar="GOAL",
+    )
+
+
+def _goal(text):
+    """An argparse type: the text of a goal that can be parsed."""
+    try:
+        parse_goal(text)
+    except ThresholdError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _folder_name(experiment, network, options):
+    """A folder for each setting, so that a run never overwrites another one's results."""
+    words = [network.name]
+    if options.dataset != experiment.datasets[0]:
+        words.append(options.dataset)
+    if options.weights is not None:
+        return "-".join([*words, "again"])
+    words.append(options.preset)
+    if options.transform != experiment.transforms[0]:
+        words.append(options.transform)
+    if options.weighting is not None:
+        words.append(options.weighting)
+    if options.loss_weights is not None:
+        words.append("w" + "-".join(f"{weight:g}" for weight in options.loss_weights))
+    if options.freeze_trunk:
+        words.append("frozen")
+    if options.plain_from is not None:
+        words.append(f"on-{options.plain_from.resolve().name}")
+    for letter, value in (("p", options.epochs_plain), ("j", options.epochs_joint), ("b", options.batch_size)):
+        if value is not None:
+            words.append(f"{letter}{value}")
+    return "-".join([*words, f"seed{options.seed}"])
+
+
+def _without_folders(argv):
+    """The arguments less those that say where, not what."""
+    kept, skip = [], False
+    for word, following in zip(argv, [*argv[1:], None]):
+        option, sign, value = word.partition("=")
+        if skip:
+            skip = False
+        elif option == _PLAIN_FROM:
+            kept += [_PLAIN_FROM, pathlib.Path(value if sign else following).resolve().name]
+            skip = not sign
+        elif option in _FOLDER_OPTIONS and (value if sign else following) != RELEASED:
+            skip = not sign
+        else:
+            kept.append(word)
+    return kept

@@ -1,0 +1,157 @@
+"""The whole story of one experiment: data, both training steps, choosing T, measuring, table and figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from branchynet import datasets, plots, records, report
+from branchynet.datasets import TRANSFORMS
+from branchynet.experiment import steps
+from branchynet.experiment.analysis import analyse
+from branchynet.experiment.command_line import parse_request
+from branchynet.experiment.request import Experiment
+from branchynet.experiment.scripts import exit_status
+from branchynet.machine import memory, threads
+from branchynet.machine.devices import describe, get_device, is_gpu
+from branchynet.machine.workers import get_workers
+from branchynet.net import BranchyNet
+from branchynet.thresholds import as_exit_rule, parse_goal
+from branchynet.training import JointLoss
+
+# Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
+TIMING_THREADS = 1
+
+
+def main(experiment: Experiment, argv=None) -> int:
+    """Runs an experiment from its command line.
+
+    Args:
+        experiment: what to run.
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        the exit status, as of `exit_status`.
+    """
+    request, name = parse_request(experiment, argv), experiment.script.name
+    found = []
+    status = exit_status(name, lambda: found.append(get_workers(on_gpu=is_gpu(request.device))))
+    if status:
+        return status
+    workers = found[0]
+
+    def run():
+        run_experiment(request, workers)
+        workers.wait()
+
+    return exit_status(name, run, "stopped; the same command with --resume goes on from here", workers)
+
+
+def run_experiment(request, workers) -> None:
+    """Runs one experiment, and leaves record, weights, table and figures in its folder; the first worker prints.
+
+    Args:
+        request: `Request`.
+        workers: `branchynet.machine.workers.Workers` that share the training.
+
+    Raises:
+        UserError: of whatever was asked for and cannot be had; what does not fit fails before hours of training.
+    """
+    device = get_device(request.device, default_gpu=workers.rank_on_this_machine)
+    device.use()
+    records.prepare_output(request.out)
+    published = records.load_published(request.published)
+    np.random.seed(request.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+    net = BranchyNet(request.network.build())
+    JointLoss.of(net, request.joint_settings)
+    if request.thresholds is not None:
+        as_exit_rule(request.thresholds, net.n_exits)
+    if request.goal is not None:
+        parse_goal(request.goal).check(net.n_exits)
+
+    dataset = datasets.load(request.dataset, request.data_dir)
+    splits = dataset.split()
+    transform = TRANSFORMS[request.transform].fit(splits.train.images)
+    net.initialise(transform(splits.train.images[:1]).shape[1:])
+    net.to_device(device)
+    with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
+        if request.weights is not None:
+            training = steps.take_earlier(net, splits, transform, request)
+        else:
+            memory.keep_freed_memory()
+            training = steps.train(net, dataset, splits, transform, request, workers)
+    if not workers.is_first:
+        return
+    with threads.limited(TIMING_THREADS):
+        results, test = analyse(
+            net,
+            splits,
+            transform,
+            request.network.threshold_grid,
+            request.thresholds,
+            request.engine,
+            request.goal,
+            request.budget_s,
+        )
+    run = _record(request, device, dataset, training, results)
+    _write_results(request.out, run, published, dataset, splits, test)
+    print(report.summary(run, published, request.out))
+
+
+def _record(request, device, dataset, training, results):
+    """The record of the run: the keys are described in `branchynet.records`."""
+    plain_chainer_ms, plain_ms = results.pop("plain_chainer_ms"), results.pop("plain_ms")
+    title = request.network.title
+    earlier = training.get("run") or {"preset": request.preset, "seed": request.seed}
+    baselines = (
+        (title, "plain network alone", results["engine"], training["plain_accuracy_pct"], plain_ms),
+        (
+            f"{title} (plain Chainer)",
+            "plain network alone",
+            "chainer",
+            training["plain_accuracy_pct"],
+            plain_chainer_ms,
+        ),
+        (
+            f"{title} (joint, last exit only)",
+            "joint, branches removed",
+            results["engine"],
+            results["exits"][-1]["accuracy_pct"]["test"],
+            plain_ms,
+        ),
+    )
+    return {
+        "schema": records.SCHEMA,
+        "name": request.network.name,
+        "network": title,
+        "branchy_network": f"B-{title}",
+        "variant": request.network.variant,
+        "dataset": dataset.name,
+        "dataset_sha256": {"train": dataset.train.sha256(), "test": dataset.test.sha256()},
+        "device": "gpu" if is_gpu(device) else "cpu",
+        "preset": earlier["preset"],
+        "seed": earlier["seed"],
+        "command": request.command,
+        "arguments": request.recorded,
+        "training_settings": training["settings"],
+        "training_workers": training["workers"],
+        "trained_by": training.get("run"),
+        "plain_from": training.get("plain_from"),
+        "environment": records.environment(describe(device), TIMING_THREADS),
+        "baselines": [
+            dict(zip(("name", "training", "engine", "accuracy_pct", "latency_ms"), values)) for values in baselines
+        ],
+        **results,
+        "history": training["history"],
+    }
+
+
+def _write_results(out, run, published, dataset, splits, test):
+    records.check_run(run)
+    records.write_json(out / "run.json", run)
+    records.write_sweep(out / "sweep.csv", run)
+    records.write_text(out / "table.md", report.table(run, published))
+    plots.tradeoff(run, published, out / "tradeoff")
+    plots.training(run, out / "training.png")
+    exits = test.exits_at(run["choice"]["thresholds"])
+    plots.exits(splits.test.images, test, exits, out / "exits.png", dataset.class_names)
+    plots.exit_share(run, out / "exit_share.png")

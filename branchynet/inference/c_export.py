@@ -1,0 +1,162 @@
+"""Export as C: a model without dependencies but libm, that allocates nothing, for whatever has a C compiler.
+
+The code is that of the native engine (`branchynet.inference.native`), with the weights beside it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from branchynet.confidence import as_measure
+from branchynet.datasets.transforms import Normalise, Scale
+from branchynet.errors import CompileError, OutputError, ThresholdError
+from branchynet.inference.native import source
+from branchynet.inference.native.program import Program
+from branchynet.inference.plan import make_plan
+from branchynet.machine.files import replacing
+from branchynet.thresholds import Thresholds, as_exit_rule
+
+# What a target's compiler is told, besides -O3; the source is the same for all.
+TARGETS = {
+    "native": "-march=native",
+    "avx512": "-march=x86-64-v4",
+    "avx2": "-march=x86-64-v3",
+    "sse": "-march=x86-64",
+    "aarch64": "-march=armv8-a",
+    "arm": "-march=armv7-a -mfpu=neon -mfloat-abi=hard -funsafe-math-optimizations",
+    "wasm32": "-msimd128",
+    "portable": "",
+}
+_NUMBERS_A_LINE = 10
+
+_EXTRA_DECLARATIONS = """
+extern const float branchynet_weights[BRANCHYNET_N_WEIGHTS];
+/* One for each early exit; change them as you like, between two calls. */
+extern float branchynet_thresholds[BRANCHYNET_N_EXITS];
+extern const char *const branchynet_class_names[BRANCHYNET_N_CLASSES];
+
+/* Prepares a sample: BRANCHYNET_N_INPUTS pixels, in the order channel, row, column, as floats of the same order. */
+void branchynet_transform(const uint8_t *pixels, float *sample);
+"""
+
+_MAIN = """\
+/* Classifies raw images: files of BRANCHYNET_N_INPUTS bytes an image, in the order channel, row, column. */
+#include <stdio.h>
+#include "branchynet_model.h"
+
+int main(int argc, char **argv)
+{
+    static struct branchynet_workspace work;
+    static uint8_t pixels[BRANCHYNET_N_INPUTS];
+    static float sample[BRANCHYNET_N_INPUTS], logits[BRANCHYNET_N_CLASSES];
+    FILE *file = argc == 2 ? fopen(argv[1], "rb") : stdin;
+    if (!file) { fprintf(stderr, "cannot read %s\\n", argv[1]); return 2; }
+    branchynet_prepare(&work);
+    while (fread(pixels, 1, sizeof pixels, file) == sizeof pixels) {
+        int32_t label, exit;
+        float score;
+        branchynet_transform(pixels, sample);
+        branchynet_classify(&work, branchynet_weights, sample, 1, branchynet_thresholds, &label, &exit, &score, logits);
+        printf("%s exit %d score %.6g\\n", branchynet_class_names[label], (int)exit + 1, (double)score);
+    }
+    return 0;
+}
+"""
+
+
+def export_c(net, thresholds, folder, transform, target="native", measure="entropy", class_names=None) -> list:
+    """Writes a network as C: `branchynet_model.h`, `branchynet_model.c`, a `main.c` that uses them, and a `Makefile`.
+
+    The thresholds stand in an array that may be changed at run time. The workspace is the caller's; one for each thread
+    that classifies.
+
+    Args:
+        net: an initialised `BranchyNet`.
+        thresholds: what `branchynet.thresholds.as_exit_rule` takes.
+        folder: is made, if need be.
+        transform: `branchynet.datasets.transforms.Scale` or `Normalise`: what makes of pixels a sample.
+        target: of `TARGETS`: for the flags in the Makefile; the source is the same.
+        measure: how sure an exit is: a `branchynet.confidence.Measure` that the native engine knows, or its name.
+        class_names: one text for each class; their numbers by default.
+
+    Returns:
+        the paths of the files.
+
+    Raises:
+        CompileError: a layer, a measure, a transform or a target that the C code does not know.
+        ThresholdError: thresholds that do not fit the network, or percentages.
+        OutputError: the files cannot be written.
+    """
+    if target not in TARGETS:
+        raise CompileError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
+    measure, folder = as_measure(measure), pathlib.Path(folder)
+    measure.check(net.n_exits)
+    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
+    if not isinstance(rule, Thresholds):
+        raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
+    program = Program(make_plan(net))
+    names = list(map(str, range(net.n_classes) if class_names is None else class_names))
+    guard = "#ifndef BRANCHYNET_MODEL_H\n#define BRANCHYNET_MODEL_H\n\n"
+    head = f"{guard}{source.header(program)}{_EXTRA_DECLARATIONS}\n#endif\n"
+    code = [
+        source.KERNELS.read_text(encoding="utf-8"),
+        '#include "branchynet_model.h"\n',
+        source.body(program, measure),
+        _transform(transform, net.sample_shape),
+        f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{', '.join(map(_quoted, names))}}};\n",
+        # An array of one more number than there are early exits: there may be none.
+        f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*rule.values, 0.0])}}};\n",
+        f"const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
+    ]
+    makefile = (
+        f"CC ?= cc\nCFLAGS ?= -std=c11 -O3 {TARGETS[target]} -ffp-contract=fast -fno-math-errno -Wall -Wextra\n\n"
+        "classify: main.c branchynet_model.c branchynet_model.h\n"
+        "\t$(CC) $(CFLAGS) main.c branchynet_model.c -o $@ -lm\n"
+    )
+    texts = {"branchynet_model.h": head, "branchynet_model.c": "\n".join(code), "main.c": _MAIN, "Makefile": makefile}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"export: expected a folder that can be written, got {folder}: {error}") from error
+    for name, text in texts.items():
+        with replacing(folder / name, "w", encoding="utf-8", newline="\n") as handle:
+            handle.write(text)
+    return [folder / name for name in texts]
+
+
+def _transform(transform, sample_shape):
+    """C: `branchynet_transform`."""
+    n_channels = sample_shape[0]
+    if isinstance(transform, Scale):
+        lines = "    for (int i = 0; i < BRANCHYNET_N_INPUTS; i++) sample[i] = (float)pixels[i] / 255;"
+    elif isinstance(transform, Normalise):
+        lines = (
+            f"    static const float mean[{n_channels}] = {{{_numbers(transform.mean)}}};\n"
+            f"    static const float std[{n_channels}] = {{{_numbers(transform.std)}}};\n"
+            f"    const int n_pixels = BRANCHYNET_N_INPUTS / {n_channels};\n"
+            "    for (int i = 0; i < BRANCHYNET_N_INPUTS; i++)\n"
+            "        sample[i] = ((float)pixels[i] / 255 - mean[i / n_pixels]) / std[i / n_pixels];"
+        )
+    else:
+        raise CompileError(f"export: expected the transform scale or normalise, got {transform!r}")
+    return f"void branchynet_transform(const uint8_t *pixels, float *sample)\n{{\n{lines}\n}}\n"
+
+
+def _numbers(values):
+    """C: float constants, enough digits for each to come back as it was."""
+    words = [f"{float(np.float32(value)):.9g}" for value in values]
+    words = [f"{word}f" if "." in word or "e" in word else f"{word}.0f" for word in words]
+    words = [word.replace("inf.0f", "INFINITY") for word in words]
+    lines = [", ".join(words[i : i + _NUMBERS_A_LINE]) for i in range(0, len(words), _NUMBERS_A_LINE)]
+    return ",\n".join(lines)
+
+
+def _quoted(text):
+    """C: a string constant."""
+    escaped = "".join(
+        character if character.isascii() and character.isprintable() and character not in '"\\?' else ""
+        for character in text
+    )
+    return f'"{escaped}"'

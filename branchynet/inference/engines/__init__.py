@@ -1,0 +1,79 @@
+"""Engines: what runs a plan. Each is one file or folder of this room that can be deleted; nothing else names it.
+
+An engine's module has a name `ENGINE`, a class of this form:
+
+    name                    what callers ask for it by
+    rank                    "auto" takes the usable engine with the lowest
+    problem(device)         why it cannot compute on a Chainer device, as text; None if it can (static)
+    ENGINE(plan, device, threads, measure)
+                            gets ready to run a `Plan`; what it keeps is not changed any more; CompileError if the plan,
+                            or the measure, is more than it can do
+    n_bytes()               memory that it keeps
+    new_workspace()         what one thread at a time runs the plan with
+
+A workspace has buffers of its own, so that several threads may use one engine at a time. Either it decides itself who
+leaves:
+
+    answers(x, rule)        x (N, ...) float32, N >= 1, on the host; rule a `Thresholds` -> `Answers`; NetworkError if a
+                            number is not finite
+
+or it computes a segment, and the exits are decided outside (`branchynet.inference.compiled`):
+
+    run_segment(index, h)   h (n, ...) float32, n >= 1, on the device -> (logits (n, n_classes), input of the next
+                            segment (n, ...), not looked at behind the last); the arrays may be the workspace's own,
+                            which its next call overwrites
+
+    n_bytes()               memory of its buffers
+
+The room knows plans and operations; it knows no network list.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from branchynet.errors import CompileError
+
+
+def engine_classes() -> dict:
+    """{name: class} of the engines that are in this room, the first choice of "auto" first."""
+    modules = [importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
+    classes = [module.ENGINE for module in modules if hasattr(module, "ENGINE")]
+    return {engine.name: engine for engine in sorted(classes, key=lambda engine: engine.rank)}
+
+
+def engine_names() -> tuple:
+    """What callers may ask for: "auto", and the names of the engines."""
+    return ("auto", *engine_classes())
+
+
+def make_engine(name, plan, device, threads, measure):
+    """An engine that is ready to run a plan.
+
+    Args:
+        name: of `engine_names`; "auto" is the first usable one.
+        plan: `branchynet.inference.plan.Plan`.
+        device: Chainer device.
+        threads: at least 1; what an engine does with them, it says itself.
+        measure: a `branchynet.confidence.Measure`, or None for no score.
+
+    Raises:
+        CompileError: there is no such engine, it cannot be used here, or not for this plan.
+    """
+    classes = engine_classes()
+    if name != "auto" and name not in classes:
+        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {name!r}")
+    if not isinstance(threads, int) or threads < 1:
+        raise CompileError(f"threads: expected a whole number >= 1, got {threads!r}")
+    candidates = classes.values() if name == "auto" else [classes[name]]
+    problems = []
+    for engine in candidates:
+        problem = engine.problem(device)
+        if problem is None:
+            try:
+                return engine(plan, device, threads, measure)
+            except CompileError as error:
+                problem = str(error)
+        problems.append(problem)
+    raise CompileError("; ".join(problems))

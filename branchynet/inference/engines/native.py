@@ -1,0 +1,162 @@
+"""The native engine: the plan as C with the exit inside. One call answers one sample, or a batch.
+
+It needs a C compiler (`branchynet.machine.compilers`), and computes on the CPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from branchynet.errors import NetworkError
+from branchynet.inference.native.program import Program
+from branchynet.inference.native.source import whole_source
+from branchynet.inference.reference import Answers
+from branchynet.machine.compilers import compile_library, compiler_problem
+
+_ALIGNMENT = 64
+
+
+class NativeEngine:
+    """See `branchynet.inference.engines`; it decides itself who leaves.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        device: Chainer device; the CPU.
+        threads: that a batch is dealt out to.
+        measure: a `branchynet.confidence.Measure` that the kernels know, or None for no score.
+
+    Raises:
+        CompileError: an operation or a measure that the kernels do not know, or the compiler fails.
+    """
+
+    name = "native"
+    rank = 0
+
+    def __init__(self, plan, device, threads=1, measure=None):
+        self.plan, self.threads = plan, threads
+        program = Program(plan)
+        self.weights = program.weights
+        self.workspace_floats = sum(program.buffers.values())
+        library = ctypes.CDLL(str(compile_library(whole_source(program, measure))))
+        self.classify, self.prepare = library.branchynet_classify, library.branchynet_prepare
+        self.pool = ThreadPoolExecutor(threads, "branchynet-native") if threads > 1 else None
+        self._of_pool_thread = threading.local()
+
+    @staticmethod
+    def problem(device):
+        """What is missing for this engine, as text; None if nothing is."""
+        if device.xp is not np:
+            return "the native engine computes on the CPU; on a GPU take the arrays engine"
+        return compiler_problem()
+
+    def new_workspace(self):
+        """Buffers for one thread."""
+        return _Workspace(self)
+
+    def n_bytes(self) -> int:
+        """Memory of the weights."""
+        return self.weights.nbytes
+
+    def workspace_of_pool_thread(self):
+        """The workspace of the pool's thread that asks."""
+        if not hasattr(self._of_pool_thread, "workspace"):
+            self._of_pool_thread.workspace = _Workspace(self)
+        return self._of_pool_thread.workspace
+
+
+class _Workspace:
+    """Buffers of the C code, and a sample's answer at places that it knows."""
+
+    def __init__(self, engine):
+        self._engine, plan = engine, engine.plan
+        self._classify = engine.classify
+        # The C compiler may take any alignment that its vectors like.
+        memory = np.zeros(engine.workspace_floats * 4 + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        self._memory = memory[start : start + engine.workspace_floats * 4]
+        engine.prepare(_pointer(self._memory))
+        self._sample = np.zeros((1, *plan.in_shape), np.float32)
+        self._thresholds = np.zeros(plan.n_exits, np.float32)
+        self._rule = None
+        self._answer = Answers(
+            np.zeros(1, np.int32),
+            np.zeros(1, np.int32),
+            np.zeros(1, np.float32),
+            np.zeros((1, plan.n_classes), np.float32),
+        )
+        # Addresses that never change: making them anew would take longer than many a layer.
+        labels, exits, scores, logits = map(_pointer, self._answer)
+        before = (_pointer(self._memory), _pointer(engine.weights), _pointer(self._sample), ctypes.c_int(1))
+        self._arguments = (*before, _pointer(self._thresholds), labels, exits, scores, logits)
+
+    def n_bytes(self) -> int:
+        """Memory of the buffers."""
+        return self._memory.nbytes
+
+    def answers(self, x, rule) -> Answers:
+        """Classifies samples.
+
+        Args:
+            x: (N, ...) float32 of the plan's shape, on the host.
+            rule: `branchynet.thresholds.Thresholds`.
+
+        Raises:
+            NetworkError: a number is not finite.
+        """
+        if rule is not self._rule:
+            self._thresholds[: len(rule.values)] = rule.values
+            self._rule = rule
+        if len(x) != 1:
+            return self._answers_of_batch(np.ascontiguousarray(x), rule)
+        self._sample[...] = x
+        if self._classify(*self._arguments) != 1:
+            raise NetworkError("expected finite numbers, got NaN or infinity")
+        labels, exits, scores, logits = self._answer
+        return Answers(labels.copy(), exits.copy(), scores.copy(), logits.copy())
+
+    def _answers_of_batch(self, x, rule):
+        n, plan = len(x), self._engine.plan
+        answers = Answers(
+            np.empty(n, np.int32),
+            np.empty(n, np.int32),
+            np.empty(n, np.float32),
+            np.empty((n, plan.n_classes), np.float32),
+        )
+        if self._engine.pool is None or n < 2 * self._engine.threads:
+            self.fill(x, self._thresholds, answers)
+            return answers
+        bounds = np.linspace(0, n, self._engine.threads + 1).astype(int)
+        parts = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:])]
+        # map, not submit: the first error comes out, after all parts are done with the arrays.
+        list(
+            self._engine.pool.map(
+                lambda part: self._engine.workspace_of_pool_thread().fill(
+                    x[part], self._thresholds, Answers(*[array[part] for array in answers])
+                ),
+                parts,
+            )
+        )
+        return answers
+
+    def fill(self, x, thresholds, answers) -> None:
+        """Classifies a contiguous batch into arrays that are there.
+
+        Raises:
+            NetworkError: a number is not finite.
+        """
+        pointers = [_pointer(array) for array in (thresholds, *answers)]
+        weights = _pointer(self._engine.weights)
+        n = self._classify(_pointer(self._memory), weights, _pointer(x), ctypes.c_int(len(x)), *pointers)
+        if n != len(x):
+            raise NetworkError(f"expected finite numbers, got NaN or infinity in sample {n}")
+
+
+def _pointer(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+ENGINE = NativeEngine

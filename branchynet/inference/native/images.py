@@ -1,0 +1,132 @@
+"""Where numbers lie in the native engine's workspace, and how weights are packed for them.
+
+The two forms of an image, *interleaved* and *planar*, are explained at the top of `kernels.h`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+# Output channels are computed in groups of 32, or of 16 where there are no more; the width of no machine's vectors is
+# larger, so that one source serves all.
+LARGE_GROUP, SMALL_GROUP = 32, 16
+# Floats behind every buffer, for the last vector may reach past the end: SLACK in kernels.h.
+SLACK = 128
+
+
+def group_of(n_outputs: int) -> int:
+    """Output channels that are computed together."""
+    return LARGE_GROUP if n_outputs > SMALL_GROUP else SMALL_GROUP
+
+
+def rounded_up(n: int, step: int) -> int:
+    """The smallest multiple of `step` that is at least n."""
+    return -(-n // step) * step
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """One sample's image, or vector, in the workspace.
+
+    Attributes:
+        name: of the workspace's array.
+        shape: (C, H, W); (C, 1, 1) for a vector.
+        planar: its form.
+        pad: (rows above and below, columns to the left and to the right) of zeros around it.
+        pixel, row, plane: distances in floats from a pixel, row, channel to the next.
+    """
+
+    name: str
+    shape: tuple
+    planar: bool
+    pad: tuple
+    pixel: int
+    row: int
+    plane: int
+
+    @classmethod
+    def interleaved(cls, name, shape, pad=(0, 0), tight=False) -> Image:
+        """Channels beside each other, rounded up so that vectors go over them; exactly as many where `tight` says so,
+        for an image that convolutions alone read."""
+        channels, _, width = shape
+        pixel = channels if tight else rounded_up(channels, group_of(channels))
+        return cls(name, tuple(shape), False, tuple(pad), pixel, (width + 2 * pad[1]) * pixel, 1)
+
+    @classmethod
+    def planes(cls, name, shape, pad=(0, 0), row=0, step=1) -> Image:
+        """A plane for each channel. Rows are padded at the left only: what stands to the right is the padding of the
+        row below; `row` is their least length, and a plane is a multiple of `step` floats."""
+        _, height, width = shape
+        row = max(row, width + pad[1])
+        return cls(name, tuple(shape), True, tuple(pad), 1, row, rounded_up((height + 2 * pad[0]) * row, step))
+
+    @property
+    def first(self) -> int:
+        """Where the first number of the image itself lies."""
+        return self.pad[0] * self.row + self.pad[1] * self.pixel
+
+    @property
+    def size(self) -> int:
+        """Floats of the buffer."""
+        channels, height, _ = self.shape
+        used = channels * self.plane if self.planar else (height + 2 * self.pad[0]) * self.row
+        return rounded_up(used + SLACK, SMALL_GROUP)
+
+    @property
+    def is_gapless(self) -> bool:
+        """Whether all numbers from the first to the last are the image's own, zeros behind its channels aside."""
+        _, height, width = self.shape
+        if self.planar:
+            return self.pad == (0, 0) and self.row == width and self.plane == height * width
+        return self.pad == (0, 0)
+
+    def at(self, down=0, right=0) -> str:
+        """C: the address of a number in the first channel; (0, 0) is that of the image itself."""
+        offset = self.first + down * self.row + right * self.pixel
+        return f"work->{self.name}" + (f" + {offset}" if offset else "")
+
+
+def pack_groups(weights, bias, group) -> np.ndarray:
+    """Weights for `convolution` and `fully_connected` in kernels.h.
+
+    Args:
+        weights: (O, ...) float32, inputs in the order in which the kernel goes over them.
+        bias: (O,) float32.
+        group: output channels of a group.
+
+    Returns:
+        flat float32: for each group its biases, then for each input the weights of the group's outputs.
+    """
+    n_outputs = rounded_up(len(bias), group)
+    rows = np.zeros((n_outputs, 1 + math.prod(weights.shape[1:])), np.float32)
+    rows[: len(bias), 0], rows[: len(bias), 1:] = bias, weights.reshape(len(bias), -1)
+    return rows.reshape(-1, group, rows.shape[1]).swapaxes(1, 2).ravel()
+
+
+def pack_convolution(operation) -> np.ndarray:
+    """Of a convolution that goes over ky, kx, c."""
+    return pack_groups(operation.W.transpose(0, 2, 3, 1), operation.b, group_of(len(operation.b)))
+
+
+def pack_runs(operation, n_outputs) -> np.ndarray:
+    """Of a convolution of planes that goes over c, ky, kx, in blocks of so many output channels."""
+    return pack_groups(operation.W, operation.b, n_outputs)
+
+
+def pack_linear(operation, image) -> np.ndarray:
+    """Of a fully connected layer that reads an `Image` without gaps as it lies."""
+    weights = operation.W
+    if not image.planar:
+        channels, height, width = image.shape
+        by_pixel = weights.reshape(-1, channels, height * width).swapaxes(1, 2)  # (O, H * W, C)
+        weights = np.zeros((len(weights), height * width, image.pixel), np.float32)
+        weights[..., :channels] = by_pixel
+    return pack_groups(weights, operation.b, group_of(len(operation.b)))
+
+
+def block_of_runs(n_outputs: int) -> int:
+    """Output channels of a block of runs: up to 6, so that as few as can be are computed for nothing."""
+    return min(range(6, 0, -1), key=lambda block: (rounded_up(n_outputs, block), -block))

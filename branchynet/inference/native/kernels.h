@@ -1,0 +1,491 @@
+/* Kernels of a compiled early-exit network: C11 with vector extensions (gcc, clang), float32, libm only.
+ *
+ * Sizes come in as constants, so that a compiler that inlines knows every shape. An image is stored in one of two forms:
+ *
+ *   interleaved   the channels of a pixel beside each other: vectors go across channels; for many channels
+ *   planar        one plane of pixels for each channel: vectors go along the rows; for few channels
+ *
+ * `row`, `plane` and `pixel` are distances in floats: from a row to the next, from a channel to the next (planar), from a
+ * pixel to the next (interleaved). Zeros around an image, where a convolution needs them, are part of its buffer: they
+ * are there from the beginning, and nothing writes to them. Buffers have SLACK floats more than they need, for the last
+ * vector may reach past the end.
+ */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Floats in a vector, and how many vectors a block of sums may take of the registers that there are. */
+#ifndef WIDTH
+#if defined(__AVX512F__)
+#define WIDTH 16
+#elif defined(__AVX2__)
+#define WIDTH 8
+#elif defined(__SSE__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
+#define WIDTH 4
+#else
+#define WIDTH 1
+#endif
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define SUMS 24
+#else
+#define SUMS 12
+#endif
+#define MOST 24 /* of blocks of whatever kind, so that an array of sums has a constant size */
+#define SLACK 128
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 24")
+#define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+typedef float vec __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+
+INLINE vec load(const float *p) { return *(const vec *)p; }
+INLINE void store(float *p, vec v) { *(vec *)p = v; }
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+INLINE int larger(int a, int b) { return a > b ? a : b; }
+
+INLINE vec splat(float x)
+{
+    vec v;
+    FOR(i, WIDTH) v[i] = x;
+    return v;
+}
+
+INLINE vec maximum(vec a, vec b)
+{
+    vec v;
+    FOR(i, WIDTH) v[i] = a[i] > b[i] ? a[i] : b[i];
+    return v;
+}
+
+INLINE vec relu_if(vec v, int relu) { return relu ? maximum(v, splat(0)) : v; }
+
+/* Numbers 0, 2, 4, ... and 1, 3, 5, ... of the 2 WIDTH numbers of two vectors. */
+#if WIDTH == 16
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif WIDTH == 8
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15
+#elif WIDTH == 4
+#define EVENS 0, 2, 4, 6
+#define ODDS 1, 3, 5, 7
+#else
+#define EVENS 0
+#define ODDS 1
+#endif
+INLINE vec evens(vec a, vec b) { return __builtin_shufflevector(a, b, EVENS); }
+INLINE vec odds(vec a, vec b) { return __builtin_shufflevector(a, b, ODDS); }
+
+/* ---- Convolution, interleaved --------------------------------------------------------------------------------------
+ *
+ * Outputs are computed in groups of `group` channels (16 or 32); weights are packed [group][ky][kx][c][channel of the
+ * group], behind the group's biases. A block is `n_pixels` pixels of a row times `n_vectors` vectors of channels, whose
+ * sums stay in registers.
+ */
+INLINE void convolve_pixels(const float *in, const float *bias, const float *weights, float *out, int n_pixels,
+                            int n_vectors, int group, int channels, int kh, int kw, int in_row, int in_pixel, int stride,
+                            int out_pixel, int relu)
+{
+    vec sums[MOST][4];
+    FOR(p, n_pixels) FOR(v, n_vectors) sums[p][v] = load(bias + v * WIDTH);
+    for (int ky = 0; ky < kh; ky++)
+        for (int kx = 0; kx < kw; kx++) {
+            const float *source = in + ky * in_row + kx * in_pixel;
+            for (int c = 0; c < channels; c++) {
+                vec w[4];
+                FOR(v, n_vectors) w[v] = load(weights + v * WIDTH);
+                weights += group;
+                FOR(p, n_pixels) FOR(v, n_vectors) sums[p][v] += source[p * stride * in_pixel + c] * w[v];
+            }
+        }
+    FOR(p, n_pixels) FOR(v, n_vectors) store(out + p * out_pixel + v * WIDTH, relu_if(sums[p][v], relu));
+}
+
+/* in: the first number that the first window reads, padding included. groups: of output channels. */
+INLINE void convolution(const float *in, const float *weights, float *out, int groups, int group, int channels, int kh,
+                        int kw, int in_row, int in_pixel, int stride_y, int stride_x, int out_h, int out_w, int out_row,
+                        int out_pixel, int relu)
+{
+    const int n_vectors = smaller(larger(group / WIDTH, 1), SUMS == 24 && WIDTH == 4 ? 4 : 2);
+    const int n_blocks = (out_w + SUMS / n_vectors - 1) / (SUMS / n_vectors);
+    const int small = out_w / n_blocks, n_large = out_w - n_blocks * small; /* blocks of almost one size */
+    for (int g = 0; g < groups; g++, weights += group * (1 + kh * kw * channels))
+        for (int first = 0; first < group; first += n_vectors * WIDTH)
+            for (int y = 0; y < out_h; y++) {
+                const float *source = in + y * stride_y * in_row;
+                float *target = out + y * out_row + g * group + first;
+                for (int b = 0; b < n_blocks; b++) {
+                    const float *w = weights + group + first;
+                    if (b < n_large)
+                        convolve_pixels(source, weights + first, w, target, small + 1, n_vectors, group, channels, kh, kw,
+                                        in_row, in_pixel, stride_x, out_pixel, relu);
+                    else
+                        convolve_pixels(source, weights + first, w, target, small, n_vectors, group, channels, kh, kw,
+                                        in_row, in_pixel, stride_x, out_pixel, relu);
+                    source += (small + (b < n_large)) * stride_x * in_pixel;
+                    target += (small + (b < n_large)) * out_pixel;
+                }
+            }
+}
+
+/* ---- Convolution, planar, stride 1 ---------------------------------------------------------------------------------
+ *
+ * A plane is one run of numbers: what a row's end and the padding behind it give is computed like all else, and read by
+ * nobody. A block is `n_vectors` vectors of the run times `n_outputs` output channels; weights are packed [block of
+ * outputs][c][ky][kx][output of the block], behind the block's biases.
+ */
+INLINE void convolve_run(const float *in, const float *weights, float *out, int n_outputs, int n_vectors, int channels,
+                         int kh, int kw, int in_plane, int row, int out_plane, int relu)
+{
+    vec sums[8][MOST / 4];
+    FOR(o, n_outputs) FOR(v, n_vectors) sums[o][v] = splat(weights[o]);
+    weights += n_outputs;
+    for (int c = 0; c < channels; c++)
+        for (int ky = 0; ky < kh; ky++)
+            for (int kx = 0; kx < kw; kx++) {
+                vec x[MOST / 4];
+                FOR(v, n_vectors) x[v] = load(in + c * in_plane + ky * row + kx + v * WIDTH);
+                FOR(o, n_outputs) FOR(v, n_vectors) sums[o][v] += weights[o] * x[v];
+                weights += n_outputs;
+            }
+    FOR(o, n_outputs) FOR(v, n_vectors) store(out + o * out_plane + v * WIDTH, relu_if(sums[o][v], relu));
+}
+
+/* blocks x n_outputs output channels; n_positions: of a run, from the first output to the last. */
+INLINE void convolution_of_runs(const float *in, const float *weights, float *out, int blocks, int n_outputs,
+                                int channels, int kh, int kw, int in_plane, int row, int out_plane, int n_positions,
+                                int relu)
+{
+    const int most = smaller(larger(SUMS / n_outputs, 1), MOST / 4), vectors = (n_positions + WIDTH - 1) / WIDTH;
+    const int n_runs = (vectors + most - 1) / most;
+    const int small = vectors / n_runs, n_large = vectors - n_runs * small; /* runs of almost one length */
+    for (int b = 0; b < blocks; b++, weights += n_outputs * (1 + channels * kh * kw)) {
+        const float *source = in;
+        float *target = out + b * n_outputs * out_plane;
+        for (int r = 0; r < n_runs; r++) {
+            if (r < n_large)
+                convolve_run(source, weights, target, n_outputs, small + 1, channels, kh, kw, in_plane, row, out_plane,
+                             relu);
+            else
+                convolve_run(source, weights, target, n_outputs, small, channels, kh, kw, in_plane, row, out_plane, relu);
+            source += (small + (r < n_large)) * WIDTH;
+            target += (small + (r < n_large)) * WIDTH;
+        }
+    }
+}
+
+/* Planar at any stride, one output after another: no network of the zoo needs it. */
+INLINE void convolution_of_planes(const float *in, const float *weights, float *out, int n_outputs, int channels, int kh,
+                                  int kw, int in_plane, int in_row, int stride_y, int stride_x, int out_h, int out_w,
+                                  int out_plane, int out_row, int relu)
+{
+    for (int o = 0; o < n_outputs; o++, weights += 1 + channels * kh * kw)
+        for (int y = 0; y < out_h; y++)
+            for (int x = 0; x < out_w; x++) {
+                float sum = weights[0];
+                const float *w = weights + 1;
+                for (int c = 0; c < channels; c++)
+                    for (int ky = 0; ky < kh; ky++)
+                        for (int kx = 0; kx < kw; kx++)
+                            sum += *w++ * in[c * in_plane + (y * stride_y + ky) * in_row + x * stride_x + kx];
+                out[o * out_plane + y * out_row + x] = relu && !(sum > 0) ? 0 : sum;
+            }
+}
+
+/* ---- Fully connected layer -----------------------------------------------------------------------------------------
+ *
+ * Outputs in groups as above, weights packed [group][input][output of the group], behind the group's biases. Four inputs
+ * have sums of their own, for a sum that waits for itself is slow.
+ */
+INLINE void fully_connected(const float *in, const float *weights, float *out, int groups, int group, int inputs, int relu)
+{
+    const int n_vectors = smaller(larger(group / WIDTH, 1), SUMS == 24 && WIDTH == 4 ? 4 : 2);
+    for (int g = 0; g < groups; g++, weights += group * (1 + inputs))
+        for (int first = 0; first < group; first += n_vectors * WIDTH) {
+            vec sums[4][4];
+            const float *w = weights + group + first;
+            FOR(u, 4) FOR(v, n_vectors) sums[u][v] = u ? splat(0) : load(weights + first + v * WIDTH);
+            int i = 0;
+            for (; i + 4 <= inputs; i += 4, w += 4 * group)
+                FOR(u, 4) FOR(v, n_vectors) sums[u][v] += in[i + u] * load(w + u * group + v * WIDTH);
+            for (; i < inputs; i++, w += group) FOR(v, n_vectors) sums[0][v] += in[i] * load(w + v * WIDTH);
+            FOR(v, n_vectors)
+            {
+                vec sum = (sums[0][v] + sums[1][v]) + (sums[2][v] + sums[3][v]);
+                store(out + g * group + first + v * WIDTH, relu_if(sum, relu));
+            }
+        }
+}
+
+/* ---- Pooling -------------------------------------------------------------------------------------------------------
+ *
+ * A window counts only what lies inside the image: `in` is the image itself, without its padding.
+ */
+INLINE void max_pooling(const float *in, float *out, int channels, int in_h, int in_w, int in_row, int in_pixel, int kh,
+                        int kw, int stride_y, int stride_x, int pad_y, int pad_x, int out_h, int out_w, int out_row,
+                        int out_pixel)
+{
+    for (int y = 0; y < out_h; y++)
+        for (int x = 0; x < out_w; x++) {
+            const int y0 = larger(y * stride_y - pad_y, 0), y1 = smaller(y * stride_y - pad_y + kh, in_h);
+            const int x0 = larger(x * stride_x - pad_x, 0), x1 = smaller(x * stride_x - pad_x + kw, in_w);
+            for (int c = 0; c < channels; c += WIDTH) {
+                vec top = splat(-INFINITY);
+                for (int i = y0; i < y1; i++)
+                    for (int j = x0; j < x1; j++) top = maximum(top, load(in + i * in_row + j * in_pixel + c));
+                store(out + y * out_row + x * out_pixel + c, top);
+            }
+        }
+}
+
+INLINE void average_pooling(const float *in, float *out, int channels, int in_h, int in_w, int in_row, int in_pixel,
+                            int kh, int kw, int stride_y, int stride_x, int pad_y, int pad_x, int out_h, int out_w,
+                            int out_row, int out_pixel)
+{
+    for (int y = 0; y < out_h; y++)
+        for (int x = 0; x < out_w; x++) {
+            const int y0 = larger(y * stride_y - pad_y, 0), y1 = smaller(y * stride_y - pad_y + kh, in_h);
+            const int x0 = larger(x * stride_x - pad_x, 0), x1 = smaller(x * stride_x - pad_x + kw, in_w);
+            for (int c = 0; c < channels; c += WIDTH) {
+                vec sum = splat(0);
+                for (int i = y0; i < y1; i++)
+                    for (int j = x0; j < x1; j++) sum += load(in + i * in_row + j * in_pixel + c);
+                store(out + y * out_row + x * out_pixel + c, sum / splat((float)(kh * kw)));
+            }
+        }
+}
+
+/* The largest numbers of `rows` rows, at WIDTH neighbouring places. */
+INLINE vec top_of_rows(const float *in, int rows, int row)
+{
+    vec top = load(in);
+    for (int i = 1; i < rows; i++) top = maximum(top, load(in + i * row));
+    return top;
+}
+
+/* WIDTH windows beside each other, at stride 1 or 2, all of their columns inside the image. */
+INLINE vec top_of_windows(const float *in, int rows, int row, int kw, int stride)
+{
+    vec top = splat(-INFINITY);
+    for (int j = 0; j < kw; j += stride) {
+        const vec left = top_of_rows(in + j, rows, row);
+        if (stride == 1) {
+            top = maximum(top, left);
+        } else {
+            const vec right = top_of_rows(in + j + WIDTH, rows, row);
+            top = maximum(top, evens(left, right));
+            if (j + 1 < kw) top = maximum(top, odds(left, right));
+        }
+    }
+    return top;
+}
+
+INLINE void max_pooling_of_planes(const float *in, float *out, int channels, int in_h, int in_w, int in_plane, int in_row,
+                                  int kh, int kw, int stride_y, int stride_x, int pad_y, int pad_x, int out_h, int out_w,
+                                  int out_plane, int out_row)
+{
+    /* Windows with all their columns inside the image go by vectors, the others one by one. */
+    const int by_vectors = pad_x == 0 && stride_x <= 2 && WIDTH > 1 && in_w >= kw;
+    const int n_inside = by_vectors ? smaller((in_w - kw) / stride_x + 1, out_w) : 0;
+    const int n_whole = n_inside - n_inside % WIDTH;
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < out_h; y++) {
+            const int y0 = larger(y * stride_y - pad_y, 0), y1 = smaller(y * stride_y - pad_y + kh, in_h);
+            const float *source = in + c * in_plane + y0 * in_row;
+            float *target = out + c * out_plane + y * out_row;
+            if (y0 < y1) {
+                for (int x = 0; x < n_whole; x += WIDTH)
+                    store(target + x, top_of_windows(source + x * stride_x, y1 - y0, in_row, kw, stride_x));
+                if (n_whole < n_inside) {
+                    const vec top = top_of_windows(source + n_whole * stride_x, y1 - y0, in_row, kw, stride_x);
+                    __builtin_memcpy(target + n_whole, &top, sizeof(float) * (n_inside - n_whole));
+                }
+            }
+            for (int x = y0 < y1 ? n_inside : 0; x < out_w; x++) {
+                const int x0 = larger(x * stride_x - pad_x, 0), x1 = smaller(x * stride_x - pad_x + kw, in_w);
+                float top = -INFINITY;
+                for (int i = 0; i < y1 - y0; i++)
+                    for (int j = x0; j < x1; j++) top = source[i * in_row + j] > top ? source[i * in_row + j] : top;
+                target[x] = top;
+            }
+        }
+}
+
+INLINE void average_pooling_of_planes(const float *in, float *out, int channels, int in_h, int in_w, int in_plane,
+                                      int in_row, int kh, int kw, int stride_y, int stride_x, int pad_y, int pad_x,
+                                      int out_h, int out_w, int out_plane, int out_row)
+{
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < out_h; y++)
+            for (int x = 0; x < out_w; x++) {
+                const int y0 = larger(y * stride_y - pad_y, 0), y1 = smaller(y * stride_y - pad_y + kh, in_h);
+                const int x0 = larger(x * stride_x - pad_x, 0), x1 = smaller(x * stride_x - pad_x + kw, in_w);
+                float sum = 0;
+                for (int i = y0; i < y1; i++)
+                    for (int j = x0; j < x1; j++) sum += in[c * in_plane + i * in_row + j];
+                out[c * out_plane + y * out_row + x] = sum / (float)(kh * kw);
+            }
+}
+
+/* ---- Normalisation ------------------------------------------------------------------------------------------------- */
+
+/* 1 / base ** beta. For 0.75: a first guess at base ** -0.25 from the exponent, three steps of Newton's method, cubed; to
+ * rounding, and several times faster than two square roots and a division. base > 0. */
+INLINE vec inverse_power(vec base, float beta)
+{
+    vec y;
+    if (beta == 0.75f) {
+        union { vec f; uint32_t u[WIDTH]; } bits = {.f = base};
+        FOR(i, WIDTH) bits.u[i] = 0x4f58cae5u - (bits.u[i] >> 2);
+        y = bits.f;
+        FOR(step, 3) y *= 1.25f - 0.25f * base * (y * y) * (y * y);
+        return y * y * y;
+    }
+    FOR(i, WIDTH) y[i] = powf(base[i], -beta);
+    return y;
+}
+
+/* x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta. `squares` has channels + n numbers and SLACK;
+ * those in front of and behind the channels are 0. */
+INLINE void local_response_normalization(const float *in, float *out, float *squares, int channels, int h, int w,
+                                         int in_row, int in_pixel, int out_row, int out_pixel, int n, float k,
+                                         float alpha, float beta)
+{
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            const float *source = in + y * in_row + x * in_pixel;
+            float *target = out + y * out_row + x * out_pixel;
+            for (int c = 0; c < channels; c++) squares[n / 2 + c] = source[c] * source[c];
+            for (int c = 0; c < channels; c += WIDTH) {
+                vec sum = load(squares + c);
+                for (int i = 1; i < n; i++) sum += load(squares + c + i);
+                store(target + c, load(source + c) * inverse_power(k + alpha * sum, beta));
+            }
+        }
+}
+
+INLINE void local_response_normalization_of_planes(const float *in, float *out, int channels, int h, int w, int in_plane,
+                                                   int in_row, int out_plane, int out_row, int n, float k, float alpha,
+                                                   float beta)
+{
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                float sum = 0;
+                for (int d = larger(c - n / 2, 0); d < smaller(c + n / 2 + 1, channels); d++) {
+                    const float value = in[d * in_plane + y * in_row + x];
+                    sum += value * value;
+                }
+                out[c * out_plane + y * out_row + x] = in[c * in_plane + y * in_row + x] * powf(k + alpha * sum, -beta);
+            }
+}
+
+/* ---- One number after another: either form, by its distances ------------------------------------------------------- */
+
+/* out = in * factors[c] + factors[channels + c], or in itself without factors. */
+INLINE void copy_scaled(const float *in, const float *factors, float *out, int channels, int h, int w, int in_plane,
+                        int in_row, int in_pixel, int out_plane, int out_row, int out_pixel, int relu)
+{
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                float value = in[c * in_plane + y * in_row + x * in_pixel];
+                if (factors) value = value * factors[c] + factors[channels + c];
+                out[c * out_plane + y * out_row + x * out_pixel] = relu && !(value > 0) ? 0 : value;
+            }
+}
+
+/* sum += every stride-th pixel of in, in its first channels: the shortcut of a residual block. */
+INLINE void add_shortcut(const float *in, float *sum, int channels, int all_channels, int h, int w, int in_plane,
+                         int in_row, int in_pixel, int stride, int sum_plane, int sum_row, int sum_pixel, int relu)
+{
+    if (sum_plane == 1 && in_plane == 1)
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                const float *source = in + stride * (y * in_row + x * in_pixel);
+                float *target = sum + y * sum_row + x * sum_pixel;
+                for (int c = 0; c < channels; c++) target[c] += source[c];
+                for (int c = 0; relu && c < all_channels; c++) target[c] = target[c] > 0 ? target[c] : 0;
+            }
+    else
+        for (int c = 0; c < all_channels; c++)
+            for (int y = 0; y < h; y++)
+                for (int x = 0; x < w; x++) {
+                    float *target = sum + c * sum_plane + y * sum_row + x * sum_pixel;
+                    float value = *target;
+                    if (c < channels) value += in[c * in_plane + stride * (y * in_row + x * in_pixel)];
+                    *target = relu && !(value > 0) ? 0 : value;
+                }
+}
+
+/* Whether all numbers are finite: 0 times each of them is 0 then, and NaN otherwise. */
+INLINE int all_finite(const float *x, int n)
+{
+    vec sum = splat(0);
+    int i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) sum += load(x + i) * 0.0f;
+    for (; i < n; i++) sum[0] += x[i] * 0.0f;
+    float total = 0;
+    FOR(j, WIDTH) total += sum[j];
+    return total == 0;
+}
+
+/* ---- Label and score of an exit: the measures of confidence that need nothing but the logits -----------------------
+ *
+ * The lower the score, the surer. tau: temperature, which the logits are divided by (energy and calibrated entropy).
+ */
+INLINE int largest(const float *logits, int n)
+{
+    int best = 0;
+    for (int c = 1; c < n; c++)
+        if (logits[c] > logits[best]) best = c;
+    return best;
+}
+
+/* -sum y log y of the softmax output y, nats. */
+INLINE float entropy(const float *logits, int n, float tau)
+{
+    const float top = logits[largest(logits, n)] / tau;
+    float total = 0, weighted = 0;
+    for (int c = 0; c < n; c++) {
+        const float shifted = logits[c] / tau - top, exponential = expf(shifted);
+        total += exponential;
+        weighted += exponential * shifted;
+    }
+    return logf(total) - weighted / total;
+}
+
+/* 1 - the largest probability, and 1 - (largest - second): as sums of the other probabilities. */
+INLINE float max_probability(const float *logits, int n, float tau)
+{
+    const int best = largest(logits, n);
+    float others = 0;
+    for (int c = 0; c < n; c++)
+        if (c != best) others += expf((logits[c] - logits[best]) / tau);
+    return others / (1 + others);
+}
+
+INLINE float margin(const float *logits, int n, float tau)
+{
+    const int best = largest(logits, n);
+    float others = 0, second = 0;
+    for (int c = 0; c < n; c++)
+        if (c != best) {
+            const float exponential = expf((logits[c] - logits[best]) / tau);
+            others += exponential;
+            second = exponential > second ? exponential : second;
+        }
+    return (others + second) / (1 + others);
+}
+
+/* -tau log sum exp(z / tau). */
+INLINE float energy(const float *logits, int n, float tau)
+{
+    const float top = logits[largest(logits, n)];
+    float total = 0;
+    for (int c = 0; c < n; c++) total += expf((logits[c] - top) / tau);
+    return -(top + tau * logf(total));
+}

@@ -1,0 +1,164 @@
+"""The C source of a compiled network: kernels, stages, one function for the trunk piece and the head of each exit, and
+the function that classifies."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from branchynet.confidence.calibration import CalibratedEntropy
+from branchynet.confidence.direct import Energy, Margin, MaxProbability
+from branchynet.confidence.entropy import Entropy
+from branchynet.errors import CompileError
+
+KERNELS = pathlib.Path(__file__).with_name("kernels.h")
+
+DECLARATIONS = """
+/* Classifies samples, each leaving at the first exit whose score is below its threshold.
+ *
+ * work: of this call alone; prepared once by branchynet_prepare, of sizeof(struct branchynet_workspace) bytes.
+ * weights: BRANCHYNET_N_WEIGHTS floats. samples: n x BRANCHYNET_N_INPUTS floats, in the order channel, row, column.
+ * thresholds: one for each early exit. labels, exits (0 for the first), scores: n numbers; logits: n x
+ * BRANCHYNET_N_CLASSES. Returns how many samples were answered: n, or the index of the first sample that holds a number
+ * which is not finite. */
+int branchynet_classify(struct branchynet_workspace *work, const float *weights, const float *samples, int n,
+                        const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits);
+
+void branchynet_prepare(struct branchynet_workspace *work);
+"""
+
+
+def score_expression(measure, exit_index) -> str:
+    """C: the score of an exit from its `logits`.
+
+    Args:
+        measure: a `branchynet.confidence.Measure`; None for no score.
+        exit_index: 0 for the first exit.
+
+    Raises:
+        CompileError: a measure that the kernels do not know.
+    """
+    if measure is None:
+        return "NAN"
+    tau = 1.0
+    names = {
+        Entropy: "entropy",
+        CalibratedEntropy: "entropy",
+        MaxProbability: "max_probability",
+        Margin: "margin",
+        Energy: "energy",
+    }
+    if type(measure) not in names:
+        raise CompileError(
+            "the native engine knows the measures entropy, calibrated-entropy, max-probability, margin and energy, "
+            f"not {measure.name}"
+        )
+    if isinstance(measure, CalibratedEntropy):
+        tau = float(measure.tau_[exit_index])
+    elif isinstance(measure, Energy):
+        tau = measure.tau
+    return f"{names[type(measure)]}(logits, BRANCHYNET_N_CLASSES, {float(np.float32(tau)):.9e}f)"
+
+
+def header(program) -> str:
+    """The sizes, the workspace, and what can be called.
+
+    Args:
+        program: `branchynet.inference.native.program.Program`.
+    """
+    plan = program.plan
+    sizes = {
+        "N_EXITS": plan.n_exits,
+        "N_CLASSES": plan.n_classes,
+        "N_INPUTS": int(np.prod(plan.in_shape)),
+        "N_WEIGHTS": len(program.weights),
+    }
+    constants = "\n".join(f"#define BRANCHYNET_{name} {value}" for name, value in sizes.items())
+    buffers = "\n".join(f"    float {name}[{size}];" for name, size in program.buffers.items())
+    workspace = f"struct branchynet_workspace {{\n{buffers}\n}};"
+    return f"#include <stdint.h>\n\n{constants}\n\n{workspace}\n{DECLARATIONS}"
+
+
+def body(program, measure) -> str:
+    """The stages and the functions that `header` declares.
+
+    Args:
+        program: `branchynet.inference.native.program.Program`.
+        measure: a `branchynet.confidence.Measure`; None for no score.
+
+    Raises:
+        CompileError: a measure that the kernels do not know.
+    """
+    parts = list(program.functions.values())
+    for number, segment in enumerate(program.segments, start=1):
+        parts.append(_calls(f"trunk_{number}", f"The trunk up to exit {number}.", segment.trunk))
+        parts.append(_calls(f"head_{number}", f"The head of exit {number}: its logits.", segment.head))
+    parts.append(_classify_one(program, measure))
+    parts.append(_CLASSIFY)
+    return "\n\n".join(parts) + "\n"
+
+
+def _calls(name, comment, calls):
+    lines = "\n".join(f"    {call}" for call in calls)
+    if not calls:
+        lines = "    (void)work, (void)weights; /* exit and exit point before are one place */"
+    elif not any("weights" in call for call in calls):
+        lines += "\n    (void)weights;"
+    return (
+        f"/* {comment} */\nstatic void {name}(struct branchynet_workspace *work, const float *weights)\n{{\n{lines}\n}}"
+    )
+
+
+def _classify_one(program, measure):
+    lines = []
+    for index, segment in enumerate(program.segments):
+        lines.append(f"    trunk_{index + 1}(work, weights);")
+        lines.append(f"    head_{index + 1}(work, weights);")
+        lines.append(f"    logits = {segment.logits};")
+        lines.append(f"    *score = {score_expression(measure, index)};")
+        if index < len(program.segments) - 1:
+            lines.append(f"    if (*score < thresholds[{index}]) {{ *exit = {index}; return logits; }}")
+    lines += [f"    *exit = {len(program.segments) - 1};", "    return logits;"]
+    if len(program.segments) == 1:
+        lines.insert(0, "    (void)thresholds;")
+    return (
+        "/* The sample in work->sample, up to the exit that is sure enough of it; returns the logits there. */\n"
+        "static const float *classify_one(struct branchynet_workspace *work, const float *weights,\n"
+        "                                 const float *thresholds, int32_t *exit, float *score)\n"
+        "{\n    const float *logits;\n" + "\n".join(lines) + "\n}"
+    )
+
+
+_CLASSIFY = """\
+int branchynet_classify(struct branchynet_workspace *work, const float *weights, const float *samples, int n,
+                        const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits)
+{
+    for (int i = 0; i < n; i++, samples += BRANCHYNET_N_INPUTS, logits += BRANCHYNET_N_CLASSES) {
+        if (!all_finite(samples, BRANCHYNET_N_INPUTS)) return i;
+        for (int j = 0; j < BRANCHYNET_N_INPUTS; j++) work->sample[j] = samples[j];
+        const float *found = classify_one(work, weights, thresholds, &exits[i], &scores[i]);
+        labels[i] = largest(found, BRANCHYNET_N_CLASSES);
+        for (int c = 0; c < BRANCHYNET_N_CLASSES; c++) logits[c] = found[c];
+    }
+    return n;
+}
+
+void branchynet_prepare(struct branchynet_workspace *work)
+{
+    char *bytes = (char *)work;
+    for (size_t i = 0; i < sizeof *work; i++) bytes[i] = 0;
+}"""
+
+
+def whole_source(program, measure) -> str:
+    """One C file: kernels, header and body.
+
+    Args:
+        program: `branchynet.inference.native.program.Program`.
+        measure: a `branchynet.confidence.Measure`; None for no score.
+
+    Raises:
+        CompileError: a measure that the kernels do not know.
+    """
+    return "\n".join([KERNELS.read_text(encoding="utf-8"), header(program), body(program, measure)])

@@ -1,0 +1,5 @@
+"""The machine: devices, workers, threads, memory, files. The only room that speaks to the system.
+
+`devices` is the one gate to the GPU, `workers` are the processes that train together, `threads` and `memory` are what
+the fast CPU functions compute with, `files` writes whole files or none. The room knows no network.
+"""

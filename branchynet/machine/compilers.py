@@ -1,0 +1,130 @@
+"""A C compiler, wherever there is one, and a cache of what it made.
+
+The compiler is the one that CC names, else gcc, clang or cc, else clang as PyPI's package `ziglang` brings it (extra
+`native`). What was compiled is kept in the user's cache by source, flags, compiler and processor, since
+``-march=native`` belongs to one processor.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+
+from branchynet.errors import CompileError
+from branchynet.machine.devices import describe, get_device
+
+_TIMEOUT_S = 600
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+_LIBRARY_ENDING = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
+
+
+@functools.lru_cache(maxsize=1)
+def find_compiler() -> tuple | None:
+    """The command of the C compiler, as a tuple of words; None where there is none."""
+    if os.environ.get("CC"):
+        return tuple(shlex.split(os.environ["CC"]))
+    for name in ("gcc", "clang", "cc"):
+        if shutil.which(name):
+            return (name,)
+    return (sys.executable, "-m", "ziglang", "cc") if importlib.util.find_spec("ziglang") else None
+
+
+def compiler_problem() -> str | None:
+    """What is missing for compiling, as text; None if nothing is."""
+    if find_compiler() is None:
+        return "no C compiler is here: install gcc or clang, or in the project's folder: pip install -e '.[native]'"
+    return None
+
+
+def compile_library(source: str, flags=("-march=native",)) -> pathlib.Path:
+    """Compiles C into a shared library, or takes it from the cache.
+
+    Two processes may ask for the same at once: each file comes into its place whole. A cache that another user could
+    write to is not used.
+
+    Args:
+        source: the text of one C file.
+        flags: of the compiler, besides those for speed.
+
+    Returns:
+        the path of the library.
+
+    Raises:
+        CompileError: there is no compiler, it fails, or the cache cannot be written to.
+    """
+    problem = compiler_problem()
+    if problem is not None:
+        raise CompileError(problem)
+    command = find_compiler()
+    processor = (platform.machine(), describe(get_device("cpu")), *_cpu_flags())
+    words = "\0".join([source, *flags, *FLAGS, *_identity(command), *processor])
+    folder = _cache_folder()
+    path = folder / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}{_LIBRARY_ENDING}"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            made = _compile([*command, *FLAGS, *flags], source, pathlib.Path(work))
+            os.replace(made, path)
+    return path
+
+
+def _compile(command, source, folder):
+    """The library of a source, compiled in a folder of its own."""
+    (folder / "source.c").write_text(source, encoding="utf-8")
+    made = folder / f"library{_LIBRARY_ENDING}"
+    words = [*command, str(folder / "source.c"), "-o", str(made), "-lm"]
+    try:
+        result = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(f"the C compiler {words[0]} cannot be run: {error}") from error
+    if result.returncode != 0:
+        raise CompileError(f"the C compiler {words[0]} failed: {result.stderr.strip()[-2000:]}")
+    return made
+
+
+@functools.lru_cache(maxsize=4)
+def _identity(command):
+    """What tells one compiler from another: its own words."""
+    try:
+        result = subprocess.run([*command, "--version"], capture_output=True, text=True, errors="replace", timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(f"the C compiler {command[0]} cannot be run: {error}") from error
+    return (*command, result.stdout.split("\n")[0])
+
+
+@functools.lru_cache(maxsize=1)
+def _cpu_flags():
+    """What the processor can do, as Linux tells it: two of one name may differ in that."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return tuple(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), ()))
+    except OSError:
+        return ()
+
+
+def _cache_folder():
+    """The user's own folder for compiled libraries, made if need be."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path("~/.cache").expanduser()
+    folder = root / "branchynet" / "native"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise CompileError(f"{folder}: expected a folder for compiled code that can be written: {error}") from error
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise CompileError(
+            f"{folder}: expected a folder that this user alone can write to: others could change the code"
+        )
+    return folder

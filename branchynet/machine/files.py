@@ -1,0 +1,105 @@
+"""Writing files so that a killed run never leaves half of one, and the old one survives a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pathlib
+import tempfile
+import time
+
+from filelock import FileLock, Timeout
+
+from branchynet.errors import OutputError
+
+# No file takes a day to write: a temporary file that is older was left behind by a killed run.
+_LEFT_BEHIND_S = 24 * 3600
+_SUFFIX = ".tmp"
+
+
+@contextlib.contextmanager
+def replacing(path, mode="wb", **open_options):
+    """Opens a temporary file beside `path`, which takes the place of `path` when the block ends without an error.
+
+    After a power cut, too, there is either the old file or the whole new one. Temporary files of that name that killed
+    runs left behind are removed.
+
+    Args:
+        path: the file to write; its folder exists.
+        mode, **open_options: as of `open`.
+
+    Raises:
+        OutputError: the file cannot be written (no such folder, no permission, disk full); what was there stays.
+    """
+    path = pathlib.Path(path)
+    temporary = None
+    _remove_left_behind(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(_SUFFIX, f".{path.name}.", path.parent)
+        with os.fdopen(descriptor, mode, **open_options) as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            _remove(temporary)
+    _write_through(path.parent)
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Keeps other runs out of a folder while the block runs; the folder is made if it is not there.
+
+    The lock is the operating system's: it ends with the process that holds it, however that ends.
+
+    Args:
+        folder: whose writers all call this.
+
+    Raises:
+        OutputError: another run holds the lock, or the folder cannot be made or written to.
+    """
+    folder = pathlib.Path(folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"{folder}: expected a folder that no other run writes into, got one that is in use"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(f"cannot write into {folder}: {error}") from error
+    try:
+        yield
+    finally:
+        _remove(lock.lock_file)  # while it is held: whoever comes next makes a new one
+        lock.release()
+
+
+def _remove_left_behind(path):
+    # mkstemp's own part of the name has eight characters.
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
+                left.unlink()
+
+
+def _write_through(folder):
+    """Has the system write the names in a folder to the disk, where it lets a folder be opened for that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path):
+    with contextlib.suppress(OSError):
+        os.unlink(path)

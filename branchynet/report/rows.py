@@ -1,0 +1,117 @@
+"""The rows that tables and figures draw from: a run by every clock, and what others published of the same network."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from branchynet.records.published import select
+from branchynet.report import formats
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """What a time counts, and the baseline that its gain is taken over.
+
+    Attributes:
+        words: clock and baseline; `short`: the same where there is little room.
+        plain_ms, branchy_ms, gain: keys of a record's `measured`; the last two also of its `points`.
+    """
+
+    words: str
+    short: str
+    plain_ms: str
+    branchy_ms: str
+    gain: str
+
+
+SAME_ENGINE = Clock("end to end, same engine", "end to end", "plain_ms", "end_to_end_ms", "end_to_end_gain")
+OVER_CHAINER = Clock(
+    "end to end, over plain Chainer", "over plain Chainer", "plain_chainer_ms", "end_to_end_ms", "gain_over_chainer"
+)
+PAPERS_CLOCK = Clock("paper's clock", "paper's clock", "plain_chainer_ms", "paper_clock_ms", "paper_clock_gain")
+CLOCKS = (SAME_ENGINE, OVER_CHAINER, PAPERS_CLOCK)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What one source says of one network.
+
+    Attributes:
+        source: "Paper", "Authors' notebook" or "Ours".
+        accuracy_pct: on the test set.
+        time_ms: mean time of a sample; None where it was not measured.
+        gain: how many times faster than `plain`: a number, or {value, low, high}; None where it was not measured.
+        thresholds, exit_pct: T in nats of each early exit, and the share of the samples leaving at each exit.
+        clock: by which time and gain are meant.
+        plain: the row of the plain network that the gain is over; None for a plain network.
+        is_published: the figures are others', and keep the digits that stand there.
+    """
+
+    source: str
+    network: str
+    accuracy_pct: float
+    time_ms: float | None
+    gain: float | dict | None = None
+    thresholds: tuple = ()
+    exit_pct: tuple = ()
+    clock: Clock | None = None
+    plain: Row | None = None
+    is_published: bool = False
+
+    def cells(self, decimals: int) -> list:
+        """Accuracy, time, gain, T and exits as text; shares of our own with that many decimals."""
+        time, gain = formats.ms(self.time_ms), formats.gain(self.gain) if self.plain else ""
+        exits = formats.exit_shares(self.exit_pct, decimals)
+        if self.is_published:
+            time, gain = f"{self.time_ms:g}", "" if self.gain is None else f"{self.gain:g}x"
+            exits = formats.exit_shares(self.exit_pct)
+        return [formats.accuracy(self.accuracy_pct), time, gain, formats.thresholds(self.thresholds), exits]
+
+
+def our_rows(run: dict, clocks=CLOCKS) -> list:
+    """The chosen setting of a run, timed for real: a row for each clock."""
+    measured = run["measured"]
+    rows = []
+    for clock in clocks:
+        plain_ms, branchy_ms = (formats.mean_of(measured[key]) for key in (clock.plain_ms, clock.branchy_ms))
+        plain = Row("Ours", run["network"], run["baselines"][0]["accuracy_pct"], plain_ms, clock=clock)
+        figures = branchy_ms, measured[clock.gain] or None, tuple(measured["thresholds"]), tuple(measured["exit_pct"])
+        rows.append(Row("Ours", run["branchy_network"], measured["accuracy_pct"], *figures, clock, plain))
+    return rows
+
+
+def baseline_rows(run: dict) -> list:
+    """The networks without early exits of a run, end to end."""
+    return [
+        Row("Ours", entry["name"], entry["accuracy_pct"], formats.mean_of(entry["latency_ms"]))
+        for entry in run["baselines"]
+    ]
+
+
+def chosen_on_test(run: dict) -> Row:
+    """T chosen on the test split: accuracy and shares as recorded, time as computed for that point of the sweep."""
+    outcome = run["choice"]["chosen_on_test"]
+    place = ("test", outcome["thresholds"])
+    point = next((point for point in run["points"] if (point["split"], point["thresholds"]) == place), {})
+    clock = SAME_ENGINE
+    return dataclasses.replace(
+        our_rows(run, [clock])[0], **outcome, time_ms=point.get(clock.branchy_ms), gain=point.get(clock.gain)
+    )
+
+
+def published_rows(run: dict, published: dict) -> list:
+    """The paper's and the authors' rows of the network of a run, those that there are."""
+    chosen = select(run, published)
+    return [
+        *published_pair("Paper", chosen.paper_plain, chosen.paper_branchy),
+        *published_pair("Authors' notebook", chosen.authors_plain, chosen.authors_chosen),
+    ]
+
+
+def published_pair(source: str, plain: dict | None, branchy: dict | None) -> list:
+    """The rows of a plain network and of the branchy one beside it, as of `branchynet.records.load_published`."""
+    rows = []
+    for entry in filter(None, (plain, branchy)):
+        figures = (entry[key] for key in ("network", "accuracy_pct", "time_ms", "gain", "thresholds", "exit_pct"))
+        rows.append(Row(source, *figures, PAPERS_CLOCK, next(iter(rows), None), is_published=True))
+    return rows

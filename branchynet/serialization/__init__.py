@@ -1,0 +1,30 @@
+"""Weights, snapshots and fitted measures as `.npz` without pickle, each with a description of what it belongs to.
+
+Nothing is ever unpickled, and what belongs to another network, run or measure is refused. The room knows nets,
+transforms and measures; it knows no data set, no training and no command line.
+"""
+
+from branchynet.serialization.measures import load_measure, save_measure
+from branchynet.serialization.snapshots import load_snapshot, read_snapshot_description, save_snapshot
+from branchynet.serialization.weights import (
+    check_architecture,
+    load_plain_network,
+    load_transform,
+    load_weights,
+    read_description,
+    save_weights,
+)
+
+__all__ = [
+    "check_architecture",
+    "load_measure",
+    "load_plain_network",
+    "load_snapshot",
+    "load_transform",
+    "load_weights",
+    "read_description",
+    "read_snapshot_description",
+    "save_measure",
+    "save_snapshot",
+    "save_weights",
+]

@@ -1,0 +1,72 @@
+"""What a snapshot belongs to: the phase of a run with its network, data, transform, start weights and settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import chainer
+
+from branchynet import serialization
+from branchynet.errors import SnapshotError
+
+
+def describe_phase(phase, net, samples, transform, settings, start=None) -> dict:
+    """The description that a snapshot of a phase is saved with.
+
+    Args:
+        phase: "plain" or "joint".
+        net: the initialised `BranchyNet` that is trained.
+        samples: `branchynet.datasets.Samples` that it is trained on.
+        transform: images uint8 -> float32; those of `branchynet.datasets.transforms` have a name and arrays.
+        settings: `TrainingSettings`.
+        start: the link whose weights the phase starts from, and a frozen part of which the snapshot does not hold; None
+            where they follow from the seed.
+
+    Returns:
+        a dictionary, as JSON gives it back.
+    """
+    checksums = samples.sha256()
+    description = {
+        "phase": phase,
+        "n_samples": len(samples),
+        "images_sha256": checksums["images"],
+        "labels_sha256": checksums["labels"],
+        "transform": getattr(transform, "name", None),
+        "transform_sha256": _sha256(getattr(transform, "arrays", dict)()),
+        "start_weights_sha256": None if start is None else _sha256(_arrays_of(start)),
+        **dataclasses.asdict(settings),
+        "architecture": net.describe(),
+    }
+    return json.loads(json.dumps(description))
+
+
+def check_same_phase(path, description, net) -> None:
+    """Raises SnapshotError, naming the first difference, unless a snapshot has that description.
+
+    Args:
+        path: of the snapshot.
+        description: what `describe_phase` gave.
+        net: the `BranchyNet` that goes on from it.
+    """
+    saved = serialization.read_snapshot_description(path)
+    serialization.check_architecture(path, saved.get("architecture"), net)
+    for key, expected in description.items():
+        if saved.get(key) != expected:
+            raise SnapshotError(f"{path} is of another run: {key}: expected {expected}, got {saved.get(key)}")
+
+
+def _arrays_of(link):
+    """{name: array} of parameters and running statistics, on the host."""
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(link)
+    return serializer.target
+
+
+def _sha256(arrays):
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes() if array.dtype != object else repr(array).encode())
+    return digest.hexdigest()

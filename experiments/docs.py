@@ -1,0 +1,212 @@
+"""Writes the tables of README.md and docs/*.md from the committed records, between the marks of their blocks.
+
+A block stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`; `BLOCKS` says what each NAME holds.
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import re
+import sys
+
+from compare import read_runs
+from future.ways_to_train import ways_to_train
+from table import REFERENCE, RELEASED, make_table, released_records
+
+from branchynet import records, report
+from branchynet.errors import RecordError
+from branchynet.experiment import exit_status
+from branchynet.report import formats
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+_BLOCK = re.compile(r"<!-- generated: (.*?) -->\n(.*?)(<!-- end -->|(?=<!-- generated:)|\Z)", re.DOTALL)
+# The released networks that stand for the paper's three, in its order.
+_ON_THE_FRONT = ("lenet", "alexnet-paper", "resnet-20")
+
+
+def front_table():
+    """The paper's three networks, theirs and ours."""
+    runs = [records.read_run(path) for path in released_records()]
+    ours = [run for run in runs if run["name"] in _ON_THE_FRONT and run["choice"]["goal"] == "knee"]
+    return report.front_table(ours, report.load_published(REFERENCE))
+
+
+def comparison():
+    """Paper, notebook and ours, with the reasons; the title is the page's, whose headings are one level higher."""
+    text = report.comparison(read_runs(), report.load_published(REFERENCE))
+    return text.split("\n", 1)[1].replace("\n## ", "\n### ")
+
+
+def training_speed():
+    """Time and memory of a joint training step, of everything that was timed."""
+    made = read_all("benchmarks/training-*.json")
+    by_name = [{row["name"]: row for row in record["contenders"]} for record in made]
+    headings, rows = ["Contender"], [[name] for name in by_name[0]]
+    for record, contenders in zip(made, by_name):
+        title = f"{record['network']}, batch {record['batch_size']}"
+        headings += [f"{title} (ms a sample)", "Time, relative", "Peak memory (MB)"]
+        for row in rows:
+            found = contenders[row[0]]
+            memory = found["peak_memory_mb"]
+            relative = formats.gain(found["time_ratio"]).replace("x", "")
+            row += [formats.ms(found["ms_per_sample"]["median"]), relative, f"{memory:.0f}" if memory else ""]
+    to = made[0]["contenders"][0]["time_ratio"]["to"]
+    words = f"Median of a step; relative to {to}, with its 95 % bootstrap interval."
+    return f"{formats.markdown_table(headings, rows)}\n\n{words} {machines(made)}"
+
+
+def inference_speed():
+    """Mean time of a sample, of every contender, network and batch size."""
+    made = read_all("bench/*/bench.json")
+    cells = {(record["network"], row["batch_size"], row["name"]): row for record in made for row in record["rows"]}
+    columns = list(dict.fromkeys(key[:2] for key in cells))
+    names = list(dict.fromkeys(key[2] for key in cells))
+    lines = [
+        [name, *(formats.mean_ms(cells.get((*column, name), {}).get("ms_per_sample")) for column in columns)]
+        for name in names
+    ]
+    for name in names:
+        plain = name.replace("early exit", "plain net")
+        if plain != name and plain in names:
+            gains = [cells.get((*column, name), {}).get("gain_over", {}).get(plain) for column in columns]
+            lines.append([f"gain of {name}, over {plain}", *map(formats.gain, gains)])
+    limits = {record["network"]: record["limits"]["multiply_add_limit_of_gain"] for record in made}
+    lines.append(["the multiply-adds allow a gain of", *(formats.gain(limits[network]) for network, _ in columns)])
+    headings = ["Mean ms a sample", *(f"{network}, batch {batch_size}" for network, batch_size in columns)]
+    return f"{formats.markdown_table(headings, lines)}\n\n{machines(made)}"
+
+
+def training_ways():
+    """Every comparison of ways to train, by network and length."""
+    parts = []
+    for record in read_all("compare-training/*/compare_training.json"):
+        seeds = "seed" if len(record["seeds"]) == 1 else "seeds"
+        words = f"{record['epochs']} epochs, {seeds} {', '.join(map(str, record['seeds']))}"
+        parts += [f"**{record['network']}**, {words} (`{record['command']}`):", ways_to_train(record)]
+    return "\n\n".join(parts)
+
+
+def future_measures():
+    """Every measure of confidence on AlexNet, at the time of entropy's knee."""
+    record = records.read_json(RELEASED / "future" / "future.json")
+    network = {network["name"]: network for network in record["networks"]}["alexnet-paper"]
+    knee = network["reference"]["test"]
+    lines = [[f"entropy's knee ({knee['accuracy_pct']:.2f} % in {formats.ms(knee['cost'])} ms)", "", ""]]
+    for row in sorted(network["measures"], key=points_over_the_knee, reverse=True):
+        name = f"{row['name']}, T of any value" if row["name"] == "entropy" else row["name"]
+        points = "not so fast"
+        if row["at_equal_ms"] is not None:
+            error = row["at_equal_ms"]["difference"]["standard_error_points"]
+            points = f"{round(points_over_the_knee(row), 2) + 0:+.2f} ± {error:.2f}"  # the sum makes +0.00 of -0.00
+        lines.append([name, points, ", ".join("-" if area is None else f"{area:.3f}" for area in row["auroc"])])
+    headings = ("B-AlexNet, at the ms of entropy's knee", "Accuracy less the knee's (points)", "AUROC by exit")
+    return f"{formats.markdown_table(headings, lines)}\n\n{machines([record])}"
+
+
+def points_over_the_knee(row):
+    """How much more accurate a measure is than entropy's knee at equal time; what is never so fast comes last."""
+    return -math.inf if row["at_equal_ms"] is None else row["at_equal_ms"]["difference"]["points"]
+
+
+def matrix():
+    """The tests on several versions of Python and NumPy."""
+    try:
+        return (ROOT / "tests" / "matrix.md").read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"tests/matrix.md: expected the result of `make matrix`: {error.strerror}") from error
+
+
+BLOCKS = {
+    "front-table": front_table,
+    "table-one": lambda: make_table(released_records()),
+    "comparison": comparison,
+    "training-speed": training_speed,
+    "inference-speed": inference_speed,
+    "ways-to-train": training_ways,
+    "future-measures": future_measures,
+    "matrix": matrix,
+}
+
+
+def read_all(pattern):
+    """The released records of one kind, in the paper's order of networks, then by the names of files and folders."""
+    paths = sorted(RELEASED.glob(pattern))
+    if not paths:
+        raise RecordError(f"{RELEASED / pattern}: expected at least one record, got none")
+    order = {family(name): place for place, name in enumerate(_ON_THE_FRONT)}
+    made = map(records.read_json, paths)
+    return sorted(made, key=lambda record: order.get(family(record["network"]), len(order)))
+
+
+def family(network):
+    """ "alexnet" of "AlexNet" and of "alexnet-paper"."""
+    return network.lower().split("-")[0]
+
+
+def machines(made):
+    """What the records were made on, as one sentence."""
+    words = {
+        f"{formats.machine({'device': 'cpu', **record})}; {formats.versions(record['environment'])}": None
+        for record in made
+    }
+    return f"Machine: {'; '.join(words)}."
+
+
+def fill(text):
+    """Writes every block of a page anew.
+
+    Returns:
+        (text, names of the blocks that changed)
+
+    Raises:
+        RecordError: there is no block of that name, a block is not closed, or a record is missing or lacks a key.
+    """
+    changed = []
+
+    def write(match):
+        name, old, end = match.groups()
+        if name not in BLOCKS:
+            raise RecordError(f"{name}: expected a block of {', '.join(BLOCKS)}")
+        if not end:
+            raise RecordError(f"{name}: expected <!-- end --> below the block, got none")
+        try:
+            new = f"\n{BLOCKS[name]().strip()}\n\n"
+        except KeyError as error:
+            raise RecordError(f"{name}: a record lacks the key {error}") from error
+        if new != old:
+            changed.append(name)
+        return f"<!-- generated: {name} -->\n{new}{end}"
+
+    return _BLOCK.sub(write, text), changed
+
+
+def main(argv=None):
+    """Writes the blocks, or checks them; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    parser.add_argument("pages", nargs="*", type=pathlib.Path, default=pages, help="default: README.md and docs/*.md")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a block is out of date")
+    arguments = parser.parse_args(argv)
+    stale = []
+
+    def run():
+        for page in arguments.pages:
+            name = os.path.relpath(page)
+            try:
+                text, changed = fill(page.read_text(encoding="utf-8"))
+            except (OSError, RecordError) as error:
+                raise RecordError(f"{name}: {error}") from error
+            stale.extend(f"{name}: {block}" for block in changed)
+            if changed and not arguments.check:
+                records.write_text(page, text)
+
+    status = exit_status("docs.py", run)
+    words = "differs from the records: make docs" if arguments.check else "written"
+    for block in stale:
+        print(f"{block} {words}", file=sys.stderr if arguments.check else sys.stdout)
+    return status or int(arguments.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""From a trained net to the figures of its record."""
+
+import numpy as np
+import pytest
+from tiny import SHAPE, as_float, tiny_net, tiny_splits
+
+from branchynet.errors import ThresholdError
+from branchynet.experiment.analysis import analyse
+from branchynet.inference import record_exits
+from branchynet.thresholds import KNEE_RULE, knee
+
+GRID = (0.5, 0.9, 1.0, 1.05, 1.2)
+
+
+def initialised_net():
+    net = tiny_net()
+    net.initialise(SHAPE)
+    return net
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return tiny_splits(n=1, n_validation=60, n_test=40)
+
+
+def analyse_tiny(splits, **options):
+    """The results, quickly."""
+    return analyse(initialised_net(), splits, as_float, GRID, budget_s=0.05, **options)[0]
+
+
+def records_of(net, samples):
+    return record_exits(net, as_float(samples.images), samples.labels)
+
+
+def test_t_is_chosen_on_validation_and_reported_on_test(splits):
+    results = analyse_tiny(splits)
+    validation = [p for p in results["points"] if p["split"] == "validation"]
+    assert len(validation) == len(results["points"]) - len(validation) == len(GRID) ** 2
+    chosen = results["points"][results["chosen"]]
+    assert chosen["split"] == "validation"
+    times_ms, accuracies = zip(*[(p["end_to_end_ms"], p["accuracy_pct"] / 100) for p in validation])
+    assert results["chosen"] == knee(times_ms, accuracies, 60)
+    assert results["choice"]["rule"] == KNEE_RULE
+    measured, choice = results["measured"], results["choice"]
+    assert measured["thresholds"] == choice["thresholds"] == chosen["thresholds"]
+    on_test = records_of(initialised_net(), splits.test).evaluate([chosen["thresholds"]])
+    assert measured["split"] == "test"
+    assert measured["accuracy_pct"] == 100 * on_test.accuracies[0]
+    assert measured["exit_pct"] == (100 * on_test.exit_shares[0]).tolist()
+
+
+def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(splits):
+    results = analyse_tiny(splits)
+    costs_ms = [entry["latency_ms"]["mean"] for entry in results["exits"]]
+    for point in results["points"]:
+        expected_ms = sum(share / 100 * cost_ms for share, cost_ms in zip(point["exit_pct"], costs_ms))
+        assert point["end_to_end_ms"] == pytest.approx(expected_ms)
+        assert point["end_to_end_gain"] == pytest.approx(results["plain_ms"]["mean"] / expected_ms)
+
+
+def test_the_front_is_marked_on_each_split(splits):
+    results = analyse_tiny(splits)
+    for split in ("validation", "test"):
+        points = [p for p in results["points"] if p["split"] == split]
+        marked = [p for p in points if p["on_front"]]
+        assert marked
+        for point in marked:
+            assert not any(
+                p["end_to_end_ms"] <= point["end_to_end_ms"] and p["accuracy_pct"] > point["accuracy_pct"]
+                for p in points
+            )
+
+
+def test_thresholds_given_by_the_user_are_used_as_they_are(splits):
+    results = analyse_tiny(splits, fixed_thresholds=[0.95, 1.01])
+    assert results["choice"]["thresholds"] == [0.95, 1.01]
+    assert results["choice"]["rule"] == "given by the user" and results["choice"]["goal"] is None
+    assert results["points"][results["chosen"]]["thresholds"] == [0.95, 1.01]
+
+
+@pytest.mark.parametrize(
+    ("goal", "unit"),
+    [("knee", "ms"), ("exits=50,50", "ms"), ("accuracy>=last-5%", "ms"), ("multiply-adds<=2000", "multiply-adds")],
+)
+def test_a_goal_finds_thresholds_of_any_value(splits, goal, unit):
+    results = analyse_tiny(splits, goal=goal)
+    points, choice = results["points"], results["choice"]
+    chosen = points[results["chosen"]]
+    assert choice["goal"] == goal and choice["rule"] and choice["split"] == chosen["split"] == "validation"
+    assert choice["thresholds"] == chosen["thresholds"] == results["measured"]["thresholds"]
+    assert not set(choice["thresholds"]) <= set(GRID)
+    assert len(points) == 2 * (len(GRID) ** 2 + 1), "the grid is in the record as ever"
+    assert points[-1]["split"] == "test" and points[-1]["thresholds"] == choice["thresholds"]
+    assert choice["details"]["unit"] == unit
+
+
+def test_the_cost_that_a_goal_expects_is_that_of_its_unit(splits):
+    results = analyse_tiny(splits, goal="exits=50,50")
+    chosen = results["points"][results["chosen"]]
+    np.testing.assert_allclose(chosen["exit_pct"], [50, 25, 25])
+    assert results["choice"]["details"]["expected_cost"] == pytest.approx(chosen["end_to_end_ms"])
+    assert analyse_tiny(splits, goal="multiply-adds<=2000")["choice"]["details"]["expected_cost"] <= 2000
+
+
+def test_without_a_goal_the_knee_of_the_grid_is_chosen(splits):
+    choice = analyse_tiny(splits)["choice"]
+    assert choice["goal"] == "knee" and set(choice["thresholds"]) <= set(GRID)
+
+
+def test_a_goal_that_cannot_be_had_is_told(splits):
+    with pytest.raises(ThresholdError, match="latency<=0.000001ms: the cheapest setting takes .* ms"):
+        analyse_tiny(splits, goal="latency<=0.000001ms")
+
+
+def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits):
+    results = analyse_tiny(splits)
+    records = records_of(initialised_net(), splits.test)
+    expected = 100 * records.exit_accuracies()
+    np.testing.assert_allclose([entry["accuracy_pct"]["test"] for entry in results["exits"]], expected)
+
+
+def test_the_test_records_are_given_on(splits):
+    net = initialised_net()
+    results, test = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    np.testing.assert_array_equal(test.scores, records_of(net, splits.test).scores)
+    shares = np.bincount(test.exits_at(results["choice"]["thresholds"]), minlength=3) / len(splits.test)
+    assert results["measured"]["exit_pct"] == (100 * shares).tolist()

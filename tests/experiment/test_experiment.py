@@ -1,0 +1,268 @@
+"""The whole story of an experiment, on a tiny network and data set, from its command line."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny import tiny_list, tiny_samples
+
+from branchynet import datasets, records
+from branchynet.datasets import Dataset
+from branchynet.errors import DataError
+from branchynet.experiment import Experiment, Preset
+from branchynet.experiment import main as run_main
+from branchynet.experiment.command_line import parse_request
+from branchynet.training import TrainingSettings
+from networks import Network
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SETTINGS = TrainingSettings(epochs=1, batch_size=32, alpha=1e-2)
+NETWORK = Network("tiny", "Tiny", tiny_list, "mnist", "normalise", (0.1, 0.8, 1.0, 1.2))
+EXPERIMENT = Experiment(
+    script=ROOT / "experiments" / "tiny.py",
+    title="Tiny",
+    network=lambda options: NETWORK,
+    datasets=("mnist", "fashion-mnist"),
+    presets={"standard": Preset(SETTINGS, SETTINGS, "1 + 1 epochs")},
+)
+RESULTS = {
+    "run.json", "sweep.csv", "table.md", "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
+    "plain.log.json", "joint.log.json", "plain.snapshot.npz", "joint.snapshot.npz",
+    "plain.npz", "plain.json", "weights.npz", "weights.json",
+}  # fmt: skip
+
+
+def main(experiment, argv):
+    """The exit status, after little timing."""
+    return run_main(experiment, [*argv, "--budget", "0.1"])
+
+
+@pytest.fixture(autouse=True)
+def tiny_world(monkeypatch):
+    """A tiny data set in place of the real ones."""
+    names = tuple("abc")
+    dataset = Dataset("mnist", names, tiny_samples(5100), tiny_samples(60, 1), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+
+
+def test_a_run_leaves_records_table_and_figures(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--seed", "3"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == RESULTS
+    run = records.read_json(tmp_path / "run.json")
+    assert run["network"] == "Tiny" and run["branchy_network"] == "B-Tiny" and run["seed"] == 3
+    assert run["command"] == "experiments/tiny.py --seed 3 --budget 0.1"
+    assert [entry["phase"] for entry in run["history"]] == ["plain", "joint"]
+    assert run["measured"]["split"] == "test" and run["choice"]["split"] == "validation"
+    with open(tmp_path / "sweep.csv", newline="") as lines:
+        assert len(list(csv.DictReader(lines))) >= len(run["points"])
+    summary = capsys.readouterr().out
+    assert "B-Tiny" in summary and len(summary.splitlines()) <= 24
+
+
+def test_a_run_that_is_resumed_after_its_end_measures_again_without_training(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+    first = records.read_json(tmp_path / "run.json")
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--resume"]) == 0
+    second = records.read_json(tmp_path / "run.json")
+    assert second["history"] == first["history"]
+    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
+    assert [e["accuracy_pct"] for e in second["exits"]] == [e["accuracy_pct"] for e in first["exits"]]
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path):
+    for name in ("a", "b"):
+        assert main(EXPERIMENT, ["--out", str(tmp_path / name)]) == 0
+    with np.load(tmp_path / "a" / "weights.npz") as a, np.load(tmp_path / "b" / "weights.npz") as b:
+        assert all((a[key] == b[key]).all() for key in a.files)
+
+
+def test_thresholds_of_the_command_line_are_used(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--thresholds", "0.9", "0.5"]) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
+
+
+def test_other_ways_to_train_are_recorded(tmp_path):
+    argv = ["--weighting", "confidence", "--freeze-trunk", "--loss-weights", "1", "0.5", "0.3"]
+    assert main(EXPERIMENT, ["--out", str(tmp_path), *argv]) == 0
+    run = records.read_json(tmp_path / "run.json")
+    joint, first = run["training_settings"]["joint"], run["training_settings"]["plain"]
+    assert (joint["weighting"], joint["freeze_trunk"], joint["loss_weights"]) == ("confidence", True, [1, 0.5, 0.3])
+    assert (first["weighting"], first["freeze_trunk"], first["loss_weights"]) == (None, False, None)
+    assert run["command"] == "experiments/tiny.py " + " ".join([*argv, "--budget", "0.1"])
+    with np.load(tmp_path / "plain.npz") as before, np.load(tmp_path / "weights.npz") as after:
+        moved = {key for key in before.files if (before[key] != after[key]).any()}
+    assert moved and all(key.startswith("exits/") for key in moved)
+
+
+def test_thresholds_are_chosen_for_the_goal_of_the_command_line(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--choose", "exits=50,50"]) == 0
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["choice"]["goal"] == run["arguments"]["choose"] == "exits=50,50"
+    assert run["points"][run["chosen"]]["thresholds"] == run["measured"]["thresholds"]
+    assert "50, 50 % of the samples that reach" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--loss-weights", "1", "0.3"], "expected 3 (one for each exit), got 2"),
+        (["--choose", "exits=50"], "exits=50: expected 2 numbers, one for each early exit, got 1"),
+        (["--thresholds", "0.1", "0.2", "0.3"], r"thresholds: expected 2 (the last exit takes all), got 3"),
+        (["--thresholds", "-1", "0.5"], "a score >= 0 (an entropy: in nats), got -1"),
+        (["--device", "gpu:99"], "device gpu:99:"),
+        (["--device", "tpu"], "got 'tpu'"),
+        (["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line_with_status_2(argv, message, tmp_path, capsys):
+    argv = argv if "--out" in argv else [*argv, "--out", str(tmp_path)]
+    assert main(EXPERIMENT, argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tiny.py: error: ") and message in error and "Traceback" not in error
+
+
+def test_a_missing_data_set_is_told_with_status_2(tmp_path, capsys, monkeypatch):
+    def unreachable(name, data_dir):
+        raise DataError("no source can be reached")
+
+    monkeypatch.setattr(datasets, "load", unreachable)
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
+    assert "no source can be reached" in capsys.readouterr().err
+
+
+def test_a_snapshot_of_another_network_is_told_with_status_2(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+    other = Experiment(
+        **{**vars(EXPERIMENT), "network": lambda options: dataclasses.replace(NETWORK, build=lambda: tiny_list()[:3])}
+    )
+    assert main(other, ["--out", str(tmp_path), "--resume"]) == 2
+    assert "belongs to another network" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("branchynet.datasets.transforms.Normalise.__call__", lambda self, x: x * np.float32(np.nan))
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
+    assert "the loss is nan at iteration 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--presett", "quick"],
+        ["--preset", "slow"],
+        ["--dataset", "svhn"],
+        ["--seed", "-1"],
+        ["--batch-size", "x"],
+        ["--thresholds", "inf"],
+        ["--choose", "fastest"],
+        ["--weighting", "none"],
+        ["--loss-weights", "nan"],
+        ["--choose", "knee", "--thresholds", "0.5", "0.5"],
+    ],
+)
+def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        parse_request(EXPERIMENT, argv)
+    assert exit_info.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_results_of_other_settings_go_to_another_folder():
+    folders = {
+        parse_request(EXPERIMENT, argv).out.name
+        for argv in (
+            [],
+            ["--seed", "1"],
+            ["--dataset", "fashion-mnist"],
+            ["--epochs-plain", "2"],
+            ["--batch-size", "8"],
+        )
+    }
+    assert "tiny-standard-seed0" in folders and len(folders) == 5
+
+
+def test_the_recorded_command_names_no_folder_of_the_machine():
+    request = parse_request(EXPERIMENT, ["--out", "/home/me/x", "--data-dir=/data", "--seed", "1"])
+    assert request.command == "experiments/tiny.py --seed 1"
+    assert not {"out", "data_dir"} & set(request.recorded)
+
+
+@pytest.mark.parametrize("script", ["lenet_mnist.py", "alexnet_cifar10.py", "resnet_cifar10.py"])
+def test_each_script_tells_its_options(script):
+    result = subprocess.run(
+        [sys.executable, ROOT / "experiments" / script, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0 and result.stderr == ""
+    for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
+        assert f"--{option}" in result.stdout
+    assert len(result.stdout.splitlines()) <= 80
+
+
+def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
+    again = ["--weights", str(tmp_path / "first"), "--out", str(tmp_path / "again"), "--thresholds", "1", "1"]
+    assert main(EXPERIMENT, again) == 0
+    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "again"))
+    assert second["history"] == first["history"] and second["seed"] == 4
+    assert second["trained_by"]["command"] == first["command"] and first["trained_by"] is None
+    assert [row["accuracy_pct"] for row in second["baselines"]] == [row["accuracy_pct"] for row in first["baselines"]]
+    assert [entry["accuracy_pct"] for entry in second["exits"]] == [entry["accuracy_pct"] for entry in first["exits"]]
+    assert (
+        second["command"] == "experiments/tiny.py --thresholds 1 1 --budget 0.1"
+        and "weights" not in second["arguments"]
+    )
+    assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
+
+
+def test_step_2_starts_from_the_plain_network_of_an_earlier_run(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
+    assert main(EXPERIMENT, ["--plain-from", str(tmp_path / "first"), "--out", str(tmp_path / "next")]) == 0
+    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "next"))
+    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
+    assert second["history"][0] == first["history"][0] and second["history"][1] != first["history"][1]
+    assert second["training_settings"]["plain"]["seed"] == 4 and second["training_settings"]["joint"]["seed"] == 0
+    assert second["plain_from"]["command"] == first["command"] and first["plain_from"] is None
+    assert second["command"] == "experiments/tiny.py --plain-from first --budget 0.1"
+    assert second["arguments"]["plain_from"] == "first"
+    assert not (tmp_path / "next" / "plain.snapshot.npz").exists()
+    again = ["--weights", str(tmp_path / "next"), "--out", str(tmp_path / "again")]
+    assert main(EXPERIMENT, again) == 0
+    assert records.read_json(tmp_path / "again" / "run.json")["plain_from"] == second["plain_from"]
+
+
+@pytest.mark.parametrize("option", ["--weights", "--plain-from"])
+@pytest.mark.parametrize("other", [["--dataset", "fashion-mnist"], ["--transform", "zca"]])
+def test_weights_for_other_images_are_refused(tmp_path, capsys, option, other):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first")]) == 0
+    assert main(EXPERIMENT, [option, str(tmp_path / "first"), "--out", str(tmp_path / "next"), *other]) == 2
+    assert f"a run with {other[0]} " in capsys.readouterr().err
+
+
+def test_a_run_on_another_plain_network_has_a_folder_of_its_own():
+    folders = ([], ["--plain-from", "a"], ["--plain-from", "x/b/"])
+    names = [parse_request(EXPERIMENT, argv).out.name for argv in folders]
+    assert names == ["tiny-standard-seed0", "tiny-standard-on-a-seed0", "tiny-standard-on-b-seed0"]
+
+
+@pytest.mark.parametrize("other", [["--weights", "b"], ["--epochs-plain", "3"]])
+def test_a_plain_network_that_is_taken_leaves_nothing_to_say_of_step_1(capsys, other):
+    with pytest.raises(SystemExit):
+        parse_request(EXPERIMENT, ["--plain-from", "a", *other])
+    assert "give one of them" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_there_are_missed(tmp_path, capsys):
+    assert main(EXPERIMENT, ["--weights", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
+    assert "expected plain.npz and plain.json" in capsys.readouterr().err
+
+
+def test_released_weights_have_a_folder_for_each_variant():
+    parsed = parse_request(EXPERIMENT, ["--weights", "released"])
+    assert parsed.weights == ROOT / "experiments" / "results" / "released" / "tiny"
+    assert parsed.out.name == "tiny-again" and parsed.command == "experiments/tiny.py --weights released"
+    assert parsed.recorded["weights"] == "released"

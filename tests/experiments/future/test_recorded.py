@@ -1,0 +1,66 @@
+"""Recorded logits: their parts, paired differences, and whether an exit is right as often as it says."""
+
+import math
+
+import numpy as np
+import pytest
+from future import Recorded, difference, expected_calibration_error, reliability, reliability_bins
+from tiny import tiny_batch, tiny_logits, tiny_measure, tiny_net
+
+from branchynet.confidence import softmax
+
+
+def test_parts_share_no_sample_and_leave_none_out():
+    recorded = Recorded(np.arange(7, dtype=np.float32)[None, :, None], np.arange(7))
+    first, second = recorded.parted(seed=1)
+    assert (len(first.labels), len(second.labels)) == (3, 4)
+    assert sorted([*first.labels, *second.labels]) == list(range(7))
+    assert (first.logits[0, :, 0] == first.labels).all(), "labels stay with their logits"
+    assert recorded.parted(seed=1)[0].labels.tolist() == first.labels.tolist()
+
+
+def test_recorded_logits_are_those_of_the_network(device):
+    net, (x, labels) = tiny_net(), tiny_batch(9)
+    net.to_device(device)
+    recorded = Recorded.of(net, x, labels)
+    assert recorded.logits.shape == (3, 9, 3) and recorded.labels.tolist() == labels.tolist()
+
+
+def test_a_difference_is_paired():
+    right, other = np.array([True, True, False, True]), np.array([True, False, False, True])
+    assert difference(right, right) == {"points": 0, "standard_error_points": 0}
+    result = difference(right, other)
+    assert result["points"] == 25
+    assert result["standard_error_points"] == pytest.approx(100 * math.sqrt(0.25 * 0.75 / 4))
+
+
+def test_reliability_bins_are_means_over_samples(rng):
+    confidences, right = rng.random(200), rng.random(200) < 0.5
+    confidences[:2] = 0, 1
+    bins = reliability_bins(confidences, right, n_bins=4)
+    assert len(bins) == 4
+    error = 0
+    for number, entry in enumerate(bins):
+        inside = [n for n, value in enumerate(confidences) if min(int(4 * value), 3) == number]
+        assert entry["count"] == len(inside)
+        assert entry["confidence"] == pytest.approx(np.mean([confidences[n] for n in inside]))
+        assert entry["accuracy"] == pytest.approx(np.mean([right[n] for n in inside]))
+        error += len(inside) / 200 * abs(entry["confidence"] - entry["accuracy"])
+    assert expected_calibration_error(bins) == pytest.approx(error)
+
+
+def test_empty_bins_are_left_out_and_certainty_that_is_right_has_no_error():
+    bins = reliability_bins(np.ones(3), np.full(3, True), n_bins=10)
+    assert bins == [{"confidence": 1, "accuracy": 1, "count": 3}]
+    assert expected_calibration_error(bins) == 0
+
+
+def test_the_right_temperature_lowers_the_calibration_error():
+    logits, labels = tiny_logits(1000, n_exits=2)
+    logits, temperatures = 20 * logits, (20 * tiny_measure("calibrated-entropy").tau_[:2]).tolist()
+    rows = reliability(Recorded(logits, labels), temperatures)
+    for row, exit_logits, temperature in zip(rows, logits, temperatures):
+        confidences = softmax((exit_logits / temperature).astype(np.float64)).max(axis=1)
+        assert row["temperature"] == temperature
+        assert row["after"]["error"] < row["before"]["error"]
+        assert row["after"]["bins"] == reliability_bins(confidences, exit_logits.argmax(axis=1) == labels)

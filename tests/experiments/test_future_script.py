@@ -1,0 +1,102 @@
+"""`experiments/future_work.py` from its command line to its report, on a tiny network and data made here."""
+
+import future_work as script
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import SHAPE, tiny_list, tiny_net, tiny_samples
+
+from branchynet import datasets, records, save_weights
+from branchynet.bench import paths
+from branchynet.confidence import MEASURES, register_measure
+from branchynet.datasets import Dataset
+from networks import zoo
+
+SOME = ("entropy", "calibrated-entropy", "opengan", "openmax")
+
+
+@pytest.fixture
+def a_released_network(tmp_path, monkeypatch):
+    """A network whose weights are "released", one whose weights are not, and data of two kinds."""
+    names = {name: zoo.Network(name, "Tiny", tiny_list, "mnist", "scale", (0.5, 1.05)) for name in ("tiny", "later")}
+    monkeypatch.setattr(zoo, "RELEASED", tmp_path)
+    monkeypatch.setattr(zoo, "NETWORKS", names)
+    known = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(150, 1), "made by the test")
+    unknown = Dataset("fashion-mnist", tuple("def"), tiny_samples(9), tiny_samples(40, 2), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"mnist": known, "fashion-mnist": unknown}[name])
+    monkeypatch.setattr(script, "SETTINGS_TO_TRY", {"opengan": {"n_steps": (2, 3)}})
+    monkeypatch.setattr(script, "GOALS", ("knee", "latency<={reference_ms:.6g}ms", "latency<=0ms"))
+    monkeypatch.setattr(paths, "MIN_SAMPLES", 5)
+    monkeypatch.setattr(MEASURES, "_entries", {name: MEASURES.get(name) for name in SOME})
+    (tmp_path / "tiny").mkdir()
+    net = tiny_net()
+    net.initialise(SHAPE)
+    save_weights(net, tmp_path / "tiny" / "weights", transform=datasets.scale, class_names="abc")
+
+
+def write_comparison(folder, name):
+    folder.mkdir(parents=True)
+    result = {"exit_accuracy_pct": [98.7, 99.2, 99.3], "accuracy_pct": 99.1, "early_pct": 90.0, "multiply_adds": 3e5}
+    record = {
+        "network": "tiny",
+        "epochs": 2,
+        "command": "experiments/compare_training.py --network tiny",
+        "environment": records.environment("a processor"),
+        "variants": [{"name": name, "seeds": [result]}],
+    }
+    records.write_json(folder / "compare_training.json", record)
+
+
+def test_one_report_of_everything_a_new_measure_included(a_released_network, tmp_path, capsys):
+    @register_measure("the largest logit")
+    def largest_logit(logits):
+        return -logits.max(axis=1)
+
+    write_comparison(tmp_path / "training" / "tiny", "self-distillation")
+    out = tmp_path / "out"
+    assert script.main(["--out", str(out), "--budget", "0.01", "--training", str(tmp_path / "training")]) == 0
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    figures = ["tiny-reliability.png", "tiny-tradeoffs.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["future.json", "report.md", *figures]
+    for name in figures:
+        with Image.open(out / name) as image:
+            assert min(image.size) > 300 and np.asarray(image.convert("L")).std() > 5
+
+    result = records.read_json(out / "future.json")
+    (network,) = result["networks"]
+    assert result["schema"] == 2 and network["name"] == "tiny", "what is not released is not studied unasked"
+    for part in (network["measures"], network["unknown"]["measures"]):
+        assert [row["name"] for row in part] == [*SOME, "the largest logit"]
+    assert text.count("| the largest logit ") == 2, "it has its row in both tables"
+    assert (network["n_fit"], network["n_choose"], network["n_test"]) == (1000, 4000, 150)
+    assert network["n_training"] == 100 and network["fits"]["openmax"]["n_samples"] == 100
+    assert len(network["fits"]["opengan"]["tried"]) == 2 and "the best of 2 settings" in text
+    goals = network["goals"]
+    assert [set(row) == {"goal", "problem"} for row in goals] == [False, False, True] and "cannot be had: " in text
+    for is_met in (True, False):
+        goals[1]["promise"]["met"] = is_met
+        counted = f"Of 1 goals here that promise something, {int(is_met)} were met on the test samples"
+        assert counted in script.report.future_work(result)
+    assert "| self-distillation | 98.70 | 99.20 | 99.30 | 99.10 | 90.0 " in " ".join(text.split())
+    assert "openmax could refuse" in text and "opengan could refuse" in text
+    assert f"T = {network['reference']['thresholds'][0]:g}" in text
+
+
+def test_comparisons_of_training_are_read_where_there_are_any(tmp_path):
+    assert script.read_training(tmp_path) == script.read_training(tmp_path / "no") == []
+    write_comparison(tmp_path / "b", "plain"), write_comparison(tmp_path / "a", "other")
+    assert [record["variants"][0]["name"] for record in script.read_training(tmp_path)] == ["other", "plain"]
+
+
+def test_without_the_weights_of_a_network_the_message_says_what_was_expected(a_released_network, tmp_path, capsys):
+    assert script.main(["--networks", "tiny", "later", "--out", str(tmp_path / "out")]) == 2
+    assert "later: expected released weights" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_released_report_is_that_of_the_released_record(tmp_path):
+    folder = script.HERE / "results" / "released" / "future"
+    result = records.read_json(folder / "future.json")
+    assert result["schema"] == script.SCHEMA
+    assert script.report.future_work(result) == (folder / "report.md").read_text(encoding="utf-8")

@@ -1,0 +1,249 @@
+"""What the native engine is made of: packed weights, C that other compilers take, the cache, and the export as C."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from tiny import SHAPE, between, tiny_batch, tiny_net, tiny_samples
+
+import networks
+from branchynet import run
+from branchynet.confidence import MEASURES
+from branchynet.confidence.calibration import CalibratedEntropy
+from branchynet.confidence.direct import Energy
+from branchynet.datasets import TRANSFORMS, scale
+from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
+from branchynet.inference import c_export, compile_net, record_exits, record_logits
+from branchynet.inference.c_export import export_c
+from branchynet.inference.native.images import Image, pack_groups
+from branchynet.inference.native.program import Program
+from branchynet.inference.plan import make_plan
+from branchynet.machine import compilers
+
+needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
+WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
+
+
+def initialised_net():
+    net = tiny_net()
+    net.initialise(SHAPE)
+    return net
+
+
+def test_weights_are_packed_group_by_group_behind_their_biases():
+    weights, bias = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([10, 11, 12], np.float32)
+    assert pack_groups(weights, bias, 2).tolist() == [10, 11, 0, 2, 1, 3, 12, 0, 4, 0, 5, 0]
+
+
+def test_an_image_says_where_its_numbers_lie():
+    image = Image.interleaved("a", (20, 2, 3), pad=(1, 2))
+    assert (image.pixel, image.row, image.first) == (32, 7 * 32, 7 * 32 + 2 * 32)
+    planes = Image.planes("b", (2, 4, 5), pad=(1, 1))
+    assert (planes.pixel, planes.row, planes.plane, planes.first) == (1, 6, 36, 7)
+    assert planes.at() == "work->b + 7" and planes.at(-1, -1) == "work->b"
+
+
+@pytest.mark.parametrize(("name", "planar"), [("lenet", True), ("alexnet-paper", False), ("resnet-20", False)])
+def test_few_channels_go_along_rows_and_many_across_channels(name, planar):
+    assert Program(make_plan(networks.load(name).net)).planar == planar
+
+
+def test_blocks_of_one_shape_share_their_functions():
+    functions = Program(make_plan(networks.load("resnet-20").net)).functions
+    names = [name for name in functions if name.startswith("convolution_16x30x30_to_16x30x30")]
+    assert len(names) == 2, "of six, three with ReLU and three without"
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["entropy", "calibrated-entropy", "max-probability", "margin", "energy"])
+def test_scores_are_those_of_the_measure(name):
+    net, (x, labels) = tiny_net(), tiny_batch(40)
+    measure = {
+        "calibrated-entropy": lambda: CalibratedEntropy().fit(record_logits(net, x), labels),
+        "energy": lambda: Energy(tau=0.7),
+    }.get(name, MEASURES.get(name))()
+    records = record_exits(net, x, labels, measure=measure)
+    thresholds = [between(scores, 0.5) for scores in records.scores[:-1]]
+    expected = run(net, x, thresholds, measure=measure)
+    answers = compile_net(net, SHAPE, engine="native", measure=measure).run(x, thresholds)
+    np.testing.assert_array_equal(answers.exits, expected.exits)
+    np.testing.assert_allclose(answers.scores, expected.scores, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["patience", "openmax"])
+def test_a_measure_that_the_kernels_do_not_know_is_named(name):
+    measure = MEASURES.get(name)()
+    measure = measure.fit(*(np.eye(3, dtype=np.float32)[None].repeat(3, axis=0), np.arange(3)))
+    with pytest.raises(CompileError, match=f"not {name}"):
+        compile_net(tiny_net(), SHAPE, engine="native", measure=measure)
+    assert compile_net(tiny_net(), SHAPE, engine="auto", measure=measure).engine != "native"
+
+
+@needs_compiler
+def test_a_number_that_is_not_finite_is_refused_with_its_sample():
+    compiled = compile_net(tiny_net(), SHAPE, engine="native")
+    x, _ = tiny_batch(5)
+    x[3, 0, 2, 2] = np.inf
+    with pytest.raises(NetworkError, match="NaN or infinity in sample 3"):
+        compiled.run(x, 0.5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_batch_is_dealt_out_to_threads(threads):
+    net, (x, _) = tiny_net(), tiny_batch(50)
+    compiled, expected = compile_net(net, SHAPE, engine="native", threads=threads), run(net, x, 0.9)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled.run(x, 0.9).exits, expected.exits)
+        np.testing.assert_allclose(compiled.run(x, 0.9).logits, expected.logits, atol=1e-5)
+    x[49] = np.nan
+    with pytest.raises(NetworkError, match="NaN or infinity"):
+        compiled.run(x, 0.9)
+
+
+# ---- Compiler and cache ----
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """An empty cache of compiled libraries."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "branchynet" / "native"
+
+
+def value_of(path):
+    return ctypes.CDLL(str(path)).value()
+
+
+@needs_compiler
+def test_a_library_is_compiled_once_for_source_and_flags(cache):
+    source = "int value(void) { return 7; }"
+    first = compilers.compile_library(source)
+    made = first.stat().st_mtime_ns
+    assert value_of(first) == 7 and compilers.compile_library(source).stat().st_mtime_ns == made
+    others = {compilers.compile_library(source, ("-DOTHER",)), compilers.compile_library(source.replace("7", "8"))}
+    assert len({first, *others}) == 3 == len(list(cache.iterdir()))
+
+
+@needs_compiler
+def test_many_may_ask_for_the_same_library_at_once(cache):
+    source, paths = "int value(void) { return 9; }", []
+    askers = [threading.Thread(target=lambda: paths.append(compilers.compile_library(source))) for _ in range(4)]
+    [asker.start() for asker in askers]
+    [asker.join() for asker in askers]
+    assert len(set(paths)) == 1 and len(paths) == 4 and value_of(paths[0]) == 9
+    assert [path.name for path in cache.iterdir()] == [paths[0].name]
+
+
+@needs_compiler
+def test_a_cache_that_others_can_write_to_is_not_used(cache):
+    cache.mkdir(parents=True)
+    os.chmod(cache, 0o777)
+    with pytest.raises(CompileError, match="this user alone can write to"):
+        compilers.compile_library("int value(void) { return 1; }")
+
+
+@needs_compiler
+def test_what_the_compiler_says_is_told(cache):
+    with pytest.raises(CompileError, match="failed: .*error"):
+        compilers.compile_library("this is no C")
+
+
+def test_without_a_compiler_the_next_engine_is_taken(monkeypatch):
+    monkeypatch.setattr(compilers, "find_compiler", lambda: None)
+    with pytest.raises(CompileError, match="no C compiler is here: install gcc or clang"):
+        compile_net(tiny_net(), SHAPE, engine="native")
+    assert compile_net(tiny_net(), SHAPE).engine in ("onnxruntime", "arrays")
+
+
+def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler -x")
+    assert compilers.find_compiler.__wrapped__() == ("no-such-compiler", "-x")
+
+
+# ---- Export as C ----
+
+
+def compilers_here():
+    """Commands of every C compiler that is here: other than gcc, clang itself or PyPI's."""
+    found = [(name,) for name in ("gcc", "clang") if shutil.which(name)]
+    try:
+        import ziglang  # noqa: F401
+    except ImportError:
+        return found
+    return [*found, (sys.executable, "-m", "ziglang", "cc")]
+
+
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@needs_compiler
+@pytest.mark.parametrize("command", compilers_here(), ids=lambda command: command[-1])
+@pytest.mark.parametrize("flags", [("-O2", "-march=native"), ("-O2", "-DWIDTH=1"), ("-O2", "-DWIDTH=4"), SANITIZED])
+@pytest.mark.parametrize("name", ["scale", "normalise"])
+def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name):
+    if flags is SANITIZED and command[-1] == "cc":
+        pytest.skip("PyPI's clang brings no sanitizers")
+    net, images = initialised_net(), tiny_samples(40).images
+    transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
+    x = transform(images)
+    thresholds = [between(scores, 0.5) for scores in record_exits(net, x, np.zeros(40, np.int32)).scores[:-1]]
+    export_c(net, thresholds, tmp_path, transform, class_names=('dark "or" so', "grey", "light"))
+    words = [*command, *WARNINGS, *flags, "main.c", "branchynet_model.c", "-o", "classify", "-lm"]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    (tmp_path / "images").write_bytes(images.tobytes())
+    output = subprocess.run(["./classify", "images"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    expected = run(net, x, thresholds)
+    found = [line.replace(" exit ", "|").replace(" score ", "|").split("|") for line in output.splitlines()]
+    labels = ["dark or so", "grey", "light"]
+    assert [(label, int(exit_number)) for label, exit_number, _ in found] == [
+        (labels[label], exit_index + 1) for label, exit_index in zip(expected.labels, expected.exits)
+    ]
+    np.testing.assert_allclose([float(score) for *_, score in found], expected.scores, atol=1e-4)
+
+
+@needs_compiler
+def test_the_makefile_builds_it_and_thresholds_may_be_changed_at_run_time(tmp_path):
+    export_c(initialised_net(), 0.0, tmp_path, scale)
+    main = (tmp_path / "main.c").read_text()
+    changed = main.replace("branchynet_prepare(&work);", "branchynet_thresholds[0] = 9; branchynet_prepare(&work);")
+    (tmp_path / "main.c").write_text(changed)
+    subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
+    images = tiny_samples(3).images.tobytes()
+    output = subprocess.run(["./classify"], input=images, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert [line.split()[2] for line in output.decode().splitlines()] == ["1", "1", "1"]
+
+
+@pytest.mark.parametrize("target", c_export.TARGETS)
+def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
+    export_c(initialised_net(), 0.5, tmp_path / target, scale, target=target)
+    export_c(initialised_net(), 0.5, tmp_path / "other", scale)
+    assert c_export.TARGETS[target] in (tmp_path / target / "Makefile").read_text()
+    for name in ("branchynet_model.c", "branchynet_model.h", "main.c"):
+        assert (tmp_path / target / name).read_text() == (tmp_path / "other" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"target": "z80"}, CompileError, "target: expected one of native, avx512, .*, got 'z80'"),
+        (
+            {"transform": TRANSFORMS["zca"].fit(tiny_samples(9).images)},
+            CompileError,
+            "the transform scale or normalise",
+        ),
+        ({"thresholds": [1, 2, 3]}, ThresholdError, "expected 2"),
+        ({"measure": "patience"}, CompileError, "not patience"),
+        ({"folder": "/proc/nowhere"}, OutputError, "expected a folder that can be written"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(tmp_path, changes, error, message):
+    arguments = {"thresholds": 0.5, "folder": tmp_path, "transform": scale, **changes}
+    with pytest.raises(error, match=message):
+        export_c(initialised_net(), **arguments)

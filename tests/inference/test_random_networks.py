@@ -1,0 +1,57 @@
+"""Networks drawn at random answer on every engine as on the reference path.
+
+The suite draws a sample; BRANCHYNET_N_NETWORKS=1000 draws that many (`make random-networks`).
+"""
+
+import os
+
+import numpy as np
+import pytest
+from drawn import networks
+from hypothesis import HealthCheck, assume, given, settings
+
+from branchynet import run
+from branchynet.inference import compile_net, record_exits
+from branchynet.inference.engines import engine_classes
+from branchynet.machine import compilers
+from branchynet.machine.devices import get_device
+
+N_NETWORKS = int(os.environ.get("BRANCHYNET_N_NETWORKS", 20))
+
+
+@pytest.fixture(params=engine_classes())
+def engine(request, monkeypatch):
+    """The name of each engine; what is missing is skipped, visibly."""
+    if problem := engine_classes()[request.param].problem(get_device("cpu")):
+        pytest.skip(problem)
+    # So many networks are compiled once each, and run on few samples.
+    monkeypatch.setattr(compilers, "FLAGS", tuple(flag.replace("-O3", "-O1") for flag in compilers.FLAGS))
+    return request.param
+
+
+@given(drawn=networks())
+@settings(
+    max_examples=N_NETWORKS,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_a_network_drawn_at_random_answers_as_on_the_reference_path(engine, drawn):
+    net, shape = drawn
+    x = np.random.default_rng(1).normal(size=(5, *shape)).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        scores = record_exits(net, x, np.zeros(len(x), np.int32)).scores
+    assume(np.isfinite(scores).all())  # a pooling window that sees nothing but padding gives -inf
+    # Halfway between two scores, so that no rounding decides; entropies may round to just below 0.
+    thresholds = [max(0.0, float(np.sort(of_exit)[2:4].mean())) for of_exit in scores[:-1]]
+    margins = [np.abs(of_exit - T).min() for of_exit, T in zip(scores, thresholds)]
+    with np.errstate(invalid="ignore"):
+        expected = run(net, x, thresholds)
+    compiled = compile_net(net, shape, engine=engine)
+    size = 1 + np.abs(expected.logits).max()
+    for batch in (x, x[:1]):
+        answers = compiled.run(batch, thresholds)
+        if min(margins, default=1) > 1e-4:
+            np.testing.assert_array_equal(answers.exits, expected.exits[: len(batch)])
+        same = answers.exits == expected.exits[: len(batch)]
+        np.testing.assert_allclose(answers.logits[same] / size, expected.logits[: len(batch)][same] / size, atol=1e-4)

@@ -1,0 +1,111 @@
+"""A file is replaced whole or not at all, and one run at a time writes into a folder."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from branchynet.errors import OutputError
+from branchynet.machine.files import locked, replacing
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file that is there already."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_new_file_takes_the_place_of_the_old(path):
+    with replacing(path, "w") as handle:
+        handle.write("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and names(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("stop"), OSError(errno.ENOSPC, "No space left on device")])
+def test_an_error_leaves_the_old_file_and_nothing_else(path, error):
+    expected = OutputError if isinstance(error, OSError) else ValueError
+    with pytest.raises(expected, match="stop|cannot write .*No space left"), replacing(path, "w") as handle:
+        handle.write("half")
+        raise error
+    assert path.read_text() == "old" and names(path.parent) == ["a.txt"]
+
+
+def test_a_missing_folder_is_reported(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / "no" / "a.txt") as handle:
+        handle.write(b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders cannot be opened on this platform")
+def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_end(path, monkeypatch):
+    events = []
+
+    def fsync(descriptor):
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content")
+
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("name") or replace(*paths))
+    with replacing(path, "w") as handle:
+        handle.write("new")
+    assert events == ["content", "name", "folder"]
+
+
+def test_what_killed_runs_left_behind_is_removed_after_a_day(path):
+    ages_h = {".a.txt.abcdefgh.tmp": 25, ".a.txt.12345678.tmp": 23, ".b.txt.abcdefgh.tmp": 25, ".a.txt.kept": 25}
+    for name, age_h in ages_h.items():
+        (path.parent / name).write_text("half")
+        os.utime(path.parent / name, (time.time() - 3600 * age_h,) * 2)
+    with replacing(path, "w") as handle:
+        handle.write("new")
+    assert names(path.parent) == sorted(["a.txt", *list(ages_h)[1:]])
+
+
+def test_a_folder_that_is_locked_is_refused_and_is_free_afterwards(tmp_path):
+    folder = tmp_path / "made" / "here"
+    with locked(folder):
+        with pytest.raises(
+            OutputError, match="expected a folder that no other run writes into, got one that is in use"
+        ):
+            locked(folder).__enter__()
+        with locked(tmp_path):  # another folder
+            pass
+    assert names(folder) == []
+    with locked(folder):
+        pass
+
+
+HOLD = """
+import sys
+from branchynet.machine.files import locked
+with locked(sys.argv[1]):
+    print("locked", flush=True)
+    input()
+"""
+
+
+def test_a_killed_run_leaves_no_lock(tmp_path):
+    command = [sys.executable, "-c", HOLD, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(OutputError, match="in use"):
+            locked(tmp_path).__enter__()
+        process.kill()
+    with locked(tmp_path):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_reported(path):
+    with pytest.raises(OutputError, match="cannot write into"):
+        locked(path).__enter__()

@@ -1,0 +1,89 @@
+"""Figures are written, of a size to be read, for every kind of run; whether they are clear is for eyes to judge."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_run import PUBLISHED, change, latency, make_run
+
+from branchynet import plots
+from branchynet.thresholds import ExitRecords
+
+FIGURES = (
+    *("measured.accuracy_pct", "measured.end_to_end_ms.mean", "measured.end_to_end_gain.value"),
+    *("points.4.accuracy_pct", "points.4.end_to_end_ms", "points.4.end_to_end_gain", "points.4.paper_clock_gain"),
+    *("baselines.0.accuracy_pct", "baselines.0.latency_ms.mean"),
+)
+
+
+def assert_is_a_figure(path):
+    with Image.open(path) as image:
+        assert min(image.size) > 300
+        assert np.asarray(image.convert("L")).std() > 5, "it is not blank"
+
+
+@pytest.mark.parametrize("n_early", [1, 2])
+def test_the_tradeoff_as_png_and_pdf(n_early, tmp_path):
+    plots.tradeoff(make_run(n_early), PUBLISHED, tmp_path / "tradeoff")
+    assert_is_a_figure(tmp_path / "tradeoff.png")
+    assert (tmp_path / "tradeoff.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_sweep_of_one_point_with_nothing_published_and_nothing_timed(tmp_path):
+    run = make_run(grid=(0.5,))
+    run["measured"].update(end_to_end_ms=None, end_to_end_gain=None)
+    plots.tradeoff(run, {"paper": [], "authors": []}, tmp_path / "tradeoff")
+    assert_is_a_figure(tmp_path / "tradeoff.png")
+
+
+@pytest.mark.parametrize("place", FIGURES)
+def test_every_figure_of_the_tradeoff_comes_from_the_record_by_both_clocks(place, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots.style, "save", lambda figure, *paths: drawn.append(figure.axes))
+    for value in (7.7, 8.9):
+        run = make_run()
+        change(run, place, value)
+        plots.tradeoff(run, PUBLISHED, "tradeoff")
+    first, second = ([line.get_xydata().tolist() for axes in panels for line in axes.lines] for panels in drawn)
+    assert first != second
+
+
+@pytest.mark.parametrize("phases", [[], ["plain"], ["plain", "joint"]])
+def test_training_with_no_phase_one_and_both(phases, tmp_path):
+    history = [entry for entry in make_run()["history"] if entry["phase"] in phases]
+    assert {entry["phase"] for entry in history} == set(phases)
+    plots.training(make_run(history=history), tmp_path / "training.png")
+    assert_is_a_figure(tmp_path / "training.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("exits", [[0] * 30, [1] * 30, [0, 1, 1] * 10])
+def test_samples_of_exits_that_few_or_none_left_at(exits, channels, tmp_path, rng):
+    images = rng.integers(0, 256, (30, channels, 12, 12)).astype(np.uint8)
+    exit_records = ExitRecords.of(list(rng.normal(size=(2, 30, 2)).astype(np.float32)), np.arange(30) % 2)
+    plots.exits(images, exit_records, np.array(exits), tmp_path / "exits.png", ("no", "yes"))
+    assert_is_a_figure(tmp_path / "exits.png")
+
+
+@pytest.mark.parametrize("n_early", [1, 2])
+def test_the_share_that_leaves_early_is_drawn_and_pyplot_left_alone(n_early, tmp_path):
+    plots.exit_share(make_run(n_early), tmp_path / "share.png")
+    assert_is_a_figure(tmp_path / "share.png")
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_latencies_of_a_benchmark(tmp_path):
+    names = ("plain Chainer, plain net", "arrays, plain net", "arrays, early exit")
+    rows = [{"name": name, "batch_size": size, "ms_per_sample": latency(1.0)} for size in (1, 32) for name in names]
+    exits = [{"exit": 1, "leaving_pct_of_reaching": 94.3, "break_even_pct_of_reaching": 10.5}]
+    limits = {"multiply_add_limit_of_gain": 4.1, "early_exits": exits}
+    result = {"network": "lenet", "rows": rows, "limits": limits, "environment": {"device": "Model X"}}
+    plots.latencies(result, tmp_path / "latency.png")
+    assert_is_a_figure(tmp_path / "latency.png")
+
+
+def test_gains_of_two_networks_and_of_one_without_any(tmp_path):
+    comparisons = {"B-LeNet": [("paper", 5.4), ("ours, end to end", 1.9)], "B-AlexNet": [("paper", 1.5)], "Mine": []}
+    plots.gains(comparisons, tmp_path / "gains.png")
+    assert_is_a_figure(tmp_path / "gains.png")

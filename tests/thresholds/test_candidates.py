@@ -1,0 +1,53 @@
+"""Thresholds worth trying: never, always, and enough between."""
+
+import math
+
+import numpy as np
+import pytest
+from synthetic_records import make_records, next_float, records_of
+
+from branchynet.thresholds import ExitRecords
+from branchynet.thresholds.candidates import between, candidate_thresholds
+
+
+@pytest.mark.parametrize("n_exits", [2, 3, 4])
+def test_never_and_always_leaving_are_among_the_candidates(rng, n_exits):
+    records = make_records(rng, 50, n_exits)
+    candidates = candidate_thresholds(records)
+    shares = records.evaluate(candidates).exit_shares
+    assert (candidates[0] == 0).all() and shares[0, -1] == 1
+    everyone = candidates[shares[:, 0] == 1]
+    assert (everyone[:, 0] > math.log(4)).any() and np.isfinite(everyone).all()
+
+
+def test_with_one_early_exit_and_few_samples_every_split_of_the_samples_is_tried(rng):
+    records = make_records(rng, 60)
+    n_leaving = records.evaluate(candidate_thresholds(records)).n_leaving[:, 0]
+    assert sorted(n_leaving) == list(range(61))
+
+
+@pytest.mark.parametrize(("n_exits", "most"), [(2, 1001), (3, 61**2), (4, 1640), (9, 1640)])
+def test_there_are_not_more_candidates_than_can_be_tried_fast(rng, n_exits, most):
+    assert 100 < len(candidate_thresholds(make_records(rng, 2000, n_exits))) <= most
+
+
+@pytest.mark.parametrize(("shift", "lowest"), [(-1, -math.inf), (1e9, 0.0), (-1e9, -math.inf), (1, 1.0), (3, -7.0)])
+def test_scores_may_be_negative_or_far_from_zero_or_have_another_lower_bound(rng, shift, lowest):
+    scores = make_records(rng, 50).scores + np.float32(shift)
+    records = ExitRecords(scores, np.zeros((2, 50), np.int32), np.zeros(50, np.int32), lowest)
+    candidates = candidate_thresholds(records)
+    shares = records.evaluate(candidates).exit_shares[:, 0]
+    assert shares[0] == 0 and shares[-1] == 1 and (candidates >= lowest).all()
+
+
+def test_halfway_between_scores_the_lower_leaves_and_the_higher_stays_however_near_they_are():
+    below = np.array([0.1, 1, 1e-30, -2, 2e38], np.float32)
+    for above in (below + np.abs(below) / 2, next_float(below)):
+        middle = between(below, above)
+        assert middle.dtype == np.float32 and (below < middle).all() and (middle <= above).all()
+    assert between(np.float32(1), np.float32(2)) == 1.5
+
+
+def test_equal_scores_are_one_candidate():
+    records = records_of([[0.5, 0.5, 0.5, 0.7], [0] * 4], np.ones((2, 4), bool))
+    assert records.evaluate(candidate_thresholds(records)).n_leaving[:, 0].tolist() == [0, 3, 4]
