@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare docs test matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare docs test c-targets random-networks matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,8 @@ help:
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
 	@echo "make test       lint and tests"
+	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
+	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
 	@echo "make clean      remove virtual environments and caches; data and results stay"
@@ -84,6 +86,14 @@ test: $(STAMP)
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest $(ARGS)
 
+c-targets: $(STAMP)
+	@command -v qemu-arm >/dev/null && command -v node >/dev/null || apt-get install --yes --quiet qemu-user nodejs
+	@$(VENV)/bin/python -m pip install --quiet --editable '.[test,native]'
+	$(VENV)/bin/python -m pytest tests/inference/test_c_targets.py $(ARGS)
+
+random-networks: $(STAMP)
+	BRANCHYNET_N_NETWORKS=1000 $(VENV)/bin/python -m pytest tests/inference/test_random_networks.py $(ARGS)
+
 matrix: interpreter
 	@$(INTERPRETER) tests/matrix.py
 
@@ -94,6 +104,10 @@ interpreter:
 	@$(INTERPRETER) -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
 	    || { echo "expected Python 3.9 or newer, got $(VERSION); choose another: PYTHON=python3.11 make ..." >&2; exit 2; }
 
+# The native engine needs a C compiler: where the machine has none, PyPI's.
+EXTRAS = .[test$(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),,$(comma)native)]
+comma := ,
+
 # PIP_CONSTRAINT reaches the build of Chainer with pip up to 26.1, PIP_BUILD_CONSTRAINT from 25.3 on.
 $(STAMP): setup.py pyproject.toml constraints.txt | interpreter
 	@$(INTERPRETER) -c 'import ensurepip, venv' 2>/dev/null \
@@ -101,7 +115,7 @@ $(STAMP): setup.py pyproject.toml constraints.txt | interpreter
 	@echo "Making $(VENV) with Python $(VERSION); this takes a minute or two ..."
 	@$(INTERPRETER) -m venv --clear '$(VENV)'
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	    $(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	    $(VENV)/bin/python -m pip install --quiet --editable '$(EXTRAS)'
 	@echo '$(MADE_FOR)' > '$(STAMP)'
 
 FORCE:

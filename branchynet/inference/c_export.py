@@ -108,7 +108,7 @@ def export_c(net, thresholds, folder, transform, target="native", measure="entro
         f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{', '.join(map(_quoted, names))}}};\n",
         # An array of one more number than there are early exits: there may be none.
         f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*rule.values, 0.0])}}};\n",
-        f"const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
+        f"_Alignas(64) const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
     ]
     makefile = (
         f"CC ?= cc\nCFLAGS ?= -std=c11 -O3 {TARGETS[target]} -ffp-contract=fast -fno-math-errno -Wall -Wextra\n\n"

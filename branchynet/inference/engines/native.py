@@ -17,7 +17,7 @@ from branchynet.inference.native.source import whole_source
 from branchynet.inference.reference import Answers
 from branchynet.machine.compilers import compile_library, compiler_problem
 
-_ALIGNMENT = 64
+_CACHE_LINE_BYTES = 64
 
 
 class NativeEngine:
@@ -39,10 +39,12 @@ class NativeEngine:
     def __init__(self, plan, device, threads=1, measure=None):
         self.plan, self.threads = plan, threads
         program = Program(plan)
-        self.weights = program.weights
+        self.weights = _aligned(len(program.weights))
+        self.weights[...] = program.weights
         self.workspace_floats = sum(program.buffers.values())
         library = ctypes.CDLL(str(compile_library(whole_source(program, measure))))
-        self.classify, self.prepare = library.branchynet_classify, library.branchynet_prepare
+        self.classify, self.classify_one = library.branchynet_classify, library.branchynet_classify_one
+        self.prepare = library.branchynet_prepare
         self.pool = ThreadPoolExecutor(threads, "branchynet-native") if threads > 1 else None
         self._of_pool_thread = threading.local()
 
@@ -73,11 +75,8 @@ class _Workspace:
 
     def __init__(self, engine):
         self._engine, plan = engine, engine.plan
-        self._classify = engine.classify
-        # The C compiler may take any alignment that its vectors like.
-        memory = np.zeros(engine.workspace_floats * 4 + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-        self._memory = memory[start : start + engine.workspace_floats * 4]
+        self._classify, self._classify_one = engine.classify, engine.classify_one
+        self._memory = _aligned(engine.workspace_floats)
         engine.prepare(_pointer(self._memory))
         self._sample = np.zeros((1, *plan.in_shape), np.float32)
         self._thresholds = np.zeros(plan.n_exits, np.float32)
@@ -89,9 +88,9 @@ class _Workspace:
             np.zeros((1, plan.n_classes), np.float32),
         )
         # Addresses that never change: making them anew would take longer than many a layer.
-        labels, exits, scores, logits = map(_pointer, self._answer)
-        before = (_pointer(self._memory), _pointer(engine.weights), _pointer(self._sample), ctypes.c_int(1))
-        self._arguments = (*before, _pointer(self._thresholds), labels, exits, scores, logits)
+        arrays = (self._memory, engine.weights, self._sample, self._thresholds, *self._answer)
+        self._pointers = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
+        self._arguments = ctypes.byref(self._pointers)
 
     def n_bytes(self) -> int:
         """Memory of the buffers."""
@@ -113,7 +112,7 @@ class _Workspace:
         if len(x) != 1:
             return self._answers_of_batch(np.ascontiguousarray(x), rule)
         self._sample[...] = x
-        if self._classify(*self._arguments) != 1:
+        if self._classify_one(self._arguments) != 1:
             raise NetworkError("expected finite numbers, got NaN or infinity")
         labels, exits, scores, logits = self._answer
         return Answers(labels.copy(), exits.copy(), scores.copy(), logits.copy())
@@ -153,6 +152,13 @@ class _Workspace:
         n = self._classify(_pointer(self._memory), weights, _pointer(x), ctypes.c_int(len(x)), *pointers)
         if n != len(x):
             raise NetworkError(f"expected finite numbers, got NaN or infinity in sample {n}")
+
+
+def _aligned(n_floats):
+    """float32 from the beginning of a cache line on: a vector that lies across two takes two loads."""
+    memory = np.zeros(4 * n_floats + _CACHE_LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE_BYTES
+    return memory[start : start + 4 * n_floats].view(np.float32)
 
 
 def _pointer(array):

@@ -72,7 +72,7 @@ def _convolution_of_runs(stage, image, out_shape, name, comment):
     target = stage.program.new(Image.planes(stage.name, out_shape, row=image.row, step=images.SMALL_GROUP))
     block = images.block_of_runs(n_outputs)
     n_blocks = images.rounded_up(n_outputs, block) // block
-    stage.program.buffers[stage.name] += (n_blocks * block - n_outputs) * target.plane
+    stage.program.reserve(stage.name, (n_blocks * block - n_outputs) * target.plane)
     n_positions = (out_shape[1] - 1) * image.row + out_shape[2]
     sizes = (n_blocks, block, channels, kh, kw, image.plane, image.row, target.plane, n_positions, int(stage.relu))
     stage.add(

@@ -35,32 +35,32 @@
 #define MOST 24 /* of blocks of whatever kind, so that an array of sums has a constant size */
 #define SLACK 128
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
+/* A stage is a function of its own, so that its registers are its own, and a profile names it. */
+#define STAGE static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 24")
+#define ROLLED _Pragma("GCC unroll 1") /* a body that is long enough as it is */
 #define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
 
 typedef float vec __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int larger(int a, int b) { return a > b ? a : b; }
 
-INLINE vec splat(float x)
-{
-    vec v;
-    FOR(i, WIDTH) v[i] = x;
-    return v;
-}
+/* x - 0 is x itself: compilers know, and make it one instruction. */
+INLINE vec splat(float x) { return x - (vec){0}; }
 
+/* A comparison of vectors has all bits of a number set where it holds. */
 INLINE vec maximum(vec a, vec b)
 {
-    vec v;
-    FOR(i, WIDTH) v[i] = a[i] > b[i] ? a[i] : b[i];
-    return v;
+    const bits larger_a = (bits)(a > b);
+    return (vec)(((bits)a & larger_a) | ((bits)b & ~larger_a));
 }
 
-INLINE vec relu_if(vec v, int relu) { return relu ? maximum(v, splat(0)) : v; }
+INLINE vec relu_if(vec v, int relu) { return relu ? (vec)((bits)v & (bits)(v > splat(0))) : v; }
 
 /* Numbers 0, 2, 4, ... and 1, 3, 5, ... of the 2 WIDTH numbers of two vectors. */
 #if WIDTH == 16
@@ -90,11 +90,13 @@ INLINE void convolve_pixels(const float *in, const float *bias, const float *wei
                             int out_pixel, int relu)
 {
     vec sums[MOST][4];
+    /* Pixels without a gap between them are one run of numbers. */
+    const int n_runs = in_pixel == channels ? 1 : kw, run = kw * channels / n_runs;
     FOR(p, n_pixels) FOR(v, n_vectors) sums[p][v] = load(bias + v * WIDTH);
     for (int ky = 0; ky < kh; ky++)
-        for (int kx = 0; kx < kw; kx++) {
-            const float *source = in + ky * in_row + kx * in_pixel;
-            for (int c = 0; c < channels; c++) {
+        for (int r = 0; r < n_runs; r++) {
+            const float *source = in + ky * in_row + r * in_pixel;
+            _Pragma("GCC unroll 8") for (int c = 0; c < run; c++) {
                 vec w[4];
                 FOR(v, n_vectors) w[v] = load(weights + v * WIDTH);
                 weights += group;
@@ -145,7 +147,7 @@ INLINE void convolve_run(const float *in, const float *weights, float *out, int 
     weights += n_outputs;
     for (int c = 0; c < channels; c++)
         for (int ky = 0; ky < kh; ky++)
-            for (int kx = 0; kx < kw; kx++) {
+            ROLLED for (int kx = 0; kx < kw; kx++) {
                 vec x[MOST / 4];
                 FOR(v, n_vectors) x[v] = load(in + c * in_plane + ky * row + kx + v * WIDTH);
                 FOR(o, n_outputs) FOR(v, n_vectors) sums[o][v] += weights[o] * x[v];
@@ -338,9 +340,7 @@ INLINE vec inverse_power(vec base, float beta)
 {
     vec y;
     if (beta == 0.75f) {
-        union { vec f; uint32_t u[WIDTH]; } bits = {.f = base};
-        FOR(i, WIDTH) bits.u[i] = 0x4f58cae5u - (bits.u[i] >> 2);
-        y = bits.f;
+        y = (vec)(0x4f58cae5u - ((bits)base >> 2));
         FOR(step, 3) y *= 1.25f - 0.25f * base * (y * y) * (y * y);
         return y * y * y;
     }

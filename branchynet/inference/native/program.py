@@ -36,7 +36,7 @@ class Program:
     Attributes:
         segments: list of `Segment`, one for each exit.
         functions: {C function: its text}, the stages.
-        buffers: {name: floats}, the workspace.
+        buffers: {name: floats}, the workspace; whole cache lines.
         weights: (n,) float32, all packed weights.
         source: `Image` that a sample is copied into, in the order of the plan's input.
 
@@ -62,7 +62,7 @@ class Program:
 
     @property
     def weights(self) -> np.ndarray:
-        """(n,) float32: all packed weights, one behind the other."""
+        """(n,) float32: all packed weights, one behind the other, each from the beginning of a cache line on."""
         return np.concatenate([*self._packed, np.zeros(images.SLACK, np.float32)])
 
     def sequence(self, operations, image, where, readers):
@@ -87,8 +87,12 @@ class Program:
 
     def new(self, image) -> Image:
         """Gives an image its buffer."""
-        self.buffers[image.name] = image.size
+        self.reserve(image.name, image.size)
         return image
+
+    def reserve(self, name, n_floats) -> None:
+        """Adds floats to a buffer, whole cache lines of them."""
+        self.buffers[name] = images.rounded_up(self.buffers.get(name, 0) + n_floats, images.SMALL_GROUP)
 
     def result(self, name, shape, readers) -> Image:
         """A new image for what an operation computes, padded as the operations that read it want it."""
@@ -103,9 +107,10 @@ class Program:
 
     def pack(self, packed) -> str:
         """Keeps packed weights; C: their address."""
-        self._packed.append(packed.astype(np.float32))
-        self._n_weights += len(packed)
-        return f"weights + {self._n_weights - len(packed)}"
+        start, n_floats = self._n_weights, images.rounded_up(len(packed), images.SMALL_GROUP)
+        self._packed.append(np.pad(packed.astype(np.float32), (0, n_floats - len(packed))))
+        self._n_weights += n_floats
+        return f"weights + {start}"
 
     def function(self, name, text, comment) -> str:
         """The name of a stage's function: that of one with the same text, if there is one."""
@@ -114,7 +119,7 @@ class Program:
             while unique in taken:
                 unique, number = f"{name}_{number}", number + 1
             self._names[text] = unique
-            self.functions[unique] = f"/* {comment} */\nstatic void {unique}{text}"
+            self.functions[unique] = f"/* {comment} */\nSTAGE void {unique}{text}"
         return self._names[text]
 
 

@@ -37,7 +37,7 @@ class Stage:
 
     def scratch(self, n) -> str:
         """A buffer of n floats beside the image of the result; C: its address."""
-        self.program.buffers[f"{self.name}_extra"] = n + images.SLACK
+        self.program.reserve(f"{self.name}_extra", n + images.SLACK)
         return f"work->{self.name}_extra"
 
     def add(self, name, comment, kernel, sizes, **arguments) -> None:
