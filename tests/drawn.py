@@ -76,7 +76,10 @@ def _window(draw, kind, shape):
     cover_all = kind == "max" and draw(st.booleans())
     sizes = [get_conv_outsize(shape[1 + i], ksize[i], stride[i], pad[i], cover_all) for i in (0, 1)]
     n_outputs = draw(st.integers(1, 40)) if kind == "convolution" else shape[0]
-    if min(sizes) < 1 or n_outputs * sizes[0] * sizes[1] > _LARGEST:
+    # With cover_all, Chainer has windows that lie outside the image, whose maximum is -inf.
+    begins = [(sizes[i] - 1) * stride[i] - pad[i] for i in (0, 1)]
+    is_outside = any(begin >= size for begin, size in zip(begins, shape[1:]))
+    if is_outside or min(sizes) < 1 or n_outputs * sizes[0] * sizes[1] > _LARGEST:
         return [], shape
     if kind == "convolution":
         return [Convolution2D(shape[0], n_outputs, ksize, stride, pad)], (n_outputs, *sizes)
