@@ -33,7 +33,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
-    package_data={"branchynet.inference.native": ["kernels.h"]},
+    package_data={
+        "branchynet.functions": ["kernels.c"],
+        "branchynet.inference.native": ["kernels.h"],
+        "branchynet.machine": ["vectors.h"],
+    },
     install_requires=[
         "chainer==7.8.1",  # the framework; branchynet/_compat.py is written for this one version
         "filelock>=3",  # two programs may fetch the same data set at once

@@ -24,6 +24,7 @@ _PURE = {
     F.tanh,
     F.max_pooling_2d,
     F.average_pooling_2d,
+    functions.average_pooling_2d,
     F.local_response_normalization,
     functions.max_pooling_2d,
     functions.local_response_normalization,
@@ -48,8 +49,8 @@ class FL:
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, x):
-        return self.function(x, *self.args, **self.kwargs)
+    def __call__(self, x, **settings):
+        return self.function(x, *self.args, **self.kwargs, **settings)
 
     def computes_as(self, other) -> bool:
         """Whether another layer gives the same result for the same input, every time."""
@@ -110,12 +111,21 @@ class Branch(Layers):
 def apply_layers(layers, x):
     """Applies a sequence of layers, in order, to a batch (N, ...).
 
-    Where ReLU is followed by max pooling, pooling comes first, unless plain Chainer is asked for: ReLU keeps the order
-    of its inputs and gives no gradient to the zeros it makes, so values and gradients are the same, bit for bit, and
-    there are fewer numbers left for it.
+    Unless plain Chainer is asked for, a layer that can do so computes the ReLU behind it. Where ReLU is followed by max
+    pooling, pooling comes first: ReLU keeps the order of its inputs and gives no gradient to the zeros it makes, so
+    values and gradients are the same, bit for bit, and there are fewer numbers left for it.
     """
-    for layer in _pooling_first(layers) if functions.computes_here(x) else layers:
-        x = layer(x)
+    if not functions.computes_here(x):
+        for layer in layers:
+            x = layer(x)
+        return x
+    layers = _pooling_first(layers)
+    while layers:
+        layer, *layers = layers
+        if layers and _is_function(layers[0], {F.relu}) and _takes_relu(layer):
+            x, layers = layer(x, relu=True), layers[1:]
+        else:
+            x = layer(x)
     return x
 
 
@@ -125,6 +135,10 @@ def _pooling_first(layers):
         if _is_function(layers[i], {F.relu}) and _is_function(layers[i + 1], _MAX_POOLING):
             layers[i], layers[i + 1] = layers[i + 1], layers[i]
     return layers
+
+
+def _takes_relu(layer):
+    return isinstance(layer, (Convolution2D, BatchNormalization)) or _is_function(layer, {functions.max_pooling_2d})
 
 
 def _is_function(layer, functions_of_the_kind):
@@ -170,13 +184,13 @@ class Convolution2D(L.Convolution2D):
     Chainer's own way.
     """
 
-    def forward(self, x):
-        """(N, in_channels, H, W) -> (N, out_channels, out_h, out_w)."""
+    def forward(self, x, relu=False):
+        """(N, in_channels, H, W) -> (N, out_channels, out_h, out_w), with ReLU behind it if asked for."""
         if self.groups != 1 or self.dilate != (1, 1):
-            return super().forward(x)
+            return F.relu(super().forward(x)) if relu else super().forward(x)
         if self.W.array is None:
             self._initialize_params(x.shape[1])
-        return functions.convolution_2d(x, self.W, self.b, self.stride, self.pad)
+        return functions.convolution_2d(x, self.W, self.b, self.stride, self.pad, relu=relu)
 
 
 class BatchNormalization(L.BatchNormalization):
@@ -190,14 +204,13 @@ class BatchNormalization(L.BatchNormalization):
     def __init__(self, size, **kwargs):
         super().__init__(size, **kwargs)
 
-    def forward(self, x):
-        """(N, C, H, W) -> the same shape, each channel normalised."""
+    def forward(self, x, shortcut=None, relu=False):
+        """(N, C, H, W) -> the same shape, each channel normalised; plus the shortcut, and ReLU behind, if asked for."""
         is_plain = self.gamma is None or self.beta is None or x.ndim != 4
         if is_plain or not chainer.config.train or not functions.computes_here(x):
-            return super().forward(x)
-        return functions.batch_normalization(
-            x, self.gamma, self.beta, self.eps, self.avg_mean, self.avg_var, decay=self.decay
-        )
+            return functions.add_and_relu(super().forward(x), shortcut, relu)
+        statistics = self.avg_mean, self.avg_var, self.decay
+        return functions.batch_normalization(x, self.gamma, self.beta, self.eps, *statistics, shortcut, relu)
 
 
 class ResBlock(chainer.Chain):
@@ -226,15 +239,10 @@ class ResBlock(chainer.Chain):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
-        h = F.relu(self.bn1(self.conv1(x)))
-        h = self.bn2(self.conv2(h))
-        return F.relu(h + self._shortcut(x))
+        h = self.bn1(self.conv1(x), relu=True)
+        return self.bn2(self.conv2(h), shortcut=self._shortcut(x), relu=True)
 
     def _shortcut(self, x):
-        if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
-        if self.added_channels:
-            n, _, height, width = x.shape
-            zeros = self.xp.zeros((n, self.added_channels, height, width), dtype=x.dtype)
-            x = F.concat([x, zeros], axis=1)
-        return x
+        if self.stride == 1 and not self.added_channels:
+            return x
+        return functions.thinned(x, self.stride, self.added_channels)

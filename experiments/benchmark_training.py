@@ -48,7 +48,7 @@ def name_of_ours(workers):
 
 
 def chainer_step(net, workers):
-    """A training step of a net in Chainer, as a function of a batch (x, t), which is shared out to the workers."""
+    """A training step of a net in Chainer, as a function of a batch (x, t) -> loss; the workers share the batch."""
     workers.send_first_weights(net)
     loss, settings = JointLoss(net), TrainingSettings(epochs=1)
     optimizers = [settings.adam(target) for target in loss.targets().values()]
@@ -63,6 +63,7 @@ def chainer_step(net, workers):
         for optimizer in optimizers:
             workers.mean_gradients(optimizer.target)
             optimizer.update()
+        return float(value.array)
 
     return step
 
@@ -84,6 +85,7 @@ def torch_step(net):
             loss = loss + weight * torch.nn.functional.cross_entropy(branch(h), t)
         loss.backward()
         optimizer.step()
+        return float(loss.detach())
 
     return step
 
@@ -199,13 +201,12 @@ def table(record) -> str:
     environment, lines = record["environment"], []
     for row in record["contenders"]:
         ms, peak = row["ms_per_sample"], row["peak_memory_mb"]
-        relative = formats.gain(row["time_ratio"])
+        relative = formats.gain(row["time_ratio"]).replace("x", "")
         lines.append([row["name"], f"{ms['median']:.3f}", f"{ms['min']:.3f}", relative, f"{peak:.0f}" if peak else ""])
-    headings = ("Contender", "ms per sample (median)", "min", f"Time of {row['time_ratio']['to']}", "Peak memory (MB)")
+    to, prepare_ms = record["contenders"][0]["time_ratio"]["to"], record["preparation_ms_per_sample"]
+    headings = ("Contender", "ms per sample (median)", "min", f"Time, that of {to} is 1", "Peak memory (MB)")
     title = f"{record['network']}, joint training, batch {record['batch_size']}, {environment['threads']} threads"
-    beside = (
-        f"Beside the step, preparing a batch on one thread: {record['preparation_ms_per_sample']:.3f} ms per sample."
-    )
+    beside = f"Beside the step, preparing a batch on one thread: {prepare_ms:.3f} ms per sample."
     return "\n\n".join([f"{title}, {environment['device']}", formats.markdown_table(headings, lines), beside])
 
 

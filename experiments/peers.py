@@ -90,7 +90,7 @@ def _function_twin(layer):
         return nn.Dropout(*layer.args)
     if layer.function is functions.max_pooling_2d:
         return nn.MaxPool2d(*layer.args, ceil_mode=True)
-    if layer.function is F.average_pooling_2d:
+    if layer.function in (F.average_pooling_2d, functions.average_pooling_2d):
         return nn.AvgPool2d(*layer.args)
     if layer.function is functions.local_response_normalization:
         n = layer.kwargs["n"]

@@ -9,7 +9,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from branchynet.errors import NetworkError
-from branchynet.functions import local_response_normalization
+from branchynet.functions import average_pooling_2d, local_response_normalization
 from branchynet.links import FL, BatchNormalization, Branch, Convolution2D, ResBlock
 
 NAME = "ResNet"
@@ -43,7 +43,7 @@ def get_network(n_classes=10, n=18, branches="paper"):
         [ResBlock(16, 32, stride=2), *[ResBlock(32, 32) for _ in range(n - 1)]],  # 32x15x15
         [ResBlock(32, 64, stride=2), *[ResBlock(64, 64) for _ in range(n - 1)]],  # 64x8x8
     ]
-    pooling = FL(F.average_pooling_2d, 6, 1)  # 64x3x3
+    pooling = FL(average_pooling_2d, 6, 1)  # 64x3x3
     last = Branch([L.Linear(576, n_classes)], weight=0.3 if branches == "paper" else 1.0)
     if branches == "light":
         first_branch, second_branch = _light_branch(16, 5, n_classes), _light_branch(32, 4, n_classes)
@@ -75,7 +75,7 @@ def _light_branch(in_channels, pooled, n_classes):
         [
             Convolution2D(in_channels, 2 * in_channels, 3, stride=2, pad=1),
             FL(F.relu),
-            FL(F.average_pooling_2d, pooled),
+            FL(average_pooling_2d, pooled),
             L.Linear(None, n_classes),
         ],
         weight=0.5,

@@ -1,17 +1,21 @@
-"""Chainer functions with a fast CPU path: the same results, computed for a few samples at a time, within the cache.
+"""Chainer functions with a fast CPU path in C (`kernels.c`): the same results to rounding.
 
-On CuPy arrays each is Chainer's own function. `scale_gradient` is an addition: Chainer has nothing like it.
+They are Chainer's own on CuPy arrays, for other types than float32, and where there is no C compiler.
+`scale_gradient` is an addition: Chainer has nothing like it.
 """
 
-from branchynet.functions.batch_normalization import batch_normalization
-from branchynet.functions.choice import computes_here, plain_chainer
+from branchynet.functions.batch_normalization import add_and_relu, batch_normalization
 from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import drawn_for, dropout
+from branchynet.functions.kernels import computes_here, plain_chainer
 from branchynet.functions.local_response_normalization import local_response_normalization
-from branchynet.functions.max_pooling_2d import max_pooling_2d
+from branchynet.functions.pooling import average_pooling_2d, max_pooling_2d
 from branchynet.functions.scale_gradient import scale_gradient
+from branchynet.functions.thinned import thinned
 
 __all__ = [
+    "add_and_relu",
+    "average_pooling_2d",
     "batch_normalization",
     "computes_here",
     "convolution_2d",
@@ -21,4 +25,5 @@ __all__ = [
     "max_pooling_2d",
     "plain_chainer",
     "scale_gradient",
+    "thinned",
 ]

@@ -1,29 +1,22 @@
-"""Two-dimensional convolution, fast on the CPU.
-
-Chainer copies the windows of the whole batch (im2col) and multiplies once; the copy is far larger than any cache. Here
-the windows of a few samples are copied into a buffer that is used again and again, and multiplied while they are in the
-cache; threads share the batch. Both gradients are computed in the same way. What is copied is whole windows
-(`_windows`) or one row of each (`_row_windows`), whichever should be faster.
-"""
+"""Two-dimensional convolution and its gradients by the kernels of `kernels.c`: no window is copied."""
 
 from __future__ import annotations
 
-import functools
+import ctypes
+import itertools
 
 import chainer
 import numpy as np
 from chainer.functions.connection import convolution_2d as chainer_convolution_2d
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
-from branchynet.functions._row_windows import RowWindows
-from branchynet.functions._windows import DenseWindows, StridedWindows
-from branchynet.functions.choice import computes_here
-from branchynet.machine.memory import fits_small_product
-from branchynet.machine.threads import map_strips
+from branchynet.functions.kernels import call_strips, computes_here, kernel
+from branchynet.functions.relu import through_relu
+from branchynet.functions.windows import Windows, pair
 
 
-def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):
-    """Two-dimensional convolution, as `chainer.functions.convolution_2d`.
+def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False, relu=False):
+    """Two-dimensional convolution, as `chainer.functions.convolution_2d`, and ReLU after it if asked for.
 
     Args:
         x: (N, C, H, W) float Variable or array.
@@ -31,27 +24,37 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False):
         b: (O,) or None.
         stride, pad: int or pair (vertical, horizontal).
         cover_all: also the windows that reach beyond the border.
+        relu: whether negative outputs become 0.
 
     Returns:
         Variable (N, O, out_h, out_w).
     """
-    if not computes_here(x):
-        return chainer.functions.convolution_2d(x, W, b, stride, pad, cover_all)
+    fits = all(pad < ksize for pad, ksize in zip(pair(pad), W.shape[2:]))
+    if not fits or not computes_here(x):
+        y = chainer.functions.convolution_2d(x, W, b, stride, pad, cover_all)
+        return chainer.functions.relu(y) if relu else y
     function = _Convolution2D(stride, pad, cover_all)
+    function.relu = relu
     return function.apply((x, W) if b is None else (x, W, b))[0]
 
 
 class _Convolution2D(chainer_convolution_2d.Convolution2DFunction):
     """Chainer's function with another way of computing on the CPU; its checks and its GPU path are Chainer's."""
 
+    relu = False
+
     def _forward_cpu_core(self, x, W, b):
         y = np.empty((len(x), len(W), *self._get_out_size(x.shape, W.shape)), dtype=x.dtype)
-        _correlate(x, W, b, (self.sy, self.sx), (self.ph, self.pw), y)
+        _convolve(x, W, b, (self.sy, self.sx), (self.ph, self.pw), y, self.relu)
+        if self.relu:
+            self.retain_outputs((0,))
         return (y,)
 
     def backward(self, indexes, grad_outputs):
         x, W = self.get_retained_inputs()
         (gy,) = grad_outputs
+        if self.relu:
+            gy = through_relu(self.get_retained_outputs()[0], gy)
         gradients = []
         if 0 in indexes:
             gx = _GradientOfX((self.sy, self.sx), (self.ph, self.pw), outsize=x.shape[2:])
@@ -67,87 +70,66 @@ class _GradientOfX(chainer_deconvolution_2d.Deconvolution2DFunction):
     """The gradient for the input: gy (N, O, out_h, out_w), W (O, C, kh, kw) -> (N, C, H, W)."""
 
     def _forward_cpu_core(self, gy, W, b):
-        kh, kw = W.shape[2:]
-        gx = np.empty((len(gy), W.shape[1], self.outh, self.outw), dtype=gy.dtype)
-        if (self.sy, self.sx) == (1, 1) and self.ph < kh and self.pw < kw:
-            # A convolution of gy at stride 1 with every kernel turned by 180 degrees: much faster than adding up.
-            turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, O, kh, kw)
-            _correlate(gy, turned, None, (1, 1), (kh - 1 - self.ph, kw - 1 - self.pw), gx)
-        else:
-            self._add_up(gy, W, gx)
+        empty = np.empty if self.sy == self.sx == 1 else np.zeros  # else some numbers may be read by no window
+        gx = empty((len(gy), W.shape[1], self.outh, self.outw), dtype=gy.dtype)
+        # The numbers of an image that lie a stride apart are read by the same numbers of every kernel: each such plane
+        # is a convolution of gy with those, turned by 180 degrees.
+        axes = zip(W.shape[2:], gx.shape[2:], (self.sy, self.sx), (self.ph, self.pw))
+        for (ky, pad_y, rows), (kx, pad_x, columns) in itertools.product(*(_planes(*axis) for axis in axes)):
+            kernels = W[:, :, ky, kx][:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, O, ...)
+            read = gy[:, :, max(0, -pad_y) :, max(0, -pad_x) :]
+            if read.size:
+                _convolve(read, kernels, None, (1, 1), (max(0, pad_y), max(0, pad_x)), gx[:, :, rows, columns])
         return (gx,)
-
-    def _add_up(self, gy, W, gx):
-        """Adds, for every output, its part of the gradient to each number that its window read."""
-        stride, pad = (self.sy, self.sx), (self.ph, self.pw)
-        kind = DenseWindows if stride == (1, 1) else StridedWindows
-        places = _windows(kind, gx.shape[1:], len(W), W.shape[2:], stride, pad, gy.shape[2:])
-        kernels = places.kernel_matrix(W).T
-
-        def convolve_back(start, stop):
-            for chunk in places.chunks(start, stop, gy.itemsize, places.product_size):
-                columns = places.column_buffer(chunk.stop - chunk.start, gy.dtype)
-                np.matmul(kernels, places.spread(gy[chunk]), out=columns)
-                places.scatter(columns, gx[chunk])
-
-        map_strips(convolve_back, len(gy))
 
 
 class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
     """The gradient for the kernels: x (N, C, H, W), gy (N, O, out_h, out_w) -> (O, C, kh, kw)."""
 
     def _forward_cpu_core(self, x, gy):
-        places = _windows_for_gradient(
-            x.shape[1:], gy.shape[1], (self.kh, self.kw), (self.sy, self.sx), (self.ph, self.pw), gy.shape[2:]
-        )
-
-        def correlate(start, stop):
-            parts = places.chunks(start, stop, x.itemsize, places.gradient_size)
-            return sum(places.gradient(x[chunk], gy[chunk]) for chunk in parts)
-
+        x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
+        n_outputs, channels, kh, kw = self.W_shape
+        windows = Windows(*x.shape[1:], kh, kw, self.sy, self.sx, self.ph, self.pw, *gy.shape[2:])
+        width = kernel("width")()
+        shape = n_outputs, kh, -(-kw * channels // width) * width
+        (strips,) = call_strips(
+            "correlate", len(x), _Convolution(windows, n_outputs), x, gy, sums=[(shape, np.float32)]
+        ) or ((),)
         # The strips are added in their order, so that the result does not depend on the number of threads.
-        strips = map_strips(correlate, len(x))
-        if not strips:
-            return (np.zeros(self.W_shape, self.W_dtype),)
-        return (places.kernels(sum(strips)).astype(self.W_dtype, copy=False),)
+        gradient = sum(strips, np.zeros(shape, np.float32))[:, :, : kw * channels]
+        return (np.ascontiguousarray(gradient.reshape(n_outputs, kh, kw, channels).transpose(0, 3, 1, 2)),)
 
 
-def _correlate(x, W, b, stride, pad, y):
-    """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w)."""
-    places = _windows_for_product(x.shape[1:], len(W), W.shape[2:], stride, pad, y.shape[2:])
-    kernels = places.kernel_matrix(W)
+class _Convolution(ctypes.Structure):
+    """`struct convolution` of kernels.c."""
 
-    def correlate(start, stop):
-        for chunk in places.chunks(start, stop, x.itemsize, places.product_size):
-            places.convolve(kernels, x[chunk], b, y[chunk])
-
-    map_strips(correlate, len(x))
+    _fields_ = [
+        ("windows", Windows),
+        *[(name, ctypes.c_int32) for name in ("outputs", "image_step", "channel_step", "step_y", "step_x", "relu")],
+    ]
 
 
-@functools.lru_cache(maxsize=256)
-def _windows(kind, *description):
-    """The windows of one convolution, kept: at batch 1, making them takes about as long as the convolution."""
-    return kind(*description)
+def _convolve(x, W, b, stride, pad, y, relu=False):
+    """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w), a view with any steps."""
+    n_outputs, channels, *ksize = W.shape
+    windows = Windows(*x.shape[1:], *ksize, *stride, *pad, *y.shape[2:])
+    description = _Convolution(windows, n_outputs, *(step // y.itemsize for step in y.strides), relu)
+    group = 2 * kernel("width")()
+    n_groups = -(-n_outputs // group)
+    weights = np.zeros((n_groups * group, *ksize, channels), np.float32)
+    bias = np.zeros(n_groups * group, np.float32)
+    weights[:n_outputs] = W.transpose(0, 2, 3, 1)
+    bias[:n_outputs] = 0 if b is None else b
+    weights = np.ascontiguousarray(np.moveaxis(weights.reshape(n_groups, group, *weights.shape[1:]), 1, -1))
+    call_strips("convolve", len(x), description, np.ascontiguousarray(x), weights, bias, y)
 
 
-def _windows_for_product(image_shape, n_out, kernel, stride, pad, out_size):
-    """The windows to convolve through: those that move fewer numbers for each place of the output."""
-    n_channels, (kh, kw) = image_shape[0], kernel
-    if stride != (1, 1):
-        kind = StridedWindows
-    # By rows, kh products are written and read again to be added up.
-    elif n_channels * kw + 2 * kh * n_out <= n_channels * kh * kw:
-        kind = RowWindows
-    else:
-        kind = DenseWindows
-    return _windows(kind, image_shape, n_out, kernel, stride, pad, out_size)
-
-
-def _windows_for_gradient(image_shape, n_out, kernel, stride, pad, out_size):
-    """The windows to take the gradient of the kernels through."""
-    description = image_shape, n_out, kernel, stride, pad, out_size
-    if stride != (1, 1):
-        return _windows(StridedWindows, *description)
-    # By rows there are kh products, which costs more than it saves unless BLAS has its fast way for small ones.
-    rows = _windows(RowWindows, *description)
-    return rows if fits_small_product(rows.gradient_size) else _windows(DenseWindows, *description)
+def _planes(ksize, size, stride, pad):
+    """Along one axis, for each plane of the gradient of x: the numbers of a kernel that read it, the padding of the
+    convolution (numbers that it leaves out, where that is below 0), and where the plane lies."""
+    for phase in range(stride):
+        numbers = range(phase, ksize, stride)
+        first = -(-(pad - phase) // stride) if pad > phase else 0  # the first of the plane that is not padding
+        begin = phase + first * stride - pad
+        if numbers and begin < size:
+            yield slice(phase, None, stride), len(numbers) - 1 - first, slice(begin, None, stride)

@@ -101,7 +101,7 @@ def export_c(net, thresholds, folder, transform, target="native", measure="entro
     guard = "#ifndef BRANCHYNET_MODEL_H\n#define BRANCHYNET_MODEL_H\n\n"
     head = f"{guard}{source.header(program)}{_EXTRA_DECLARATIONS}\n#endif\n"
     code = [
-        source.KERNELS.read_text(encoding="utf-8"),
+        source.kernels(),
         '#include "branchynet_model.h"\n',
         source.body(program, measure),
         _transform(transform, net.sample_shape),

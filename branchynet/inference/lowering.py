@@ -151,6 +151,7 @@ def _max_pooling(settings):
     return [MaxPooling(*_window(settings), bool(settings["cover_all"]))]
 
 
+@register_lowering(functions.average_pooling_2d)
 @register_lowering(F.average_pooling_2d)
 def _average_pooling(settings):
     return [AveragePooling(*_window(settings), False)]

@@ -7,6 +7,7 @@ The compiler is the one that CC names, else gcc, clang or cc, else clang as PyPI
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import importlib.util
@@ -23,6 +24,8 @@ import tempfile
 from branchynet.errors import CompileError
 from branchynet.machine.devices import describe, get_device
 
+# Vectors of float32 in C, in front of all kernels.
+VECTORS = pathlib.Path(__file__).with_name("vectors.h")
 _TIMEOUT_S = 600
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
 _LIBRARY_ENDING = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
@@ -37,6 +40,11 @@ def find_compiler() -> tuple | None:
         if shutil.which(name):
             return (name,)
     return (sys.executable, "-m", "ziglang", "cc") if importlib.util.find_spec("ziglang") else None
+
+
+def pointer(array) -> ctypes.c_void_p:
+    """The address of an array's first number, for a function in C."""
+    return ctypes.c_void_p(array.ctypes.data)
 
 
 def compiler_problem() -> str | None:

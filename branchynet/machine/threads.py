@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import threadpoolctl
 
@@ -33,9 +33,9 @@ class _Pools:
         if self.n_threads == 1:
             return None
         if self.n_threads not in self.pools:
-            cores = itertools.cycle(_core_numbers())
+            cores = itertools.cycle(_core_numbers()[1:] or _core_numbers())
             self.pools[self.n_threads] = ThreadPoolExecutor(
-                self.n_threads, "branchynet", initializer=lambda: _bind_to(next(cores))
+                self.n_threads - 1, "branchynet", initializer=lambda: _bind_to(next(cores))
             )
         return self.pools[self.n_threads]
 
@@ -91,6 +91,12 @@ def _bind_to(core):
             os.sched_setaffinity(threading.get_native_id(), {core})
 
 
+def strip_bounds(n_samples: int) -> list:
+    """Where the strips of a batch begin, and where the last one ends."""
+    n_strips = min(N_STRIPS, n_samples)
+    return [n_samples * strip // n_strips for strip in range(n_strips + 1)] if n_strips else [0]
+
+
 def map_strips(function, n_samples: int) -> list:
     """Calls ``function(start, stop)`` for the strips of a batch, shared out to the threads.
 
@@ -101,14 +107,23 @@ def map_strips(function, n_samples: int) -> list:
     Returns:
         the results in the order of the strips.
     """
-    n_strips = min(N_STRIPS, n_samples)
-    bounds = [n_samples * strip // n_strips for strip in range(n_strips + 1)] if n_strips else []
-    strips = list(zip(bounds[:-1], bounds[1:]))
+    bounds = strip_bounds(n_samples)
+    strips, n_strips = list(zip(bounds[:-1], bounds[1:])), len(bounds) - 1
     pool = _pools.pool
     if pool is None or n_strips < 2:
         return [function(start, stop) for start, stop in strips]
-    # One task a thread, of neighbouring strips: waking a thread costs about as much as a strip of a small layer.
-    n_tasks = min(_pools.n_threads, n_strips)
-    tasks = [strips[n_strips * task // n_tasks : n_strips * (task + 1) // n_tasks] for task in range(n_tasks)]
-    results = pool.map(lambda task: [function(start, stop) for start, stop in task], tasks)
-    return [result for task_results in results for result in task_results]
+    # Every thread takes strips until none is left: a core that something else slows down takes fewer.
+    results, numbers = [None] * n_strips, iter(range(n_strips))  # next() of it is atomic
+
+    def take_strips():
+        for number in numbers:
+            results[number] = function(*strips[number])
+
+    helpers = [pool.submit(take_strips) for _ in range(min(_pools.n_threads, n_strips) - 1)]
+    try:
+        take_strips()
+    finally:
+        wait(helpers)
+    for helper in helpers:
+        helper.result()  # raises what a strip raised
+    return results

@@ -18,42 +18,39 @@ def net(device):
     return net
 
 
+def compiled_for(net):
+    return compile_net(net, engine="arrays", device=net.device.name)
+
+
 def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
     x, labels = tiny_batch(5)
-    recorded = record_exits(net, x, labels)
-    on_the_edge = [float(recorded.scores[0, 0]), 0.0]
+    on_the_edge = [float(record_exits(net, x, labels).scores[0, 0]), 0.0]
     answers = run(net, x, on_the_edge)
-    exits = to_host(answers.exits).copy()
+    labels, exits = to_host(answers.labels), to_host(answers.exits).copy()
+    assert check_answers(net, x, on_the_edge, labels, exits).tolist() == []
     exits[0] = 0 if exits[0] else 2
-    assert check_answers(net, x, on_the_edge, to_host(answers.labels), exits).tolist() == [0]
+    assert check_answers(net, x, on_the_edge, labels, exits).tolist() == [0]
     exits[1] = 0 if exits[1] else 2
     with pytest.raises(RuntimeError, match="1 of 5 answers"):
-        check_answers(net, x, on_the_edge, to_host(answers.labels), exits)
+        check_answers(net, x, on_the_edge, labels, exits)
 
 
 @pytest.mark.parametrize("thresholds", [0.0, 1.05, 5.0])
 def test_a_compiled_network_agrees_on_all_samples_whatever_the_batch_size(net, thresholds):
-    x, _ = tiny_batch(23)
-    compiled = compile_net(net, engine="arrays", device=net.device.name)
-    found = agreement(net, compiled, x, thresholds, batch_sizes=(1, 10))
+    found = agreement(net, compiled_for(net), tiny_batch(23)[0], thresholds, batch_sizes=(1, 10))
     assert found["n_samples"] == 23 and found["n_on_the_edge"] == 0
     assert 0 <= found["largest_logit_difference"] < 1e-4
 
 
 def test_another_network_is_found_out(net):
-    x, _ = tiny_batch(23)
-    other = tiny_net(seed=1)
-    other.initialise(SHAPE)
     with pytest.raises(RuntimeError, match="differ"):
-        agreement(net, compile_net(other, engine="arrays"), x, 1.0)
+        agreement(net, compile_net(tiny_net(seed=1), SHAPE, engine="arrays"), tiny_batch(23)[0], 1.0)
 
 
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_logits_that_are_off_are_found_out(net, change):
-    x, _ = tiny_batch(23)
-    # The same labels and exits (T = 0), other logits.
-    bias = net.exits[-1].layers[-1].b
-    compiled = compile_net(net, engine="arrays", device=net.device.name)
-    bias.array += np.float32(change)
-    with pytest.raises(RuntimeError, match="expected|differ"):
-        agreement(net, compiled, x, 0.0)
+    """The same exits (T = 0), other logits."""
+    compiled = compiled_for(net)
+    net.exits[-1].layers[-1].b.array += np.float32(change)
+    with pytest.raises(RuntimeError, match="logits: expected" if change == 0.01 else "got nan|differ"):
+        agreement(net, compiled, tiny_batch(23)[0], 0.0)

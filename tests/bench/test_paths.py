@@ -1,13 +1,14 @@
-"""Baseline against branchy: what is inside which clock, and that the timed answers are the true ones."""
+"""The plain network against early exit: what is inside which clock, and that the timed answers are the true ones."""
 
 import chainer
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_batch, tiny_net
+from fake_clock import FakeClock, Slow
+from tiny import SHAPE, between, tiny_batch, tiny_net
 
 from branchynet import run
 from branchynet.bench import paths
-from branchynet.bench.timing import Clock
+from branchynet.functions import plain_chainer
 from branchynet.inference import record_exits
 from branchynet.machine.devices import to_host
 
@@ -26,85 +27,101 @@ def contenders(net):
     return paths.Contenders.of(net, "arrays")
 
 
-@pytest.fixture(autouse=True)
-def few_samples(monkeypatch):
-    monkeypatch.setattr(paths, "MIN_SAMPLES", 5)
+@pytest.fixture
+def clock(monkeypatch):
+    """Every Chainer function takes 1 ms, and nothing else takes time by itself."""
+    clock = FakeClock()
+    monkeypatch.setattr(paths, "Clock", lambda device: clock)
+    with clock:
+        yield clock
 
 
-@pytest.fixture(autouse=True)
-def inference():
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        yield
+@pytest.fixture
+def slow(contenders, clock):
+    """Contenders that take 2 ms with early exits and 3 ms without, compiled."""
+    return paths.Contenders(contenders.net, Slow(contenders.compiled, clock, 2), Slow(contenders.plain, clock, 3))
+
+
+def functions_in(layers, x, clock):
+    """The number of functions that Chainer computes for some layers, and what comes out."""
+    before = clock.ms
+    with plain_chainer(), chainer.using_config("train", False), chainer.no_backprop_mode():
+        y = layers(x)
+    return clock.ms - before, y
 
 
 def test_paths_answer_like_the_reference(net, contenders):
     x, labels = tiny_batch(20)
-    threshold = float(np.median(record_exits(net, x, labels).scores[0]))
-    answers = run(net, x, [threshold, 0.0])
-    early_exit = paths.compiled_path(contenders.compiled, (threshold, 0.0))
-    trunk = paths.trunk_path(net, [threshold, 0.0], Clock(net.device))
-    chainer_plain, plain = paths.chainer_path(net), paths.compiled_path(contenders.plain, ())
-    last = to_host(run(net, x, 0.0).labels)
-    for i in range(20):
-        sample = x[i : i + 1]
-        assert early_exit(sample) == (answers.labels[i], answers.exits[i])
-        assert trunk(sample)[1] == answers.exits[i]
-        assert chainer_plain(sample) == plain(sample)[0] == last[i]
+    thresholds = (between(record_exits(net, x, labels).scores[0], 0.5), 0.0)
+    answers, last = run(net, x, thresholds), to_host(run(net, x, 0.0).labels)
+    trunk = paths.trunk_path(net, thresholds, FakeClock())
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        for batch_size in (1, 7):
+            batch = x[:batch_size]
+            expected = [to_host(answers.labels)[:batch_size].tolist(), to_host(answers.exits)[:batch_size].tolist()]
+            assert np.array(paths.compiled_path(contenders.compiled, thresholds)(batch)).tolist() == expected
+            assert paths.compiled_path(contenders.plain, ())(batch)[0].tolist() == last[:batch_size].tolist()
+            assert paths.chainer_path(net)(batch).tolist() == last[:batch_size].tolist()
+        left_at = [trunk(x[i : i + 1])[1] for i in range(20)]
+    assert left_at == to_host(answers.exits).tolist() and set(left_at) == {0, 2}
 
 
-def test_every_path_is_timed_on_the_same_samples(contenders):
-    costs = paths.path_costs(contenders, tiny_batch(30)[0], budget_s=0.1)
-    n_samples = len(costs.plain_ms)
-    assert 5 <= n_samples <= 30
-    assert costs.end_to_end_ms.shape == costs.paper_clock_ms.shape == (3, n_samples)
-    assert costs.plain_chainer_ms.shape == (n_samples,)
-    assert (costs.plain_ms > 0).all()
-    assert costs.exits.tolist() == [[n] * n_samples for n in range(3)], "setting n lets every sample leave at exit n"
+def test_every_path_costs_what_is_computed_on_it_and_nothing_is_computed_twice(slow, clock):
+    costs = paths.path_costs(slow, tiny_batch(30)[0], budget_s=1)
+    in_trunk, x = [], slow.net.device.send(tiny_batch(1)[0])
+    plain, _ = functions_in(slow.net.plain(), x, clock)
+    for stage, _ in slow.net.stages():
+        n_functions, x = functions_in(stage, x, clock)
+        in_trunk.append(n_functions)
+    ones = np.ones(30)
+    np.testing.assert_array_equal(costs.plain_chainer_ms, plain * ones)
+    np.testing.assert_array_equal(costs.plain_ms, 3 * ones)
+    np.testing.assert_array_equal(costs.end_to_end_ms, 2 * np.ones((3, 30)))
+    np.testing.assert_array_equal(costs.paper_clock_ms, np.cumsum(in_trunk)[:, None] * ones)
+    np.testing.assert_array_equal(costs.exits, np.arange(3)[:, None] * ones)
 
 
-@pytest.mark.parametrize("exit_index", range(3))
-def test_the_papers_clock_leaves_the_branches_out(net, exit_index):
-    """A clock that counts its readings shows it: two readings for each stage of the trunk, none for a branch."""
-
-    class CountingClock:
-        n_readings = 0
-
-        def now_ms(self):
-            self.n_readings += 1
-            return float(self.n_readings)
-
-    clock = CountingClock()
-    thresholds = [np.inf if n == exit_index else 0.0 for n in range(2)]
-    trunk_ms, left_at = paths.trunk_path(net, thresholds, clock)(tiny_batch(1)[0])
-    assert (left_at, trunk_ms, clock.n_readings) == (exit_index, exit_index + 1, 2 * (exit_index + 1))
+def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
+    measured = paths.measure(slow, tiny_batch(30)[0], 1.0, budget_s=1)
+    summary, chainer_ms = measured.summary(), measured.plain_chainer_ms[0]
+    assert summary["n_samples_timed"] == 30 and chainer_ms > 3
+    assert summary["plain_ms"] == {"mean": 3, "p50": 3, "p90": 3, "p99": 3}
+    assert summary["end_to_end_ms"]["mean"] == 2 and summary["plain_chainer_ms"]["mean"] == chainer_ms
+    assert summary["paper_clock_ms"]["mean"] == measured.paper_clock_ms.mean()
+    assert summary["end_to_end_gain"] == {"value": 1.5, "low": 1.5, "high": 1.5}
+    assert summary["gain_over_chainer"]["value"] == chainer_ms / 2
+    gain = summary["paper_clock_gain"]
+    assert gain["value"] == pytest.approx(chainer_ms / measured.paper_clock_ms.mean())
+    assert gain["low"] < gain["value"] < gain["high"], "some leave early, some late"
 
 
-def test_a_measurement_reports_both_clocks_with_intervals(contenders):
-    summary = paths.measure(contenders, tiny_batch(30)[0], 1.0, budget_s=0.1).summary()
-    assert summary["n_samples_timed"] >= 5
-    for name in ("plain_chainer_ms", "plain_ms", "end_to_end_ms", "paper_clock_ms"):
-        assert set(summary[name]) == {"mean", "p50", "p90", "p99"}
-    for name in ("end_to_end_gain", "gain_over_chainer", "paper_clock_gain"):
-        assert summary[name]["low"] <= summary[name]["value"] <= summary[name]["high"]
+def test_a_timed_path_that_answers_otherwise_is_found_out(contenders):
+    class Wrong(Slow):
+        def run(self, x, thresholds):
+            answers = super().run(x, thresholds)
+            return answers._replace(labels=(answers.labels + 1) % 3)
+
+    wrong = contenders._replace(compiled=Wrong(contenders.compiled, FakeClock(), 0))
+    with pytest.raises(RuntimeError, match="30 of 30 answers differ from those of the reference path"):
+        paths.measure(wrong, tiny_batch(30)[0], 1.0, budget_s=0.01)
 
 
-def test_a_timed_path_that_answers_otherwise_is_found_out(contenders, monkeypatch):
-    seven = np.array([7]), np.array([0])
-    monkeypatch.setattr(paths, "compiled_path", lambda compiled, thresholds: lambda x: seven)
-    with pytest.raises(RuntimeError, match="answers differ from those of the reference path"):
-        paths.measure(contenders, tiny_batch(30)[0], 1.0, budget_s=0.1)
+def test_the_exits_of_several_compiled_networks_are_timed_on_the_same_samples(contenders, clock):
+    compiled = {name: Slow(contenders.compiled, clock, ms) for name, ms in (("one", 2), ("two", 5))}
+    times = paths.exit_times(compiled, tiny_batch(30)[0], budget_s=1)
+    np.testing.assert_array_equal(times["one"], np.full((3, 30), 2))
+    np.testing.assert_array_equal(times["two"], np.full((3, 30), 5))
 
 
-def test_the_exits_of_several_compiled_networks_are_timed_on_the_same_samples(contenders):
-    compiled = contenders.compiled
-    times = paths.exit_times({"one": compiled, "two": compiled}, tiny_batch(30)[0], budget_s=0.1)
-    assert set(times) == {"one", "two"}
-    assert times["one"].shape == times["two"].shape and times["one"].shape[0] == 3
-    assert 5 <= times["one"].shape[1] <= 30 and (times["one"] > 0).all()
+def test_batches_are_whole_and_as_many_as_fit_the_budget_in_four_turns_or_more(device, clock):
+    turns, x = [], tiny_batch(50)[0]
 
+    def answer(name):
+        return lambda batch: turns.append(name) or batch.shape
 
-def test_batches_are_timed_whole_and_never_fewer_than_the_least(net):
-    results = paths.time_paths({"size": len}, tiny_batch(30)[0], net.device, 1e-9, batch_size=8, at_least=2)
-    assert results["size"][1] == [8, 8]
-    (_, sizes), batch_size = paths.time_paths({"size": len}, tiny_batch(30)[0], net.device, 60, 8)["size"], 8
-    assert sizes == [batch_size] * 3, "what is left of 30 is no batch"
+    timed = {name: clock.spending(10, answer(name)) for name in "ab"}
+    results = paths.time_paths(timed, x, device, budget_s=0.16, batch_size=6, at_least=3)
+    assert results["a"][1] == [(6, *SHAPE)] * 8 and results["b"][0].tolist() == [10] * 8
+    n_changes = sum(one != other for one, other in zip(turns, turns[1:]))
+    assert n_changes == 6, "trial, warm-up and four blocks, every other one in the other order"
+    assert len(paths.time_paths(timed, x, device, budget_s=0.001, batch_size=6, at_least=3)["a"][0]) == 3

@@ -1,20 +1,28 @@
 """The benchmark from its command line to its records, table and figure, on a tiny network."""
 
+import shlex
+
 import benchmark as script
 import numpy as np
 import pytest
+from fake_clock import FakeClock, Slow
 from PIL import Image
-from tiny import SHAPE, tiny_list, tiny_net, tiny_samples
+from tiny import SHAPE, tiny_batch, tiny_list, tiny_net, tiny_samples
 
 from branchynet import datasets, records, save_weights
+from branchynet.bench import paths
 from branchynet.datasets import Dataset
 from branchynet.inference.engines import engine_classes
+from branchynet.machine import threads
+from branchynet.machine.devices import get_device
 from networks import zoo
+
+FORMS = ("plain net", "early exit")
 
 
 @pytest.fixture
-def run_script(tmp_path, monkeypatch):
-    """(options) -> the record that the script leaves of a tiny network with weights at `tmp_path`."""
+def options(tmp_path, monkeypatch):
+    """Of a benchmark of a tiny network, with weights at `tmp_path`, on 70 test images, to `tmp_path`/out."""
     dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
     network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5,), paper_exit_shares=(0.5, 0.25))
@@ -23,23 +31,25 @@ def run_script(tmp_path, monkeypatch):
     net = tiny_net()
     net.initialise(SHAPE)
     save_weights(net, tmp_path / "weights", transform=datasets.scale)
+    return ["--networks", "tiny", "--weights", str(tmp_path), "--out", str(tmp_path / "out")]
 
-    def run(*options):
-        words = ["--networks", "tiny", "--weights", tmp_path, "--out", tmp_path, "--budget", 0.1, *options]
-        assert script.main(list(map(str, words))) == 0
-        return records.read_json(tmp_path / "tiny" / "bench.json")
+
+@pytest.fixture
+def run_script(options, tmp_path):
+    """(more options) -> the record that the script leaves."""
+
+    def run(*more):
+        assert script.main([*options, "--budget", "0.1", *map(str, more)]) == 0
+        return records.read_json(tmp_path / "out" / "tiny" / "bench.json")
 
     return run
 
 
 def test_a_benchmark_leaves_records_table_and_figure(run_script, tmp_path, capsys):
-    result = run_script("--batch-sizes", 1, 8)
-    assert {path.name for path in (tmp_path / "tiny").iterdir()} == {"bench.json", "bench.md", "latency.png"}
-    assert result["schema"] == 2 and result["command"].startswith("experiments/benchmark.py --networks tiny ")
-    names = {f"{engine}, {form}" for engine in engine_classes() for form in ("plain net", "early exit")}
-    assert names - set(result["compile"]) == {
-        f"{name}, {form}" for name in result["left_out"] for form in ("plain net", "early exit")
-    }
+    result, out = run_script("--batch-sizes", 1, 8), tmp_path / "out" / "tiny"
+    assert {path.name for path in out.iterdir()} == {"bench.json", "bench.md", "latency.png"}
+    names = {f"{engine}, {form}" for engine in engine_classes() for form in FORMS}
+    assert names - set(result["compile"]) == {f"{engine}, {form}" for engine in result["left_out"] for form in FORMS}
     assert {row["batch_size"] for row in result["rows"]} == {1, 8}
     for row in result["rows"]:
         assert row["n_batches"] >= 3 and row["ms_per_sample"]["mean"] > 0
@@ -48,11 +58,21 @@ def test_a_benchmark_leaves_records_table_and_figure(run_script, tmp_path, capsy
         gain = row["gain_over"]["arrays, plain net"]
         assert gain["low"] <= gain["value"] <= gain["high"] and sum(row["exit_pct"]) == pytest.approx(100)
     assert len(early[0]["ms_per_exit"]) == 3 and "ms_per_exit" not in early[1]
-    for found in result["agreement"].values():
-        assert found["n_samples"] == 70
-    assert (tmp_path / "tiny" / "bench.md").read_text() in capsys.readouterr().out
-    with Image.open(tmp_path / "tiny" / "latency.png") as image:
+    assert {found["n_samples"] for found in result["agreement"].values()} == {70}
+    assert (out / "bench.md").read_text(encoding="utf-8") in capsys.readouterr().out
+    with Image.open(out / "latency.png") as image:
         assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_a_record_says_how_it_came_about(run_script, tmp_path):
+    result = run_script("--batch-sizes", 1, 8, "--thresholds", 0.5, 1.05, "--seed", 3)
+    name, *words = shlex.split(result["command"])
+    again = script.parse_arguments([*words, "--out", "x"])
+    assert (name, result["schema"], result["seed"]) == ("experiments/benchmark.py", 2, 3)
+    assert (again.networks, again.batch_sizes, again.thresholds) == (["tiny"], [1, 8], [0.5, 1.05])
+    assert (again.budget, again.seed, again.paper_mix, str(again.weights)) == (0.1, 3, False, tmp_path.name)
+    assert result["weights_sha256"] == records.read_json(tmp_path / "weights.json")["sha256"]
+    assert result["environment"]["cpu"] and result["environment"]["threads"] == 1
 
 
 def test_samples_leave_at_the_thresholds_given_or_at_the_papers_mix(run_script):
@@ -61,6 +81,36 @@ def test_samples_leave_at_the_thresholds_given_or_at_the_papers_mix(run_script):
     at_the_mix = run_script("--batch-sizes", 1, "--paper-mix")
     assert at_the_mix["exit_pct"][0] == pytest.approx(50, abs=20)
     assert at_the_mix["command"].endswith("--paper-mix")
+
+
+def test_images_come_in_the_order_of_the_seed(options, tmp_path):
+    subject = script.load_subject("tiny", tmp_path, (0.5, 0.5), False, 3, None, get_device("cpu"))
+    order, test = np.random.default_rng(3).permutation(70), tiny_samples(70, 1)
+    assert subject.labels.tolist() == test.labels[order].tolist()
+    np.testing.assert_array_equal(subject.x, datasets.scale(test.images[order]))
+
+
+def test_every_contender_does_its_work_once_and_gains_are_over_plain_ones(monkeypatch):
+    net, clock, x = tiny_net(), FakeClock(), tiny_batch(70)[0]
+    net.initialise(SHAPE)
+    forms = {"arrays, plain net": (script.compile_plain, 3), "arrays, early exit": (script.compile_net, 2)}
+    compiled = {name: Slow(make(net, engine="arrays"), clock, ms) for name, (make, ms) in forms.items()}
+    rule = script.as_exit_rule((1.05, 1.05), 3)
+    subject = script.Subject("tiny", net, x, np.zeros(70, np.int32), rule, "")
+    monkeypatch.setattr(paths, "Clock", lambda device: clock)
+    monkeypatch.setattr(script.peers, "has_torch", lambda: False)
+    with clock:
+        rows = script.bench(subject, script.make_contenders(net, compiled, rule), 8, budget_s=1)
+    rows = {row["name"]: row for row in rows}
+    assert list(rows) == ["plain Chainer, plain net", "reference path, early exit", *forms]
+    # Convolution, ReLU, convolution, ReLU, then two fully connected layers, ReLU between, and once flattening.
+    n_functions = 8 * rows["plain Chainer, plain net"]["ms_per_sample"]["mean"]
+    assert n_functions == pytest.approx(8)
+    assert 8 * rows["arrays, plain net"]["ms_per_sample"]["mean"] == pytest.approx(3)
+    early = rows["arrays, early exit"]
+    assert 8 * early["ms_per_sample"]["mean"] == pytest.approx(2) and early["n_batches"] == 8
+    gains = {name: gain["value"] for name, gain in early["gain_over"].items()}
+    assert gains == {"plain Chainer, plain net": n_functions / 2, "arrays, plain net": 1.5}
 
 
 def test_an_engine_that_answers_otherwise_is_found_out(run_script, monkeypatch):
@@ -72,22 +122,47 @@ def test_an_engine_that_answers_otherwise_is_found_out(run_script, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("more", "message"),
     [
         (["--networks", "lenet", "alexnet-paper", "--thresholds", "0.5"], "name it: --networks lenet"),
         (["--budget", "0"], "--budget: expected a number > 0"),
+        (["--budget", "inf"], "--budget: expected a finite number"),
         (["--batch-sizes", "0"], "--batch-sizes: expected"),
+        (["--thresholds", "nan"], "--thresholds: expected a finite number"),
         (["--thresholds", "0.5", "--paper-mix"], "not allowed with"),
         (["--networks", "nothing"], "invalid choice: 'nothing'"),
     ],
 )
-def test_bad_options_are_refused_in_words(options, message, capsys):
+def test_bad_options_are_refused_in_words(more, message, capsys):
     with pytest.raises(SystemExit) as stopped:
-        script.main([*options, "--out", "x"])
-    assert stopped.value.code == 2 and message in capsys.readouterr().err
+        script.main([*more, "--out", "x"])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_more_samples_at_a_time_than_there_are_is_refused(run_script, tmp_path, capsys):
-    words = ["--networks", "tiny", "--weights", tmp_path, "--out", tmp_path, "--batch-sizes", 71]
-    assert script.main(list(map(str, words))) == 2
-    assert "expected at most the 70 test images, got 71" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--batch-sizes", "1", "71"], "--batch-sizes: expected at most the 70 test images, got 71"),
+        (["--thresholds", "0.5"], "thresholds: expected 2 (the last exit takes all), got 1"),
+        (["--thresholds", "0.5", "-1"], "thresholds: expected a score >= 0"),
+        (["--device", "gpu:99"], "device gpu:99: "),
+        (["--weights", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line_before_anything_is(options, more, message, tmp_path, capsys):
+    assert script.main([*options, *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark.py: error: ") and message in line and not (tmp_path / "out").exists()
+
+
+def test_it_computes_on_one_thread_and_ctrl_c_is_one_line(options, monkeypatch, capsys):
+    n_threads = []
+
+    def interrupted(*arguments):
+        n_threads.append(threads.get_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "bench_network", interrupted)
+    with threads.limited(2):
+        assert script.main([*options, "--batch-sizes", "1"]) == 130
+    assert n_threads == [1] and capsys.readouterr().err.strip() == "benchmark.py: stopped"

@@ -1,58 +1,130 @@
-"""The benchmark of a training step: every contender takes the same step, and is compared with intervals."""
+"""The benchmark of a training step: all contenders do the same work, and are compared with intervals over rounds."""
+
+import contextlib
+import shlex
+from types import SimpleNamespace
 
 import benchmark_training as script
 import numpy as np
 import pytest
 from tiny import SHAPE, tiny_batch, tiny_net
 
-from branchynet import records
+from branchynet import BranchyNet, records
+from branchynet.bench.timing import Contender, gain
 from branchynet.machine.workers import Workers
+from networks import resnet_cifar10, zoo
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def without_pytorch(monkeypatch):
     monkeypatch.setattr(script.peers, "has_torch", lambda: False)
-    monkeypatch.setattr(script, "peak_memory_mb", lambda names, words: {"plain Chainer": 12.0})
+    monkeypatch.setattr(script.memory, "keep_freed_memory", lambda: None)
 
 
-def test_every_contender_takes_the_same_step():
-    batch, found = tiny_batch(16), {}
+class TwoWorkers(Workers):
+    """The first of two, without the other."""
+
+    size, rank, on_this_machine, aborted = 2, 0, 2, ()
+
+    def __init__(self):
+        pass
+
+    def abort(self, status):
+        TwoWorkers.aborted = (*TwoWorkers.aborted, status)
+
+
+def losses_of_steps(contender, batch, n_steps=3):
+    with contender.context():
+        return [contender.answer(batch) for _ in range(n_steps)]
+
+
+def test_every_contender_takes_the_same_step(without_pytorch):
+    found = {}
     for name, make in script.contenders(1, Workers()).items():
         net = tiny_net()
         net.initialise(SHAPE)
-        dropout = net.trunk[1].layers[2]
-        dropout.args = (0.0,)  # it draws
-        contender = make(net)
-        with contender.context():
-            contender.answer(batch)
+        net.trunk[1].layers[2].args = (0.0,)  # dropout: it draws
+        losses_of_steps(make(net), tiny_batch(16), n_steps=1)
         found[name] = np.concatenate([param.array.ravel() for _, param in sorted(net.namedparams())])
     assert list(found) == ["branchynet", "plain Chainer"]
     np.testing.assert_allclose(found["branchynet"], found["plain Chainer"], rtol=1e-4, atol=1e-5)
 
 
-def test_the_time_of_each_is_relative_to_the_way_of_ours_in_medians_over_rounds():
-    step_ms = {"branchynet": np.full(6, 200.0), "PyTorch": np.full(6, 300.0)}
-    rows = {row["name"]: row for row in script.rows_of(step_ms, 10, {"PyTorch": 12.0}, "branchynet")}
-    assert rows["PyTorch"]["time_ratio"] == {"to": "branchynet", "value": 1.5, "low": 1.5, "high": 1.5}
-    assert rows["PyTorch"]["ms_per_sample"] == {"median": 30.0, "min": 30.0}
-    assert (rows["PyTorch"]["peak_memory_mb"], rows["branchynet"]["peak_memory_mb"]) == (12.0, None)
+@pytest.mark.parametrize("name", ["lenet", "resnet"])
+def test_the_losses_of_several_steps_are_those_of_pytorch(name):
+    """Forward, backward and Adam: each loss follows from the steps before."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    n_threads = torch.get_num_threads()
+    layers = {"lenet": zoo.LENET.build, "resnet": lambda: resnet_cifar10.get_network(n=1, branches="light")}[name]
+    batch = script.random_batch(zoo.get({"lenet": "lenet", "resnet": "resnet-20"}[name]), 4, seed=0)
+    losses = {}
+    for contender, make in script.contenders(1, Workers()).items():
+        np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
+        net = BranchyNet(layers())
+        net.initialise(batch[0].shape[1:])
+        losses[contender] = losses_of_steps(make(net), batch)
+    torch.set_num_threads(n_threads)
+    assert list(losses) == ["branchynet", "plain Chainer", "PyTorch eager, 1 thread"]
+    ours = losses["branchynet"]
+    assert ours[2] < ours[0]
+    for others in losses.values():
+        np.testing.assert_allclose(others, ours, rtol=2e-3)
 
 
-def test_several_workers_together_are_a_contender_that_the_others_are_compared_with():
-    workers = Workers()
-    workers.size = workers.on_this_machine = 2
-    made = script.contenders(2, workers)
-    assert script.name_of_ours(workers) == "branchynet, 2 workers" and "branchynet, 2 workers" in made
+def test_a_turn_is_three_steps_after_one_that_is_not_timed():
+    taken = []
+    made = {name: Contender(lambda batch, name=name: taken.append(name)) for name in ("ours", "theirs")}
+    step_ms = script.time_steps(made, "a batch", 2, Workers())
+    ours, theirs = ["ours"] * 4, ["theirs"] * 4
+    assert taken == [*theirs, *ours, *ours, *theirs, *theirs, *ours], "the first round is free"
+    assert {name: len(values) for name, values in step_ms.items()} == {"ours": 6, "theirs": 6}
 
 
-def test_a_run_leaves_its_record_and_prints_its_table(tmp_path, capsys):
+def test_times_are_compared_in_medians_with_intervals_over_rounds(rng):
+    ours, theirs = np.full(30, 200.0), rng.gamma(9, 30, 10).repeat(3)
+    rows = {row["name"]: row for row in script.rows_of({"branchynet": ours, "PyTorch": theirs}, 10, {}, "branchynet")}
+    expected = gain(theirs, ours, block=3, statistic=np.median)
+    assert rows["PyTorch"]["time_ratio"] == {"to": "branchynet", **expected}
+    assert rows["PyTorch"]["ms_per_sample"] == {"median": np.median(theirs) / 10, "min": theirs.min() / 10}
+    assert rows["branchynet"]["time_ratio"] == {"to": "branchynet", "value": 1, "low": 1, "high": 1}
+
+
+def test_several_workers_together_are_a_contender_that_the_others_are_compared_with(without_pytorch):
+    name = script.name_of_ours(TwoWorkers())
+    assert name == "branchynet, 2 workers" and name in script.contenders(2, TwoWorkers())
+
+
+def test_a_run_leaves_its_record_and_prints_its_table(without_pytorch, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def run(command, **options):
+        asked.append(script.parse_arguments(command[2:]))
+        return SimpleNamespace(stdout=b"12.5\n" if "plain Chainer" in command else b"nan\n")
+
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run, PIPE=None))
     out = tmp_path / "training.json"
-    assert script.main(["--network", "lenet", "--batch-size", "8", "--rounds", "2", "--out", str(out)]) == 0
+    words = ["--network", "lenet", "--batch-size", "8", "--rounds", "2", "--threads", "1", "--seed", "3"]
+    assert script.main([*words, "--out", str(out)]) == 0
     result = records.read_json(out)
-    assert result["schema"] == 2 and "--rounds 2" in result["command"]
+    assert (result["schema"], result["seed"], result["network"], result["workers"]) == (2, 3, "lenet", 1)
+    name, *again = shlex.split(result["command"])
+    assert name == "experiments/benchmark_training.py"
+    assert script.parse_arguments(again) == script.parse_arguments(words)
     assert [row["name"] for row in result["contenders"]] == ["branchynet", "plain Chainer"]
-    assert result["contenders"][1]["peak_memory_mb"] == 12
+    assert [row["peak_memory_mb"] for row in result["contenders"]] == [None, 12.5]
+    assert [options.memory_of for options in asked] == ["branchynet", "plain Chainer"]
+    assert {(options.network, options.batch_size, options.seed) for options in asked} == {("lenet", 8, 3)}
+    assert "load_average_before" in result and result["environment"]["cpu"]
     assert "| plain Chainer " in capsys.readouterr().out
+
+
+def test_a_process_of_its_own_takes_two_steps_and_tells_its_peak_memory(without_pytorch, monkeypatch, capsys):
+    taken = []
+    made = Contender(taken.append, contextlib.nullcontext)
+    monkeypatch.setattr(script, "contenders", lambda n_threads, workers: {"one": lambda net: made})
+    monkeypatch.setattr(script, "own_peak_memory_mb", lambda: 7.5)
+    assert script.main(["--memory-of", "one", "--batch-size", "2"]) == 0
+    assert capsys.readouterr().out == "7.5\n" and len(taken) == 2
 
 
 @pytest.mark.parametrize(("option", "number"), [("--rounds", "1"), ("--batch-size", "0"), ("--threads", "none")])
@@ -62,6 +134,22 @@ def test_bad_options_are_refused_in_words(option, number, capsys):
     assert stopped.value.code == 2 and f"{option}: expected" in capsys.readouterr().err
 
 
-def test_a_contender_that_there_is_not_is_refused(capsys):
+def test_a_contender_that_there_is_not_is_refused_in_one_line(without_pytorch, capsys):
     assert script.main(["--network", "lenet", "--memory-of", "nothing"]) == 2
-    assert "expected one of branchynet, plain Chainer" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark_training.py: error: --memory-of: expected one of branchynet, plain Chainer")
+
+
+def test_an_error_in_one_of_several_workers_ends_all(tmp_path, without_pytorch, monkeypatch, capsys):
+    monkeypatch.setattr(script, "get_workers", TwoWorkers)
+    (tmp_path / "file").touch()
+    assert script.main(["--out", str(tmp_path / "file" / "in it" / "x.json")]) == 2 and TwoWorkers.aborted == (2,)
+    assert "results: expected a folder" in capsys.readouterr().err
+
+
+def test_released_records_can_be_read():
+    released = {path.stem: records.read_json(path) for path in (zoo.RELEASED / "benchmarks").glob("training-*.json")}
+    assert set(released) == {"training-lenet", "training-alexnet-paper"}
+    for name, record in released.items():
+        assert (record["schema"], f"training-{record['network']}") == (script.SCHEMA, name)
+        assert script.table(record).count("\n| ") == 2 + len(record["contenders"]), "two lines of headings"

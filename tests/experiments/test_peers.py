@@ -1,16 +1,12 @@
-"""The PyTorch twins that speed is compared with compute the same; skipped where PyTorch is not installed."""
+"""The networks that speed is compared with compute the same; what needs PyTorch is skipped where there is none."""
 
 import chainer
 import numpy as np
+import peers
 import pytest
-from peers import torch_layers
 
-from branchynet import FL, BranchyNet
+from branchynet import FL, BranchyNet, run
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
-
-torch = pytest.importorskip(
-    "torch", reason="PyTorch is not installed; in the project's folder: pip install -e '.[bench]'"
-)
 
 NETWORKS = {
     "lenet": (lenet_mnist.get_network, (1, 28, 28)),
@@ -19,23 +15,53 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_exit_has_the_same_logits(name):
+@pytest.fixture
+def torch():
+    """PyTorch, with the number of its threads put back."""
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed; in the project's folder: pip install -e '.[bench]'"
+    )
+    n_threads = torch.get_num_threads()
+    yield torch
+    torch.set_num_threads(n_threads)
+
+
+def net_and_input(name):
     build, shape = NETWORKS[name]
     net = BranchyNet(build())
     net.initialise(shape)
     x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
     net(x)  # in training mode: the running statistics of batch normalisation move away from their first values
+    return net, x
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_exit_has_the_same_logits(name, torch):
+    net, x = net_and_input(name)
     with chainer.using_config("train", False):
         expected = net(x)
     h = torch.from_numpy(x)
     with torch.inference_mode():
         for (stage, branch), logits in zip(net.stages(), expected):
-            h = torch_layers(stage.layers).eval()(h)
-            ours = torch_layers(branch.layers).eval()(h).numpy()
+            h = peers.torch_layers(stage.layers).eval()(h)
+            ours = peers.torch_layers(branch.layers).eval()(h).numpy()
             np.testing.assert_allclose(ours, logits.array, rtol=1e-4, atol=1e-4)
 
 
-def test_a_layer_without_a_twin_is_named():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_plain_network_in_pytorch_gives_the_labels_of_the_last_exit(name, torch):
+    net, x = net_and_input(name)
+    assert peers.plain_torch(net)(x).tolist() == run(net, x, 0.0).labels.tolist()
+    assert torch.get_num_threads() == 1 and torch.__version__.startswith(peers.versions()["torch"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_plain_network_in_onnx_runtime_gives_the_labels_of_the_last_exit(name):
+    pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    net, x = net_and_input(name)
+    assert peers.plain_onnxruntime(net)(x).tolist() == run(net, x, 0.0).labels.tolist()
+
+
+def test_a_layer_without_a_twin_is_named(torch):
     with pytest.raises(ValueError, match="no PyTorch twin is known for .*tanh"):
-        torch_layers([FL(chainer.functions.tanh)])
+        peers.torch_layers([FL(chainer.functions.tanh)])

@@ -9,6 +9,8 @@ import pytest
 from branchynet.functions import batch_normalization, plain_chainer
 from branchynet.links import BatchNormalization
 
+from .compare import assert_same_results
+
 SHAPES = [(1, 3, 4, 5), (2, 1, 3, 3), (9, 4, 6, 5), (130, 2, 3, 4)]
 
 
@@ -32,6 +34,22 @@ def test_values_running_statistics_and_gradients_are_chainers(rng, shape, dtype)
     for own, their in zip(ours, theirs):
         assert own.dtype == dtype
         np.testing.assert_allclose(own, their, rtol=1e-3, atol=2e-3 if dtype == np.float32 else 1e-8)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("with_shortcut", [False, True])
+def test_a_shortcut_and_relu_behind_are_chainers(rng, device, with_shortcut, relu):
+    x, gamma, beta = (rng.normal(size=s).astype(np.float32) for s in ((9, 4, 6, 5), 4, 4))
+    shortcut = [rng.normal(size=x.shape).astype(np.float32)] * with_shortcut
+
+    def ours(x, gamma, beta, *shortcut):
+        return batch_normalization(x, gamma, beta, shortcut=shortcut[0] if shortcut else None, relu=relu)
+
+    def theirs(x, gamma, beta, *shortcut):
+        y = sum(shortcut, F.batch_normalization(x, gamma, beta))
+        return F.relu(y) if relu else y
+
+    assert_same_results(ours, theirs, device, x, gamma, beta, *shortcut, rtol=1e-3, atol=1e-4)
 
 
 def test_a_large_mean_does_not_hide_a_small_variance(rng):

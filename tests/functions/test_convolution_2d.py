@@ -9,9 +9,11 @@ from chainer import gradient_check
 
 from branchynet.functions import convolution_2d
 from branchynet.links import Convolution2D
-from branchynet.machine import memory
 
 from .compare import assert_same_results
+
+CPU = chainer.get_device("@numpy")
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def naive_convolution(x, W, b, stride, pad):
@@ -36,8 +38,7 @@ def test_results_are_chainers(rng, device, kernel, stride, pad, cover_all):
         x,
         W,
         b,
-        rtol=1e-4,
-        atol=1e-4,
+        **CLOSE,
     )
 
 
@@ -51,7 +52,7 @@ def test_results_are_the_definitions(rng, stride, pad):
 def test_any_number_of_samples_and_no_bias(rng, device, n_samples):
     x, W = rng.normal(size=(n_samples, 1, 6, 6)).astype(np.float32), rng.normal(size=(2, 1, 3, 3)).astype(np.float32)
     ours, theirs = (lambda x, W: convolution_2d(x, W, pad=1)), (lambda x, W: F.convolution_2d(x, W, pad=1))
-    assert_same_results(ours, theirs, device, x, W, rtol=1e-4, atol=1e-4)
+    assert_same_results(ours, theirs, device, x, W, **CLOSE)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -64,23 +65,42 @@ def test_an_empty_batch_gives_nothing_and_moves_nothing(rng, stride):
     np.testing.assert_array_equal(W.grad, np.zeros_like(W.array))
 
 
-@pytest.mark.parametrize("small_product", [0, memory.SMALL_PRODUCT], ids=["no small product", "small products"])
-@pytest.mark.parametrize("chunk_bytes", [1, 20_000])  # one sample at a time, and a few
-@pytest.mark.parametrize(("stride", "kernel"), [(1, 5), (1, 3), (2, 3)])
-def test_strips_are_worked_on_in_chunks(rng, monkeypatch, stride, kernel, chunk_bytes, small_product):
-    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((90, 4, 9, 9), (3, 4, kernel, kernel), (3,)))
-    monkeypatch.setattr(memory, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(memory, "SMALL_PRODUCT", small_product)
+# What the kernels do depends on how many channels, outputs and pixels there are: whole vectors or not, one or two.
+@pytest.mark.parametrize("channels", [1, 3, 5, 16])
+@pytest.mark.parametrize("outputs", [1, 8, 9, 16, 21, 40])
+@pytest.mark.parametrize("width", [1, 4, 13])
+def test_every_block_of_the_kernels(rng, channels, outputs, width):
+    x, W, b = (
+        rng.normal(size=s).astype(np.float32) for s in ((3, channels, 5, width), (outputs, channels, 3, 3), outputs)
+    )
     assert_same_results(
-        lambda x, W, b: convolution_2d(x, W, b, stride, pad=1),
-        lambda x, W, b: F.convolution_2d(x, W, b, stride, pad=1),
-        chainer.get_device("@numpy"),
+        lambda x, W, b: convolution_2d(x, W, b, pad=1),
+        lambda x, W, b: F.convolution_2d(x, W, b, pad=1),
+        CPU,
         x,
         W,
         b,
-        rtol=1e-3,
-        atol=1e-3,
+        **CLOSE,
     )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_with_relu_behind(rng, device, stride):
+    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((3, 4, 7, 6), (6, 4, 3, 3), (6,)))
+    assert_same_results(
+        lambda x, W, b: convolution_2d(x, W, b, stride, relu=True),
+        lambda x, W, b: F.relu(F.convolution_2d(x, W, b, stride)),
+        device,
+        x,
+        W,
+        b,
+        **CLOSE,
+    )
+
+
+def test_relu_does_not_hide_a_nan():
+    x, W = np.full((1, 1, 3, 3), np.nan, np.float32), np.ones((2, 1, 3, 3), np.float32)
+    assert np.isnan(convolution_2d(x, W, relu=True).array).all()
 
 
 def test_a_non_contiguous_batch(rng):

@@ -15,7 +15,7 @@ from branchynet.errors import NetworkError
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
 from branchynet.inference.reference import Answers
-from branchynet.machine.compilers import compile_library, compiler_problem
+from branchynet.machine.compilers import compile_library, compiler_problem, pointer
 
 _CACHE_LINE_BYTES = 64
 
@@ -77,7 +77,7 @@ class _Workspace:
         self._engine, plan = engine, engine.plan
         self._classify, self._classify_one = engine.classify, engine.classify_one
         self._memory = _aligned(engine.workspace_floats)
-        engine.prepare(_pointer(self._memory))
+        engine.prepare(pointer(self._memory))
         self._sample = np.zeros((1, *plan.in_shape), np.float32)
         self._thresholds = np.zeros(plan.n_exits, np.float32)
         self._rule = None
@@ -147,9 +147,9 @@ class _Workspace:
         Raises:
             NetworkError: a number is not finite.
         """
-        pointers = [_pointer(array) for array in (thresholds, *answers)]
-        weights = _pointer(self._engine.weights)
-        n = self._classify(_pointer(self._memory), weights, _pointer(x), ctypes.c_int(len(x)), *pointers)
+        pointers = [pointer(array) for array in (thresholds, *answers)]
+        weights = pointer(self._engine.weights)
+        n = self._classify(pointer(self._memory), weights, pointer(x), ctypes.c_int(len(x)), *pointers)
         if n != len(x):
             raise NetworkError(f"expected finite numbers, got NaN or infinity in sample {n}")
 
@@ -159,10 +159,6 @@ def _aligned(n_floats):
     memory = np.zeros(4 * n_floats + _CACHE_LINE_BYTES, np.uint8)
     start = -memory.ctypes.data % _CACHE_LINE_BYTES
     return memory[start : start + 4 * n_floats].view(np.float32)
-
-
-def _pointer(array):
-    return ctypes.c_void_p(array.ctypes.data)
 
 
 ENGINE = NativeEngine

@@ -1,4 +1,4 @@
-/* Kernels of a compiled early-exit network: C11 with vector extensions (gcc, clang), float32, libm only.
+/* Kernels of a compiled early-exit network, behind `vectors.h`.
  *
  * Sizes come in as constants, so that a compiler that inlines knows every shape. An image is stored in one of two forms:
  *
@@ -11,101 +11,11 @@
  * vector may reach past the end.
  */
 
-#include <math.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* Floats in a vector, and how many vectors a block of sums may take of the registers that there are. */
-#ifndef WIDTH
-#if defined(__AVX512F__)
-#define WIDTH 16
-#elif defined(__AVX2__)
-#define WIDTH 8
-#elif defined(__SSE__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
-#define WIDTH 4
-#else
-#define WIDTH 1
-#endif
-#endif
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define SUMS 24
-#else
-#define SUMS 12
-#endif
-#define MOST 24 /* of blocks of whatever kind, so that an array of sums has a constant size */
-#define SLACK 128
-
-#define INLINE static inline __attribute__((always_inline, unused))
-/* A stage is a function of its own, so that its registers are its own, and a profile names it. */
-#define STAGE static __attribute__((noinline))
-#define UNROLL _Pragma("GCC unroll 24")
-#define ROLLED _Pragma("GCC unroll 1") /* a body that is long enough as it is */
-#define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
-
-typedef float vec __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
-typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
-
-INLINE vec load(const float *p) { return *(const vec *)p; }
-INLINE void store(float *p, vec v) { *(vec *)p = v; }
-INLINE int smaller(int a, int b) { return a < b ? a : b; }
-INLINE int larger(int a, int b) { return a > b ? a : b; }
-
-/* x - 0 is x itself: compilers know, and make it one instruction. */
-INLINE vec splat(float x) { return x - (vec){0}; }
-
-/* A comparison of vectors has all bits of a number set where it holds. */
-INLINE vec maximum(vec a, vec b)
-{
-    const bits larger_a = (bits)(a > b);
-    return (vec)(((bits)a & larger_a) | ((bits)b & ~larger_a));
-}
-
-INLINE vec relu_if(vec v, int relu) { return relu ? (vec)((bits)v & (bits)(v > splat(0))) : v; }
-
-/* Numbers 0, 2, 4, ... and 1, 3, 5, ... of the 2 WIDTH numbers of two vectors. */
-#if WIDTH == 16
-#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif WIDTH == 8
-#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
-#define ODDS 1, 3, 5, 7, 9, 11, 13, 15
-#elif WIDTH == 4
-#define EVENS 0, 2, 4, 6
-#define ODDS 1, 3, 5, 7
-#else
-#define EVENS 0
-#define ODDS 1
-#endif
-INLINE vec evens(vec a, vec b) { return __builtin_shufflevector(a, b, EVENS); }
-INLINE vec odds(vec a, vec b) { return __builtin_shufflevector(a, b, ODDS); }
-
 /* ---- Convolution, interleaved --------------------------------------------------------------------------------------
  *
  * Outputs are computed in groups of `group` channels (16 or 32); weights are packed [group][ky][kx][c][channel of the
- * group], behind the group's biases. A block is `n_pixels` pixels of a row times `n_vectors` vectors of channels, whose
- * sums stay in registers.
+ * group], behind the group's biases.
  */
-INLINE void convolve_pixels(const float *in, const float *bias, const float *weights, float *out, int n_pixels,
-                            int n_vectors, int group, int channels, int kh, int kw, int in_row, int in_pixel, int stride,
-                            int out_pixel, int relu)
-{
-    vec sums[MOST][4];
-    /* Pixels without a gap between them are one run of numbers. */
-    const int n_runs = in_pixel == channels ? 1 : kw, run = kw * channels / n_runs;
-    FOR(p, n_pixels) FOR(v, n_vectors) sums[p][v] = load(bias + v * WIDTH);
-    for (int ky = 0; ky < kh; ky++)
-        for (int r = 0; r < n_runs; r++) {
-            const float *source = in + ky * in_row + r * in_pixel;
-            _Pragma("GCC unroll 8") for (int c = 0; c < run; c++) {
-                vec w[4];
-                FOR(v, n_vectors) w[v] = load(weights + v * WIDTH);
-                weights += group;
-                FOR(p, n_pixels) FOR(v, n_vectors) sums[p][v] += source[p * stride * in_pixel + c] * w[v];
-            }
-        }
-    FOR(p, n_pixels) FOR(v, n_vectors) store(out + p * out_pixel + v * WIDTH, relu_if(sums[p][v], relu));
-}
-
 /* in: the first number that the first window reads, padding included. groups: of output channels. */
 INLINE void convolution(const float *in, const float *weights, float *out, int groups, int group, int channels, int kh,
                         int kw, int in_row, int in_pixel, int stride_y, int stride_x, int out_h, int out_w, int out_row,
@@ -333,20 +243,6 @@ INLINE void average_pooling_of_planes(const float *in, float *out, int channels,
 }
 
 /* ---- Normalisation ------------------------------------------------------------------------------------------------- */
-
-/* 1 / base ** beta. For 0.75: a first guess at base ** -0.25 from the exponent, three steps of Newton's method, cubed; to
- * rounding, and several times faster than two square roots and a division. base > 0. */
-INLINE vec inverse_power(vec base, float beta)
-{
-    vec y;
-    if (beta == 0.75f) {
-        y = (vec)(0x4f58cae5u - ((bits)base >> 2));
-        FOR(step, 3) y *= 1.25f - 0.25f * base * (y * y) * (y * y);
-        return y * y * y;
-    }
-    FOR(i, WIDTH) y[i] = powf(base[i], -beta);
-    return y;
-}
 
 /* x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta. `squares` has channels + n numbers and SLACK;
  * those in front of and behind the channels are 0. */

@@ -11,8 +11,9 @@ from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy, Margin, MaxProbability
 from branchynet.confidence.entropy import Entropy
 from branchynet.errors import CompileError
+from branchynet.machine.compilers import VECTORS
 
-KERNELS = pathlib.Path(__file__).with_name("kernels.h")
+_KERNELS = pathlib.Path(__file__).with_name("kernels.h")
 
 DECLARATIONS = """
 /* Classifies samples, each leaving at the first exit whose score is below its threshold.
@@ -164,6 +165,11 @@ int branchynet_classify_one(void *const *a)
 """
 
 
+def kernels() -> str:
+    """What all compiled networks share."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in (VECTORS, _KERNELS))
+
+
 def whole_source(program, measure) -> str:
     """One C file: kernels, header and body, and a way in that takes one argument.
 
@@ -174,4 +180,4 @@ def whole_source(program, measure) -> str:
     Raises:
         CompileError: a measure that the kernels do not know.
     """
-    return "\n".join([KERNELS.read_text(encoding="utf-8"), header(program), body(program, measure), _CALL_ONE])
+    return "\n".join([kernels(), header(program), body(program, measure), _CALL_ONE])

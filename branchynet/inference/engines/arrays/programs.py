@@ -12,7 +12,6 @@ import math
 import numpy as np
 
 from branchynet.errors import CompileError
-from branchynet.functions.spans import window_spans
 from branchynet.inference import operations as ops
 
 # Numbers in a matrix of windows that keeps memory of its own.
@@ -235,9 +234,24 @@ def _average_pooling(program, operation, x):
 
 
 def _spans(x, out, axis, operation):
-    return window_spans(
-        x.shape[axis], out.shape[axis], operation.ksize[axis - 2], operation.stride[axis - 2], operation.pad[axis - 2]
-    )
+    """For each offset within a window: the outputs whose windows have it inside the image, and what they read there.
+
+    Args:
+        axis: 2 or 3.
+
+    Returns:
+        list of pairs of slices (outputs, inputs), in the order of the offsets.
+    """
+    size, n_out = x.shape[axis], out.shape[axis]
+    ksize, stride, pad = (of[axis - 2] for of in (operation.ksize, operation.stride, operation.pad))
+    spans = []
+    for offset in range(ksize):
+        first = max(0, -(-(pad - offset) // stride))
+        last = min(n_out - 1, (size - 1 + pad - offset) // stride)
+        if first <= last:
+            begin = first * stride + offset - pad
+            spans.append((slice(first, last + 1), slice(begin, begin + (last - first) * stride + 1, stride)))
+    return spans
 
 
 def _local_response_normalization(program, operation, x):
