@@ -36,7 +36,7 @@ setup(
     package_data={
         "branchynet.functions": ["kernels.c"],
         "branchynet.inference.native": ["kernels.h"],
-        "branchynet.machine": ["vectors.h"],
+        "branchynet.machine": ["*.h"],
     },
     install_requires=[
         "chainer==7.8.1",  # the framework; branchynet/_compat.py is written for this one version

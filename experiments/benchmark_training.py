@@ -1,9 +1,9 @@
 """What a step of joint training costs: this library against plain Chainer and PyTorch, in turn, in one run.
 
 All train the same network, made from the same network list with the same first weights: forward through all exits,
-weighted sum of losses, backward, Adam. Started by mpiexec, training shared out to the workers is one more contender;
-the others compute in the first process while the rest wait. Peak memory is that of a process of its own for each
-contender.
+weighted sum of losses, backward, Adam. Started by mpiexec, training shared out to the workers is one more contender of
+each library; the others compute in the first process while the rest wait. Peak memory is that of a process of its own
+for each contender.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
@@ -42,11 +43,6 @@ STEPS = 3
 CPU = get_device("cpu")
 
 
-def name_of_ours(workers):
-    """Name of the contender that the others are compared with: all workers together, where there are several."""
-    return OURS if workers.size == 1 else f"{OURS}, {workers.size} workers"
-
-
 def chainer_step(net, workers):
     """A training step of a net in Chainer, as a function of a batch (x, t) -> loss; the workers share the batch."""
     workers.send_first_weights(net)
@@ -68,21 +64,23 @@ def chainer_step(net, workers):
     return step
 
 
-def torch_step(net):
-    """The same training step in PyTorch eager."""
+def torch_step(net, workers):
+    """The same training step in PyTorch eager; several workers share the batch by DistributedDataParallel."""
     import torch
 
-    # Like ours, it does once what a branch and the trunk behind it both begin with.
-    stages, exits = (torch.nn.ModuleList(map(peers.torch_layers, parts)) for parts in zip(*net.segments()))
-    optimizer = torch.optim.Adam([*stages.parameters(), *exits.parameters()], lr=3e-3)
+    loss_of = peers.torch_joint_loss(net)
+    if workers.size > 1:
+        store = pathlib.Path(tempfile.gettempdir()).resolve() / f"branchynet-{os.getppid()}"  # mpiexec is their parent
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo", store.as_uri(), None, workers.size, workers.rank)
+        loss_of = torch.nn.parallel.DistributedDataParallel(loss_of)
+    optimizer = torch.optim.Adam(loss_of.parameters(), lr=3e-3)
 
     def step(batch):
-        h, t = (torch.from_numpy(array) for array in batch)
+        rows = workers.shard(len(batch[0])).rows
+        x, t = (torch.from_numpy(array[rows]) for array in batch)
         optimizer.zero_grad()
-        loss, t = 0, t.long()
-        for stage, branch, weight in zip(stages, exits, net.loss_weights):
-            h = stage(h)
-            loss = loss + weight * torch.nn.functional.cross_entropy(branch(h), t)
+        loss = loss_of(x, t.long())
         loss.backward()
         optimizer.step()
         return float(loss.detach())
@@ -114,12 +112,16 @@ def contenders(n_threads, workers) -> dict:
     }
     if workers.size > 1:
         each = max(1, n_threads // workers.on_this_machine)
-        made[name_of_ours(workers)] = lambda net: Contender(
+        made[f"{OURS}, {workers.size} workers"] = lambda net: Contender(
             chainer_step(net, workers), lambda: threads.limited(each), by_all=True
         )
     for n in sorted({1, n_threads}) if peers.has_torch() else ():
         made[f"PyTorch eager, {n} thread{'s' if n > 1 else ''}"] = lambda net, n=n: Contender(
-            torch_step(net), lambda: torch_threads(n)
+            torch_step(net, alone), lambda: torch_threads(n)
+        )
+    if workers.size > 1 and peers.has_torch():
+        made[f"PyTorch DDP, {workers.size} workers"] = lambda net: Contender(
+            torch_step(net, workers), lambda: torch_threads(each), by_all=True
         )
     return made
 
@@ -238,7 +240,7 @@ def _record(options, workers, load_average, step_ms, alone):
         "load_average_before": load_average,
         "preparation_ms_per_sample": preparation_ms(zoo.get(options.network), options.batch_size),
         "environment": environment,
-        "contenders": rows_of(step_ms, options.batch_size, memory_mb, name_of_ours(workers)),
+        "contenders": rows_of(step_ms, options.batch_size, memory_mb, OURS),
     }
 
 

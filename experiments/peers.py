@@ -61,6 +61,26 @@ def torch_layers(layers):
     return nn.Sequential(*[module for layer in layers for module in _twins(layer)])
 
 
+def torch_joint_loss(net):
+    """A module (x, t) -> the loss of joint training, with the layers, weights and loss weights of a net."""
+    import torch
+
+    class JointLoss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            # Like ours, it does once what a branch and the trunk behind it both begin with.
+            self.stages, self.exits = (torch.nn.ModuleList(map(torch_layers, parts)) for parts in zip(*net.segments()))
+
+        def forward(self, h, t):
+            loss = 0
+            for stage, branch, weight in zip(self.stages, self.exits, net.loss_weights):
+                h = stage(h)
+                loss = loss + weight * torch.nn.functional.cross_entropy(branch(h), t)
+            return loss
+
+    return JointLoss()
+
+
 def _twins(layer):
     """The PyTorch modules that compute what one layer does."""
     from torch import nn

@@ -10,7 +10,7 @@ import numpy as np
 from chainer.functions.connection import convolution_2d as chainer_convolution_2d
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
-from branchynet.functions.kernels import call_strips, computes_here, kernel
+from branchynet.functions.kernels import call_strips, computes_here, vector_width
 from branchynet.functions.relu import through_relu
 from branchynet.functions.windows import Windows, pair
 
@@ -90,13 +90,12 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
         x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
         n_outputs, channels, kh, kw = self.W_shape
         windows = Windows(*x.shape[1:], kh, kw, self.sy, self.sx, self.ph, self.pw, *gy.shape[2:])
-        width = kernel("width")()
+        width = vector_width()
         shape = n_outputs, kh, -(-kw * channels // width) * width
         (strips,) = call_strips(
             "correlate", len(x), _Convolution(windows, n_outputs), x, gy, sums=[(shape, np.float32)]
-        ) or ((),)
-        # The strips are added in their order, so that the result does not depend on the number of threads.
-        gradient = sum(strips, np.zeros(shape, np.float32))[:, :, : kw * channels]
+        )
+        gradient = strips.sum(axis=0)[:, :, : kw * channels]
         return (np.ascontiguousarray(gradient.reshape(n_outputs, kh, kw, channels).transpose(0, 3, 1, 2)),)
 
 
@@ -114,7 +113,7 @@ def _convolve(x, W, b, stride, pad, y, relu=False):
     n_outputs, channels, *ksize = W.shape
     windows = Windows(*x.shape[1:], *ksize, *stride, *pad, *y.shape[2:])
     description = _Convolution(windows, n_outputs, *(step // y.itemsize for step in y.strides), relu)
-    group = 2 * kernel("width")()
+    group = 2 * vector_width()
     n_groups = -(-n_outputs // group)
     weights = np.zeros((n_groups * group, *ksize, channels), np.float32)
     bias = np.zeros(n_groups * group, np.float32)

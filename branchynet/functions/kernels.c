@@ -1,5 +1,6 @@
-/* Kernels of training, behind `vectors.h`: batches (N, C, H, W) of float32, row by row without gaps. Sizes are not known
- * when this is compiled. A function works on the samples start <= i < stop, and returns 0, or -1 where memory is short.
+/* Kernels of training, behind `vectors.h` and `team.h`: batches (N, C, H, W) of float32, row by row without gaps. Sizes are not known
+ * when this is compiled. A kernel unpacks what it is given, works on some samples, and returns 0, or -1 where memory is
+ * short (`kernel` of team.h).
  */
 
 #include <stdlib.h>
@@ -137,9 +138,13 @@ static void convolve_row(const struct convolution *c, int row, const float *in, 
 }
 
 /* x (N, C, H, W) -> y. weights: [group][ky][kx][c][output of the group]; bias: for each output, in whole groups. */
-int branchynet_convolve(int start, int stop, const struct convolution *c, const float *x, const float *weights,
-                        const float *bias, float *y)
+int branchynet_convolve(int start, int stop, void *const *given, void *const *own)
 {
+    const struct convolution *c = given[0];
+    const float *x = given[1];
+    const float *weights = given[2];
+    const float *bias = given[3];
+    float *y = given[4];
     struct memory m;
     const struct windows *w = &c->w;
     if (get_memory(w, &m)) return -1;
@@ -220,9 +225,12 @@ static void correlate_rows(const struct convolution *c, int row, const float *in
 
 /* x (N, C, H, W), gy (N, O, out_h, out_w) -> adds the gradient of the weights, [output][ky][kx][c], where what belongs to
  * one ky fills whole vectors. */
-int branchynet_correlate(int start, int stop, const struct convolution *c, const float *x, const float *gy,
-                         float *gradient)
+int branchynet_correlate(int start, int stop, void *const *given, void *const *own)
 {
+    const struct convolution *c = given[0];
+    const float *x = given[1];
+    const float *gy = given[2];
+    float *gradient = own[0];
     struct memory m;
     const struct windows *w = &c->w;
     if (get_memory(w, &m)) return -1;
@@ -240,8 +248,12 @@ int branchynet_correlate(int start, int stop, const struct convolution *c, const
 }
 
 /* g = gy where y > 0, else 0: the gradient through ReLU, for n numbers a sample. */
-int branchynet_mask(int start, int stop, int n, const float *y, const float *gy, float *g)
+int branchynet_mask(int start, int stop, void *const *given, void *const *own)
 {
+    const int n = *(const int *)given[0];
+    const float *y = given[1];
+    const float *gy = given[2];
+    float *g = given[3];
     for (size_t i = (size_t)start * n; i < (size_t)stop * n; i++) g[i] = y[i] > 0 ? gy[i] : 0;
     return 0;
 }
@@ -261,7 +273,7 @@ static struct grid grid_of(const struct windows *w)
     g.rows = larger(quotient_up(w->ph + w->height, w->sy), quotient_up((w->out_h - 1) * w->sy + w->kh - w->ph, w->sy));
     g.row = larger(quotient_up(w->pw + w->width, w->sx), quotient_up((w->out_w - 1) * w->sx + w->kw - w->pw, w->sx));
     g.rows = larger(g.rows, w->out_h);
-    g.row = larger(g.row, w->out_w + (w->kw - 1) / w->sx); /* so that a window left of a row lies right of the last */
+    g.row = larger(g.row, w->out_w);
     g.places = g.rows * g.row;
     g.planes = w->sy * w->sx;
     return g;
@@ -280,18 +292,21 @@ INLINE void join_row(const float *in, float *out, int n, int step)
 /* One channel of an image into its planes, or, with `back`, the other way. Nothing is written around the image. */
 INLINE void move_channel(float *image, float *planes, const struct windows *w, struct grid g, int plane, int back)
 {
-    for (int y = 0; y < w->height; y++)
+    for (int i = 0; i < w->sy; i++)
         for (int j = 0; j < w->sx; j++) {
-            const int first = larger(quotient_up(w->pw - j, w->sx), 0); /* column of the plane that is in the image */
+            const int first_row = larger(quotient_up(w->ph - i, w->sy), 0); /* of the plane that is in the image */
+            const int first = larger(quotient_up(w->pw - j, w->sx), 0);
             const int x = j + first * w->sx - w->pw, n = quotient_up(w->width - x, w->sx);
-            float *in_image = image + y * w->width + x;
-            float *in_plane = planes + ((y + w->ph) % w->sy * w->sx + j) * plane + (y + w->ph) / w->sy * g.row + first;
-            if (!back && w->sx == 1) memcpy(in_plane, in_image, sizeof(float) * n);
-            else if (!back && w->sx == 2) split_row(in_image, in_plane, n, 2);
-            else if (!back) split_row(in_image, in_plane, n, w->sx);
-            else if (w->sx == 1) memcpy(in_image, in_plane, sizeof(float) * n);
-            else if (w->sx == 2) join_row(in_plane, in_image, n, 2);
-            else join_row(in_plane, in_image, n, w->sx);
+            float *in_plane = planes + (i * w->sx + j) * plane + first_row * g.row + first;
+            for (int y = i + first_row * w->sy - w->ph; y < w->height; y += w->sy, in_plane += g.row) {
+                float *in_image = image + y * w->width + x;
+                if (!back && w->sx == 1) memcpy(in_plane, in_image, sizeof(float) * n);
+                else if (!back && w->sx == 2) split_row(in_image, in_plane, n, 2);
+                else if (!back) split_row(in_image, in_plane, n, w->sx);
+                else if (w->sx == 1) memcpy(in_image, in_plane, sizeof(float) * n);
+                else if (w->sx == 2) join_row(in_plane, in_image, n, 2);
+                else join_row(in_plane, in_image, n, w->sx);
+            }
         }
 }
 
@@ -326,9 +341,13 @@ static int get_pooling(const struct windows *w, struct pooling *p, float padding
 
 /* x (N, C, H, W) -> y (N, C, out_h, out_w), and which number of each window is the first largest, -1 for none. With relu,
  * zeros are largest where there is no positive number. NaN is larger than all. */
-int branchynet_max_pooling(int start, int stop, const struct windows *w, const float *x, int relu, float *y,
-                           int32_t *indices)
+int branchynet_max_pooling(int start, int stop, void *const *given, void *const *own)
 {
+    const struct windows *w = given[0];
+    const float *x = given[1];
+    const int relu = *(const int *)given[2];
+    float *y = given[3];
+    int32_t *indices = given[4];
     struct pooling p;
     if (get_pooling(w, &p, -INFINITY)) return -1;
     const size_t channels = w->channels, size = w->height * w->width, n = channels * w->out_h * w->out_w;
@@ -356,8 +375,11 @@ int branchynet_max_pooling(int start, int stop, const struct windows *w, const f
 }
 
 /* x (N, C, H, W) -> y (N, C, out_h, out_w), means; numbers of the padding, zeros, count. */
-int branchynet_average_pooling(int start, int stop, const struct windows *w, const float *x, float *y)
+int branchynet_average_pooling(int start, int stop, void *const *given, void *const *own)
 {
+    const struct windows *w = given[0];
+    const float *x = given[1];
+    float *y = given[2];
     struct pooling p;
     if (get_pooling(w, &p, 0)) return -1;
     const size_t channels = w->channels, size = w->height * w->width, n = channels * w->out_h * w->out_w;
@@ -377,43 +399,41 @@ int branchynet_average_pooling(int start, int stop, const struct windows *w, con
     return 0;
 }
 
-/* Into plane (i, j) of the gradient: each place adds up what the windows that read it send back. gy and indices lie at
- * the places where their windows begin, with zeros around them. */
-INLINE void collect_plane(const struct windows *w, struct grid g, int i, int j, const float *gy, const int32_t *indices,
-                          float *plane)
+/* Adds to the planes what each window sends back: gy, and which of its numbers takes it, at the places where the windows
+ * begin, with zeros around. */
+INLINE void send_back(const struct pooling *p, const float *gy, const int32_t *indices)
 {
-    for (int place = 0; place < g.places; place += WIDTH) {
-        vec sum = {0};
-        for (int ky = i; ky < w->kh; ky += w->sy)
-            for (int kx = j; kx < w->kw; kx += w->sx) {
-                const int at = place - ky / w->sy * g.row - kx / w->sx;
-                const bits sent = (bits)load(gy + at);
-                const uint32_t k = ky * w->kw + kx;
-                sum += (vec)(indices ? sent & (bits)((bits)load((const float *)indices + at) == k) : sent);
-            }
-        store(plane + place, sum);
+    for (int k = 0; k < p->n_numbers; k++) {
+        float *target = p->planes + p->offsets[k];
+        for (int q = 0; q < p->g.places; q += WIDTH) {
+            const bits sent = (bits)load(gy + q);
+            const bits here = indices ? (bits)((bits)load((const float *)indices + q) == (uint32_t)k) : ~(bits){0};
+            store(target + q, load(target + q) + (vec)(sent & here));
+        }
     }
 }
 
 /* gy (N, C, out_h, out_w) -> gx (N, C, H, W): to the numbers that `indices` names, or an equal share to every number. */
-int branchynet_pooling_gradient(int start, int stop, const struct windows *w, const float *gy, const int32_t *indices,
-                                float *gx)
+int branchynet_pooling_gradient(int start, int stop, void *const *given, void *const *own)
 {
+    const struct windows *w = given[0];
+    const float *gy = given[1];
+    const int32_t *indices = given[2];
+    float *gx = given[3];
     struct pooling p;
     if (get_pooling(w, &p, 0)) return -1;
-    const size_t channels = w->channels, size = w->height * w->width, n = channels * w->out_h * w->out_w;
-    const int front = (w->kh - 1) / w->sy * p.g.row + (w->kw - 1) / w->sx; /* places before the first window's */
-    float *sent = calloc(front + p.plane + SLACK, sizeof(float));
-    int32_t *chosen = calloc(front + p.plane + SLACK, sizeof(int32_t));
+    const size_t channels = w->channels, size = w->height * w->width;
+    float *sent = calloc(p.g.places + SLACK, sizeof(float));
+    int32_t *chosen = calloc(p.g.places + SLACK, sizeof(int32_t));
     for (size_t i = start * channels; sent && chosen && i < stop * channels; i++) {
         for (int row = 0; row < w->out_h; row++) {
-            const size_t from = i * w->out_h * w->out_w + row * w->out_w, to = front + row * p.g.row;
+            const size_t from = i * w->out_h * w->out_w + row * w->out_w, to = row * p.g.row;
             for (int c = 0; c < w->out_w; c++) sent[to + c] = indices ? gy[from + c] : gy[from + c] / p.n_numbers;
             if (indices) memcpy(chosen + to, indices + from, sizeof(int32_t) * w->out_w);
         }
-        for (int plane = 0; plane < p.g.planes; plane++)
-            collect_plane(w, p.g, plane / w->sx, plane % w->sx, sent + front, indices ? chosen + front : 0,
-                          p.planes + plane * p.plane);
+        memset(p.planes, 0, sizeof(float) * p.g.planes * p.plane);
+        if (indices) send_back(&p, sent, chosen);
+        else send_back(&p, sent, 0);
         move_channel(gx + i * size, p.planes, w, p.g, p.plane, 1);
     }
     const int result = sent && chosen ? 0 : -1;
@@ -466,9 +486,12 @@ INLINE void normalise_pixels(const struct normalisation *s, const float *x, cons
 }
 
 /* x (N, C, size) -> y (N, C, size); with gy, x and gy -> gx. */
-int branchynet_local_response(int start, int stop, const struct normalisation *s, const float *x, const float *gy,
-                              float *out)
+int branchynet_local_response(int start, int stop, void *const *given, void *const *own)
 {
+    const struct normalisation *s = given[0];
+    const float *x = given[1];
+    const float *gy = given[2];
+    float *out = given[3];
     const size_t image = (size_t)s->channels * s->size;
     vec *squares = calloc(2 * (s->channels + s->n), sizeof(vec)), *shares = squares + s->channels + s->n;
     if (!squares) return -1;
@@ -489,8 +512,13 @@ int branchynet_local_response(int start, int stop, const struct normalisation *s
         for (int c = 0; c < channels; c++, at += size)
 
 /* The mean of each channel, and the sum of squared deviations from it: image after image (Chan, Golub, LeVeque 1979). */
-int branchynet_statistics(int start, int stop, int channels, int size, const float *x, double *mean, double *squares)
+int branchynet_statistics(int start, int stop, void *const *given, void *const *own)
 {
+    const int channels = *(const int *)given[0];
+    const int size = *(const int *)given[1];
+    const float *x = given[2];
+    double *mean = own[0];
+    double *squares = own[1];
     FOR_CHANNELS(start, stop, channels) {
         vec sum = {0}, deviations = {0};
         for (int p = 0; p < size; p += WIDTH) sum += load_part(x + at + p, size - p);
@@ -507,9 +535,16 @@ int branchynet_statistics(int start, int stop, int channels, int size, const flo
 }
 
 /* y = a[c] * x + shift[c], plus the shortcut if there is one; with relu, negative numbers become 0. */
-int branchynet_normalise(int start, int stop, int channels, int size, const float *x, const float *a, const float *shift,
-                         const float *shortcut, int relu, float *y)
+int branchynet_normalise(int start, int stop, void *const *given, void *const *own)
 {
+    const int channels = *(const int *)given[0];
+    const int size = *(const int *)given[1];
+    const float *x = given[2];
+    const float *a = given[3];
+    const float *shift = given[4];
+    const float *shortcut = given[5];
+    const int relu = *(const int *)given[6];
+    float *y = given[7];
     FOR_CHANNELS(start, stop, channels) {
         if (shortcut)
             for (size_t p = at; p < at + size; p++) y[p] = a[c] * x[p] + shift[c] + shortcut[p];
@@ -522,18 +557,30 @@ int branchynet_normalise(int start, int stop, int channels, int size, const floa
 }
 
 /* gx = a[c] * gy + b[c] * x + shift[c]. */
-int branchynet_normalise_gradient(int start, int stop, int channels, int size, const float *gy, const float *x,
-                                  const float *a, const float *b, const float *shift, float *gx)
+int branchynet_normalise_gradient(int start, int stop, void *const *given, void *const *own)
 {
+    const int channels = *(const int *)given[0];
+    const int size = *(const int *)given[1];
+    const float *gy = given[2];
+    const float *x = given[3];
+    const float *a = given[4];
+    const float *b = given[5];
+    const float *shift = given[6];
+    float *gx = given[7];
     FOR_CHANNELS(start, stop, channels)
         for (size_t p = at; p < at + size; p++) gx[p] = a[c] * gy[p] + b[c] * x[p] + shift[c];
     return 0;
 }
 
 /* Of each channel: adds the sums of gy and of gy * x. */
-int branchynet_sums(int start, int stop, int channels, int size, const float *x, const float *gy, double *of_gy,
-                    double *of_products)
+int branchynet_sums(int start, int stop, void *const *given, void *const *own)
 {
+    const int channels = *(const int *)given[0];
+    const int size = *(const int *)given[1];
+    const float *x = given[2];
+    const float *gy = given[3];
+    double *of_gy = own[0];
+    double *of_products = own[1];
     FOR_CHANNELS(start, stop, channels) {
         vec sum = {0}, products = {0};
         for (int p = 0; p < size; p += WIDTH) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import pathlib
 import warnings
 
@@ -11,8 +12,8 @@ import chainer
 import numpy as np
 
 from branchynet.errors import CompileError
-from branchynet.machine.compilers import VECTORS, compile_library, pointer
-from branchynet.machine.threads import map_strips
+from branchynet.machine import threads
+from branchynet.machine.compilers import TEAM, VECTORS, compile_library
 
 _SOURCE = pathlib.Path(__file__).with_name("kernels.c")
 
@@ -33,9 +34,9 @@ def computes_here(x) -> bool:
     return _library() is not None
 
 
-def kernel(name):
-    """The function of that name in kernels.c."""
-    return getattr(_library(), f"branchynet_{name}")
+def vector_width() -> int:
+    """Numbers in a vector of the kernels."""
+    return _library().branchynet_width()
 
 
 def call_strips(name, n_samples, *arguments, sums=()) -> list:
@@ -44,39 +45,51 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
     Args:
         name: of the C function, without its prefix.
         n_samples: of the batch.
-        arguments: what follows (start, stop) in C: contiguous arrays of the whole batch, whole numbers, C structures,
-            or None for no array.
-        sums: shape and dtype of each array that the kernel adds to; they come last. Each strip has its own, of zeros.
+        arguments: what the kernel is given: contiguous arrays of the whole batch, whole numbers, C structures, or None
+            for no array.
+        sums: shape and dtype of each array that the kernel adds to. Each strip has its own, of zeros.
 
     Returns:
-        for each of `sums`, the arrays of the strips, in their order.
+        for each of `sums`, an array (strips, *shape), in the order of the strips.
 
     Raises:
         MemoryError: a kernel finds no memory to work in.
     """
-    function, given = kernel(name), [_as_c(argument) for argument in arguments]
-
-    def call(start, stop):
-        own = [np.zeros(shape, dtype) for shape, dtype in sums]
-        if function(start, stop, *given, *map(pointer, own)) != 0:
-            raise MemoryError(f"{name}: no memory for the work on {stop - start} samples")
-        return own
-
-    return list(zip(*map_strips(call, n_samples)))
+    n_strips = min(threads.N_STRIPS, n_samples)
+    given = [_as_c(argument) for argument in arguments]
+    own = [np.zeros((n_strips, *np.atleast_1d(shape)), dtype) for shape, dtype in sums]
+    addresses = [array[strip].ctypes.data for strip in range(n_strips) for array in own]
+    share, kernel = _library().branchynet_share, getattr(_library(), f"branchynet_{name}")
+    counts = n_samples, n_strips, threads.get_threads()
+    if share(kernel, *counts, _pointers(map(_address, given)), _pointers(addresses), len(own)) != 0:
+        raise MemoryError(f"{name}: no memory for the work on {n_samples} samples")
+    return own
 
 
 def _as_c(argument):
+    return ctypes.c_int(argument) if isinstance(argument, int) else argument
+
+
+def _address(argument):
     if isinstance(argument, np.ndarray):
-        return pointer(argument)
-    return ctypes.byref(argument) if isinstance(argument, ctypes.Structure) else argument
+        return argument.ctypes.data
+    return None if argument is None else ctypes.addressof(argument)
+
+
+def _pointers(addresses):
+    addresses = list(addresses)
+    return (ctypes.c_void_p * len(addresses))(*addresses)
 
 
 @functools.lru_cache(maxsize=1)
 def _library():
     """The compiled kernels; None, with a warning, where they cannot be compiled."""
-    parts = ["#define SIZES_ARE_UNKNOWN\n", *(path.read_text(encoding="utf-8") for path in (VECTORS, _SOURCE))]
+    parts = ["#define SIZES_ARE_UNKNOWN\n", *(path.read_text(encoding="utf-8") for path in (VECTORS, TEAM, _SOURCE))]
     try:
-        return ctypes.CDLL(str(compile_library("".join(parts))))
+        library = ctypes.CDLL(str(compile_library("".join(parts))))
     except CompileError as error:
         warnings.warn(f"training computes by Chainer's own functions, several times slower: {error}", stacklevel=2)
         return None
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=library.branchynet_forget_helpers)
+    return library

@@ -26,8 +26,10 @@ from branchynet.machine.devices import describe, get_device
 
 # Vectors of float32 in C, in front of all kernels.
 VECTORS = pathlib.Path(__file__).with_name("vectors.h")
+# Threads that share a batch.
+TEAM = pathlib.Path(__file__).with_name("team.h")
 _TIMEOUT_S = 600
-FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 _LIBRARY_ENDING = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
 
 

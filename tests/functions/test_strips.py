@@ -1,5 +1,9 @@
 """Strips and threads: how the fast CPU functions share out a batch does not show in the results."""
 
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import chainer
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from branchynet.functions import (
     average_pooling_2d,
     batch_normalization,
     convolution_2d,
+    kernels,
     local_response_normalization,
     max_pooling_2d,
 )
@@ -41,3 +46,45 @@ def test_results_do_not_depend_on_the_number_of_threads(name):
             several = results_of(name)
         for a, b in zip(one, several):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 3, 8, 37])
+def test_every_sample_is_computed(rng, n_samples):
+    y, gy = rng.normal(size=(2, n_samples, 5)).astype(np.float32)
+    g = np.full_like(gy, np.nan)
+    with threads.limited(3):
+        kernels.call_strips("mask", n_samples, 5, y, gy, g)
+    np.testing.assert_array_equal(g, gy * (y > 0))
+
+
+def test_several_callers_at_once_get_what_one_gets():
+    with threads.limited(2), ThreadPoolExecutor(4) as pool:
+        expected = results_of("convolution")
+        for found in pool.map(lambda _: results_of("convolution"), range(40)):
+            for a, b in zip(expected, found):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_kernel_without_memory_is_an_error(monkeypatch):
+    fails = SimpleNamespace(branchynet_share=lambda *given: -1, branchynet_mask=None)
+    monkeypatch.setattr(kernels, "_library", lambda: fails)
+    with pytest.raises(MemoryError, match="mask: no memory for the work on 3 samples"):
+        kernels.call_strips("mask", 3)
+
+
+def _compute_in_a_child(connection):
+    connection.send(results_of("convolution"))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+def test_threads_work_in_a_forked_child():
+    context = multiprocessing.get_context("fork")
+    with threads.limited(2):
+        expected = results_of("convolution")
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_compute_in_a_child, args=(theirs,), daemon=True)
+        child.start()
+        assert ours.poll(30), "the child hangs"
+        for a, b in zip(expected, ours.recv()):
+            np.testing.assert_array_equal(a, b)
+        child.join()

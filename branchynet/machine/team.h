@@ -1,0 +1,100 @@
+/* Threads that share the strips of a batch. They wait spinning for a moment, since the next call follows soon in training
+ * and a sleeping thread takes longer to wake than a small kernel to compute; then they sleep. C11 and POSIX threads.
+ */
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Works on the samples start <= i < stop. given: what it needs; own: arrays of this strip alone. 0, or -1 for failure. */
+typedef int kernel(int start, int stop, void *const *given, void *const *own);
+
+struct work {
+    kernel *compute;
+    void *const *given, *const *own; /* own: of all strips, n_own pointers each */
+    int n_samples, n_strips, n_own, n_helpers;
+    atomic_int next, failed;
+};
+
+#define N_SPINS 20000 /* some hundred microseconds */
+
+static struct {
+    pthread_mutex_t used, lock; /* by one caller at a time; of what follows */
+    pthread_cond_t wake;
+    atomic_int generation, n_at_work; /* of works; helpers that are not through with the last one */
+    int n_helpers;
+    struct work *work;
+} team = {.used = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void take_strips(struct work *w)
+{
+    for (int s; (s = atomic_fetch_add(&w->next, 1)) < w->n_strips;) {
+        const int start = (int64_t)w->n_samples * s / w->n_strips, stop = (int64_t)w->n_samples * (s + 1) / w->n_strips;
+        if (w->compute(start, stop, w->given, w->own + s * w->n_own)) atomic_store(&w->failed, 1);
+    }
+}
+
+/* The life of a helper; it came after so many works. */
+static void *help(void *number_and_generation)
+{
+    const int number = ((int *)number_and_generation)[0];
+    int seen = ((int *)number_and_generation)[1];
+    free(number_and_generation);
+    for (;;) {
+        for (int i = 0; i < N_SPINS && atomic_load(&team.generation) == seen; i++) atomic_signal_fence(memory_order_seq_cst);
+        pthread_mutex_lock(&team.lock);
+        while (atomic_load(&team.generation) == seen) pthread_cond_wait(&team.wake, &team.lock);
+        seen = atomic_load(&team.generation);
+        pthread_mutex_unlock(&team.lock);
+        if (number < team.work->n_helpers) take_strips(team.work);
+        atomic_fetch_sub(&team.n_at_work, 1);
+    }
+    return 0;
+}
+
+static void call_helpers(int n_wanted)
+{
+    for (; team.n_helpers < n_wanted; team.n_helpers++) {
+        pthread_t thread;
+        int *facts = malloc(2 * sizeof(int));
+        if (!facts) return;
+        facts[0] = team.n_helpers, facts[1] = atomic_load(&team.generation);
+        if (pthread_create(&thread, 0, help, facts)) {
+            free(facts);
+            return; /* fewer threads: slower, and as right */
+        }
+        pthread_detach(thread);
+    }
+}
+
+/* Computes all strips with so many threads, this one among them. Other callers meanwhile compute alone. */
+int branchynet_share(kernel *compute, int n_samples, int n_strips, int n_threads, void *const *given, void *const *own,
+                     int n_own)
+{
+    struct work w = {compute, given, own, n_samples, n_strips, n_own, n_threads - 1, 0, 0};
+    if (n_threads < 2 || n_strips < 2 || pthread_mutex_trylock(&team.used)) {
+        take_strips(&w);
+        return -w.failed;
+    }
+    call_helpers(w.n_helpers);
+    team.work = &w;
+    atomic_store(&team.n_at_work, team.n_helpers);
+    pthread_mutex_lock(&team.lock);
+    atomic_fetch_add(&team.generation, 1);
+    pthread_cond_broadcast(&team.wake);
+    pthread_mutex_unlock(&team.lock);
+    take_strips(&w);
+    for (int i = 0; atomic_load(&team.n_at_work); i++)
+        if (i > N_SPINS) sched_yield();
+    pthread_mutex_unlock(&team.used);
+    return -w.failed;
+}
+
+/* In a forked child, where the helpers are not. */
+void branchynet_forget_helpers(void)
+{
+    pthread_mutex_init(&team.used, 0), pthread_mutex_init(&team.lock, 0), pthread_cond_init(&team.wake, 0);
+    team.n_helpers = 0;
+}
