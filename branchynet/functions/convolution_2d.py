@@ -62,7 +62,7 @@ class _Convolution2D(chainer_convolution_2d.Convolution2DFunction):
         if 1 in indexes:
             gradients.append(_GradientOfW(self, W.shape, W.dtype, W.layout).apply((x, gy))[0])
         if 2 in indexes:
-            gradients.append(chainer.functions.sum(gy, axis=(0, 2, 3)))
+            gradients.append(_GradientOfB().apply((gy,))[0])
         return gradients
 
 
@@ -97,6 +97,19 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
         )
         gradient = strips.sum(axis=0)[:, :, : kw * channels]
         return (np.ascontiguousarray(gradient.reshape(n_outputs, kh, kw, channels).transpose(0, 3, 1, 2)),)
+
+
+class _GradientOfB(chainer.functions.math.sum.Sum):
+    """The gradient for the biases: gy (N, O, out_h, out_w) -> (O,)."""
+
+    def __init__(self):
+        super().__init__(axis=(0, 2, 3))
+
+    def forward(self, inputs):
+        gy = np.ascontiguousarray(inputs[0])
+        sizes = gy.shape[1], gy.shape[2] * gy.shape[3]
+        totals, _ = call_strips("sums", len(gy), *sizes, gy, gy, sums=[(gy.shape[1], np.float64)] * 2)
+        return (totals.sum(axis=0).astype(gy.dtype),)
 
 
 class _Convolution(ctypes.Structure):

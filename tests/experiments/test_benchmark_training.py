@@ -150,7 +150,7 @@ def test_an_error_in_one_of_several_workers_ends_all(tmp_path, without_pytorch, 
 
 def test_released_records_can_be_read():
     released = {path.stem: records.read_json(path) for path in (zoo.RELEASED / "benchmarks").glob("training-*.json")}
-    assert set(released) == {"training-lenet", "training-alexnet-paper"}
+    assert set(released) == {"training-lenet", "training-alexnet-paper", "training-resnet-20"}
     for name, record in released.items():
         assert (record["schema"], f"training-{record['network']}") == (script.SCHEMA, name)
         assert script.table(record).count("\n| ") == 2 + len(record["contenders"]), "two lines of headings"
