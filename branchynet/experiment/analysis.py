@@ -8,11 +8,23 @@ import numpy as np
 
 from branchynet.bench import paths
 from branchynet.bench.timing import latency_summary
+from branchynet.experiment import operating
 from branchynet.inference import record_exits
 from branchynet.thresholds import ExitCosts, as_exit_rule, choose_thresholds, front, knee, parse_goal
 
 
-def analyse(net, splits, transform, grid, fixed_thresholds=None, engine="auto", goal=None, budget_s=paths.BUDGET_S):
+def analyse(
+    net,
+    splits,
+    transform,
+    grid,
+    fixed_thresholds=None,
+    engine="auto",
+    goal=None,
+    budget_s=paths.BUDGET_S,
+    plain_net=None,
+    paper=None,
+):
     """Evaluates, times and chooses.
 
     T is chosen on the validation samples and reported on the test samples; the choice on the test samples themselves,
@@ -28,15 +40,18 @@ def analyse(net, splits, transform, grid, fixed_thresholds=None, engine="auto", 
         goal: choose thresholds of any value that serve this goal, as of `branchynet.thresholds.parse_goal`, by the
             measured end-to-end time of each exit, or by multiply-adds if the goal is in them; by default the knee of
             the settings of the grid.
-        budget_s: seconds for timing the paths, and again for timing the chosen setting.
+        budget_s: seconds for timing the paths, and again for timing the chosen setting and each of the others.
+        plain_net: a `BranchyNet` whose plain network was trained as long, to be compared with; by default that of net.
+        paper: the paper's row of this network, as of `branchynet.records.load_published`; None if there is none.
 
     Raises:
         ThresholdError: nothing serves the goal.
 
     Returns:
         (results, test records). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two baselines, and
-        the keys "engine", "exits", "points", "chosen", "choice" and "measured" of `branchynet.records`. The
-        `ExitRecords` of the test samples are given on for the pictures.
+        the keys "engine", "exits", "points", "chosen", "choice", "measured" and "operating_points" of
+        `branchynet.records`; "plain_accuracy_pct" of the plain network (test). The `ExitRecords` of the test samples
+        are given on for the pictures.
     """
     test_x = transform(splits.test.images)
     validation = record_exits(net, transform(splits.validation.images), splits.validation.labels)
@@ -53,6 +68,19 @@ def analyse(net, splits, transform, grid, fixed_thresholds=None, engine="auto", 
     on_test = _points(test, "test", settings, costs)
     best_on_test = on_test[_knee(on_test, test)]
     measurement = paths.measure(contenders, test_x, thresholds, budget_s)
+    plain_right = {
+        split: record_exits(plain_net or net, transform(samples.images), samples.labels).right[-1]
+        for split, samples in (("validation", splits.validation), ("test", splits.test))
+    }
+    operating_points = operating.operating_points(
+        contenders,
+        {"validation": validation, "test": test},
+        plain_right,
+        costs.end_to_end_ms.mean(axis=1),
+        test_x,
+        paper,
+        budget_s,
+    )
     results = {
         "engine": contenders.compiled.engine,
         "plain_chainer_ms": latency_summary(costs.plain_chainer_ms),
@@ -68,9 +96,11 @@ def analyse(net, splits, transform, grid, fixed_thresholds=None, engine="auto", 
         "measured": {
             "thresholds": thresholds,
             "split": "test",
-            **{key: on_test[chosen][key] for key in ("accuracy_pct", "exit_pct")},
+            **operating.outcome_on_test(test, thresholds, plain_right["test"]),
             **measurement.summary(),
         },
+        "operating_points": operating_points,
+        "plain_accuracy_pct": 100 * float(plain_right["test"].mean()),
     }
     return results, test
 

@@ -1,4 +1,7 @@
-"""The trained net of an experiment: from both steps, from step 2 on an earlier plain net, or from an earlier run."""
+"""The trained net of an experiment: from both steps, from step 2 on an earlier plain net, or from an earlier run.
+
+Beside it the plain network trained as long, which the branchy one is compared with.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import dataclasses
 from branchynet import records, serialization
 from branchynet.errors import SnapshotError
 from branchynet.inference import record_exits
-from branchynet.training import train_joint, train_plain
+from branchynet.machine.devices import get_device
+from branchynet.net import BranchyNet
+from branchynet.training import TrainingSettings, train_joint, train_longer, train_plain
 
 
 def train(net, dataset, splits, transform, request, workers) -> dict:
@@ -22,17 +27,17 @@ def train(net, dataset, splits, transform, request, workers) -> dict:
         workers: `branchynet.machine.workers.Workers` that share the work.
 
     Returns:
-        dictionary: history, plain_accuracy_pct (test), settings, workers; plain_from, where step 1 was taken.
+        dictionary: history, plain_accuracy_pct (test, after step 1), settings, workers; longer, the `BranchyNet` whose
+        plain network was trained as long; plain_from, where step 1 was taken.
 
     Raises:
         SnapshotError: snapshots or the earlier run's weights are damaged, or belong to another network or data.
     """
-    provenance = {"command": request.command, "seed": request.seed, "preset": request.preset}
+    provenance = _provenance(request)
     options = {"augment": request.augment, "resume": request.resume, "workers": workers}
 
     def save(name, provenance):
-        if workers.is_first:
-            serialization.save_weights(net, request.out / name, provenance, transform, dataset.class_names)
+        _save(net, name, provenance, request, transform, dataset, workers)
 
     taken = {}
     if request.plain_from is None:
@@ -47,8 +52,12 @@ def train(net, dataset, splits, transform, request, workers) -> dict:
     save("plain", provenance_of_plain)
     history = history + train_joint(net, splits, transform, request.joint_settings, request.out, **options)
     save("weights", {**provenance, "step": "joint training", "history": history})
+    longer, history_of_longer = _train_longer(
+        request.out, request.joint_settings, request.augment, dataset, splits, transform, request, workers
+    )
     return {
-        "history": history,
+        "history": history + history_of_longer,
+        "longer": longer,
         "plain_accuracy_pct": accuracy_pct,
         "settings": {"plain": settings, "joint": dataclasses.asdict(request.joint_settings)},
         "workers": workers.size,
@@ -56,9 +65,9 @@ def train(net, dataset, splits, transform, request, workers) -> dict:
     }
 
 
-def take_earlier(net, splits, transform, request) -> dict:
+def take_earlier(net, dataset, splits, transform, request, workers) -> dict:
     """What `train` returns, from the weights and records that an earlier run left in the folder `request.weights`;
-    `net` gets its weights.
+    `net` gets its weights. If that run trained no plain network as long, it is trained now.
 
     Raises:
         SnapshotError: weights or record are missing, damaged or of another network, or were made for other images.
@@ -68,14 +77,52 @@ def take_earlier(net, splits, transform, request) -> dict:
     accuracy_pct = _last_exit_accuracy_pct(net, splits, transform)
     description = serialization.load_weights(net, folder / "weights")
     earlier = _read_run(folder, request)
+    if (folder / "longer.npz").exists():
+        longer = _new_net(request, splits, transform)
+        history_of_longer = serialization.load_weights(longer, folder / "longer")["provenance"]["history"]
+    else:
+        settings = TrainingSettings(**earlier["training_settings"]["joint"])
+        augment = None if earlier["preset"] == "paper" else request.augment
+        longer, history_of_longer = _train_longer(
+            folder, settings, augment, dataset, splits, transform, request, workers
+        )
     return {
-        "history": description["provenance"]["history"],
+        "history": description["provenance"]["history"] + history_of_longer,
+        "longer": longer,
         "plain_accuracy_pct": accuracy_pct,
         "settings": earlier["training_settings"],
         "workers": earlier["training_workers"],
         "plain_from": earlier["plain_from"],
         "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
     }
+
+
+def _train_longer(folder, joint_settings, augment, dataset, splits, transform, request, workers):
+    """A net whose plain network was trained on from the weights of step 1 in a folder, with the settings of step 2."""
+    net = _new_net(request, splits, transform)
+    serialization.load_plain_network(net, folder / "plain")
+    settings = dataclasses.replace(joint_settings, weighting=None, loss_weights=None, keep=1.0, freeze_trunk=False)
+    options = {"augment": augment, "resume": request.resume, "workers": workers}
+    history = train_longer(net, splits, transform, settings, request.out, **options)
+    provenance = {**_provenance(request), "step": "plain network trained on, as long as step 2", "history": history}
+    _save(net, "longer", provenance, request, transform, dataset, workers)
+    return net, history
+
+
+def _new_net(request, splits, transform):
+    net = BranchyNet(request.network.build())
+    net.initialise(transform(splits.train.images[:1]).shape[1:])
+    net.to_device(get_device(request.device))
+    return net
+
+
+def _provenance(request):
+    return {"command": request.command, "seed": request.seed, "preset": request.preset}
+
+
+def _save(net, name, provenance, request, transform, dataset, workers):
+    if workers.is_first:
+        serialization.save_weights(net, request.out / name, provenance, transform, dataset.class_names)
 
 
 def _last_exit_accuracy_pct(net, splits, transform):

@@ -20,7 +20,8 @@ def training(run: dict, path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    history, n_exits = run["history"], len(run["exits"])
+    n_exits = len(run["exits"])
+    history = [entry for entry in run["history"] if entry["phase"] in ("plain", "joint")]
     figure = style.new_figure(9.5, 4.6)
     loss_axes, accuracy_axes = figure.subplots(1, 2)
     for (_, exit_index, split), rows in _series(history, n_exits).items():

@@ -63,7 +63,9 @@ _RUN = {
         "gain_over_chainer": _GAIN,  # end to end, over plain_chainer_ms
         "paper_clock_gain": _GAIN,  # over plain_chainer_ms
     },
-    # Phase "plain" is step 1, the plain network alone, with one exit, the last; phase "joint" is step 2.
+    # More settings of T, timed and compared, may be there: "operating_points" (`branchynet.experiment.operating`).
+    # Phase "plain" is step 1, the plain network alone, with one exit, the last; phase "joint" is step 2; phase "longer"
+    # is the plain network trained on, as long as step 2.
     "history": [{**_keys("phase epoch iteration elapsed_s"), "exits": [_EPOCH_OF_EXIT]}],
 }
 

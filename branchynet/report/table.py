@@ -8,6 +8,10 @@ from branchynet.report.rows import PAPERS_CLOCK, SAME_ENGINE, baseline_rows, cho
 
 HEADINGS = ("Source", "Network", "Acc. (%)", "Time (ms)", "Gain", "Thrshld. T", "Exit (%)")
 _PATH_HEADINGS = ("Path", "Mean", "p50", "p90", "p99", "Validation acc. (%)", "Test acc. (%)")
+OPERATING_HEADINGS = (
+    *("T for", "Thrshld. T", "Acc. (%)", "Less the plain net's (points)", "p", "Exit (%)"),
+    *("Gain end to end", "Gain, paper's clock"),
+)
 _NOTE_OF_OURS, _NOTE_OF_PAPER, _NOTE_OF_AUTHORS, _NOTE_OF_CHOICE, _NOTE_OF_CLOCK = "abcde"
 
 
@@ -23,6 +27,7 @@ def table(run: dict, published: dict) -> str:
         formats.markdown_table(HEADINGS, [*_our_cells(run), *_published_cells(run, published)]),
         "Latency of one sample, in ms, end to end unless said otherwise:",
         formats.markdown_table(_PATH_HEADINGS, _path_cells(run)),
+        *_against_plain(run),
         "\n".join(_notes(run, select(run, published))),
     ]
     return "\n\n".join(parts) + "\n"
@@ -59,6 +64,33 @@ def _path_cells(run):
     return [
         [name, *(formats.ms((latency or {}).get(key)) for key in keys), validation, formats.accuracy(test)]
         for name, latency, validation, test in paths
+    ]
+
+
+def _against_plain(run):
+    """Settings of T against the plain network that was trained as long; nothing for a record that lacks them."""
+    points = run.get("operating_points")
+    if not points:
+        return []
+    rows = [operating_cells(point) for point in [{"name": "chosen", **run["measured"]}, *points]]
+    plain = formats.accuracy(run["baselines"][0]["accuracy_pct"])
+    title = f"Against the plain network trained as long ({plain} %), on the same test images; T by what it is for:"
+    return [title, formats.markdown_table(OPERATING_HEADINGS, rows)]
+
+
+def operating_cells(point: dict) -> list:
+    """The figures of an entry of a record's operating_points, as text, for `OPERATING_HEADINGS`."""
+    if point["thresholds"] is None:
+        return [point["name"], "none", *[""] * (len(OPERATING_HEADINGS) - 2)]
+    compared = point["against_plain"]
+    return [
+        point["name"],
+        formats.thresholds(point["thresholds"]),
+        formats.accuracy(point["accuracy_pct"]),
+        f"{compared['difference_pct']:+.2f} ({compared['low']:+.2f} to {compared['high']:+.2f})",
+        f"{compared['p']:.2g}",
+        formats.exit_shares(point["exit_pct"], 1),
+        *(formats.gain(point[clock.gain]) for clock in (SAME_ENGINE, PAPERS_CLOCK)),
     ]
 
 

@@ -6,7 +6,7 @@ losses for the second step.
 
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.loss import JointLoss, PlainLoss
-from branchynet.training.run import train_joint, train_plain
+from branchynet.training.run import train_joint, train_longer, train_plain
 from branchynet.training.settings import TrainingSettings
 from branchynet.training.weightings import WEIGHTINGS, ExitOutput, Weighting, register_weighting
 
@@ -20,5 +20,7 @@ __all__ = [
     "Weighting",
     "register_weighting",
     "train_joint",
+    "train_longer",
+    "train_longer",
     "train_plain",
 ]

@@ -63,8 +63,20 @@ def train_joint(
     return _train("joint", loss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
+def train_longer(
+    net, splits, transform, settings, out, augment=None, resume=False, show_progress=True, workers=None
+) -> list:
+    """Trains the plain network on, from the weights that `net` has, as step 2 does with the branchy one: what early
+    exits gain or lose is fairly told against a plain network that was trained as long.
+
+    Arguments, result and errors are those of `train_plain`; the files are `longer.log.json` and `longer.snapshot.npz`.
+    """
+    loss = PlainLoss(net)
+    return _train("longer", loss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+
+
 def snapshot_path(out, phase) -> pathlib.Path:
-    """Where the snapshot of a phase, "plain" or "joint", lies in the output folder of a run."""
+    """Where the snapshot of a phase, "plain", "joint" or "longer", lies in the output folder of a run."""
     return pathlib.Path(out) / f"{phase}.snapshot.npz"
 
 
@@ -74,7 +86,7 @@ def _train(phase, loss, net, splits, transform, settings, out, augment, resume, 
     for part in ("train", "validation"):
         _check_labels(part, getattr(splits, part).labels, net.n_classes)
     workers.send_first_weights(net)
-    start = net.plain() if phase == "joint" else None
+    start = None if phase == "plain" else net.plain()
     description = describe_phase(phase, net, splits.train, transform, settings, start)
     batches = ShuffledBatches(splits.train, settings.batch_size, transform, settings.seed, augment, workers)
     n_iterations = settings.epochs * batches.batches_per_epoch

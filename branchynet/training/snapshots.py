@@ -16,7 +16,7 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
     """The description that a snapshot of a phase is saved with.
 
     Args:
-        phase: "plain" or "joint".
+        phase: "plain", "joint" or "longer".
         net: the initialised `BranchyNet` that is trained.
         samples: `branchynet.datasets.Samples` that it is trained on.
         transform: images uint8 -> float32; those of `branchynet.datasets.transforms` have a name and arrays.

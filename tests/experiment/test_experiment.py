@@ -33,7 +33,8 @@ EXPERIMENT = Experiment(
 RESULTS = {
     "run.json", "sweep.csv", "table.md", "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
     "plain.log.json", "joint.log.json", "plain.snapshot.npz", "joint.snapshot.npz",
-    "plain.npz", "plain.json", "weights.npz", "weights.json",
+    "longer.log.json", "longer.snapshot.npz",
+    "plain.npz", "plain.json", "weights.npz", "weights.json", "longer.npz", "longer.json",
 }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def test_a_run_leaves_records_table_and_figures(tmp_path, capsys):
     run = records.read_json(tmp_path / "run.json")
     assert run["network"] == "Tiny" and run["branchy_network"] == "B-Tiny" and run["seed"] == 3
     assert run["command"] == "experiments/tiny.py --seed 3 --budget 0.1"
-    assert [entry["phase"] for entry in run["history"]] == ["plain", "joint"]
+    assert [entry["phase"] for entry in run["history"]] == ["plain", "joint", "longer"]
     assert run["measured"]["split"] == "test" and run["choice"]["split"] == "validation"
     with open(tmp_path / "sweep.csv", newline="") as lines:
         assert len(list(csv.DictReader(lines))) >= len(run["points"])
@@ -219,11 +220,21 @@ def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
     assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
 
 
+def test_a_plain_network_that_an_earlier_run_did_not_train_as_long_is_trained_now_as_that_run_would_have(tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
+    (tmp_path / "first" / "longer.npz").rename(tmp_path / "kept.npz")
+    assert main(EXPERIMENT, ["--weights", str(tmp_path / "first"), "--out", str(tmp_path / "again")]) == 0
+    with np.load(tmp_path / "kept.npz") as kept, np.load(tmp_path / "again" / "longer.npz") as found:
+        plain = [key for key in kept.files if key.startswith(("trunk", "exits/2"))]
+        assert plain and all((kept[key] == found[key]).all() for key in plain)
+
+
 def test_step_2_starts_from_the_plain_network_of_an_earlier_run(tmp_path):
     assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
     assert main(EXPERIMENT, ["--plain-from", str(tmp_path / "first"), "--out", str(tmp_path / "next")]) == 0
     first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "next"))
-    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
+    step_1 = [next(row for row in run["baselines"] if "step 1" in row["name"]) for run in (first, second)]
+    assert step_1[0]["accuracy_pct"] == step_1[1]["accuracy_pct"]
     assert second["history"][0] == first["history"][0] and second["history"][1] != first["history"][1]
     assert second["training_settings"]["plain"]["seed"] == 4 and second["training_settings"]["joint"]["seed"] == 0
     assert second["plain_from"]["command"] == first["command"] and first["plain_from"] is None

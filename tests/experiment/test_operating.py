@@ -1,0 +1,53 @@
+"""Settings of T beside the chosen one, and the paired comparison with the plain network."""
+
+import numpy as np
+import pytest
+
+from branchynet.experiment import operating
+from branchynet.thresholds import ExitCosts, ExitRecords
+
+
+def right(text):
+    """Which samples are right: "1" for right, "0" for wrong."""
+    return np.array([letter == "1" for letter in text])
+
+
+def test_the_difference_is_that_of_the_samples_that_only_one_has_right():
+    found = operating.against_plain(right("1110" * 25), right("1011" * 25))
+    assert found["difference_pct"] == 0 and found["low"] == -found["high"] and found["p"] == 1
+
+
+def test_the_test_is_mcnemars_exact_one():
+    # 9 samples gained, 1 lost: twice the binomial tail P(X >= 9) of 10 fair coins, 11 / 1024.
+    found = operating.against_plain(right("1" * 9 + "0" + "1" * 90), right("0" * 9 + "1" + "1" * 90))
+    assert found["difference_pct"] == pytest.approx(8) and found["p"] == pytest.approx(22 / 1024)
+    assert found["low"] < 8 < found["high"]
+
+
+def test_the_interval_covers_the_true_difference_as_often_as_it_says(rng):
+    covered = 0
+    for _ in range(400):
+        kind = rng.choice(3, size=500, p=[0.8, 0.12, 0.08])  # both alike; only ours right; only the plain net's
+        found = operating.against_plain(kind != 2, kind != 1)
+        covered += found["low"] <= 4 <= found["high"]
+    assert 0.92 < covered / 400 < 0.98
+
+
+def exit_records(scores, predictions):
+    return ExitRecords(np.array(scores, np.float32), np.array(predictions), np.zeros(4, np.int32))
+
+
+def test_equal_accuracy_is_the_fastest_t_as_accurate_as_the_plain_net_on_validation_samples():
+    # The first exit has the two surest samples right, the last one three of four.
+    found = exit_records([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0]], [[0, 0, 1, 1], [0, 0, 0, 1]])
+    costs = ExitCosts(np.array([1.0, 2.0]), "ms")
+    asked = operating.settings_asked_for(found, right("1110"), costs, None)
+    assert list(asked) == ["equal accuracy"] and 0.2 < asked["equal accuracy"][0] <= 0.3
+    assert operating.settings_asked_for(found, right("1111"), costs, None) == {"equal accuracy": None}
+
+
+def test_the_papers_t_is_taken_as_it_is_and_its_shares_are_those_of_validation_samples():
+    found = exit_records([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0]], [[0, 0, 1, 1], [0, 0, 0, 1]])
+    paper = {"thresholds": (0.025,), "exit_pct": (75, 25)}
+    asked = operating.settings_asked_for(found, right("1110"), ExitCosts(np.array([1.0, 2.0]), "ms"), paper)
+    assert asked["paper's T"] == (0.025,) and 0.3 < asked["paper's exit shares"][0] <= 0.4
