@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-training compare-training future table compare docs test c-targets random-networks matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test c-targets random-networks matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make alexnet    B-AlexNet on CIFAR-10"
 	@echo "make resnet     B-ResNet on CIFAR-10"
 	@echo "make bench      early exit against the plain network on every engine, with the released weights"
+	@echo "make bench-precision  early exit's gain by engine and precision: float32, bfloat16, int8"
 	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make compare-training  does joint training help? loss weights, separate training, other weightings"
@@ -58,6 +59,9 @@ resnet: $(STAMP)
 
 bench: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark.py --out experiments/results/bench $(ARGS)
+
+bench-precision: $(STAMP)
+	@$(VENV)/bin/python experiments/benchmark_precision.py --out experiments/results/bench-precision $(ARGS)
 
 bench-gpu: $(STAMP)
 	$(VENV)/bin/python -m pytest -m gpu

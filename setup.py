@@ -20,6 +20,8 @@ def version():
 
 # The second engine of compiled inference, and the export.
 ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
+# An engine that is fast in low precision.
+OPENVINO = [*ONNX, "openvino>=2024.4"]
 # A C compiler, where the machine has none.
 NATIVE = ["ziglang>=0.13"]
 # Training by several processes: what ChainerMN speaks MPI with, and an MPI that pip can install, with its mpiexec.
@@ -57,10 +59,11 @@ setup(
         ],
         "native": NATIVE,
         "onnx": ONNX,
+        "openvino": OPENVINO,
         "mpi": MPI,
-        "bench": [*ONNX, "torch"],  # what the speed is compared with
+        "bench": [*OPENVINO, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": [*ONNX, *MPI, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
+        "test": [*OPENVINO, *MPI, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

@@ -11,7 +11,6 @@ outside, and the baseline is timed whole. It flatters early exits; it is here be
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 
 import chainer
@@ -141,7 +140,7 @@ def path_costs(contenders, samples, budget_s=BUDGET_S) -> PathCosts:
         samples: (n, C, H, W) float32 on the host; as many of them are used as fit the budget.
         budget_s: seconds for all of them.
     """
-    return _time_settings(contenders, samples, _one_exit_each(contenders.compiled), budget_s)
+    return _time_settings(contenders, samples, contenders.compiled.thresholds_of_each_exit(), budget_s)
 
 
 def measure(contenders, samples, thresholds, budget_s=BUDGET_S) -> PathCosts:
@@ -169,7 +168,7 @@ def exit_times(compiled_nets, samples, budget_s=BUDGET_S) -> dict:
     paths = {
         (name, n): compiled_path(compiled, thresholds)
         for name, compiled in compiled_nets.items()
-        for n, thresholds in enumerate(_one_exit_each(compiled))
+        for n, thresholds in enumerate(compiled.thresholds_of_each_exit())
     }
     results = time_paths(paths, samples, next(iter(compiled_nets.values())).device, budget_s)
     return {
@@ -217,9 +216,3 @@ def _time_settings(contenders, samples, settings, budget_s):
         np.array([[trunk_ms for trunk_ms, _ in results["trunk", n][1]] for n in each]),
         *answers.swapaxes(0, 1),
     )
-
-
-def _one_exit_each(compiled):
-    """For each exit the thresholds at which every sample leaves there."""
-    exits, lowest = range(compiled.plan.n_exits), compiled.measure.lowest
-    return [tuple(math.inf if early == exit_index else lowest for early in exits[:-1]) for exit_index in exits]

@@ -140,8 +140,9 @@ def _record(request, device, dataset, training, results):
 
 
 def _row_of_the_paper(request, device, published):
-    where = {"device": "gpu" if is_gpu(device) else "cpu", "dataset": request.dataset}
-    return select({"network": request.network.title, **where}, published).paper_branchy
+    title, where = request.network.title, "gpu" if is_gpu(device) else "cpu"
+    names = {"network": title, "branchy_network": f"B-{title}", "dataset": request.dataset, "device": where}
+    return select(names, published).paper_branchy
 
 
 def _write_results(out, run, published, dataset, splits, test):

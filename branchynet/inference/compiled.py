@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -13,10 +13,19 @@ from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.inference.reference import Answers, check_batch, leave_early
 from branchynet.machine.devices import get_device, to_host
-from branchynet.thresholds import Thresholds, as_exit_rule
+from branchynet.thresholds import ExitRecords, Thresholds, as_exit_rule
 
 
-def compile_net(net, sample_shape=None, engine="auto", device="cpu", threads=1, measure=ENTROPY) -> CompiledNet:
+def compile_net(
+    net,
+    sample_shape=None,
+    engine="auto",
+    device="cpu",
+    threads=1,
+    measure=ENTROPY,
+    precision="f32",
+    calibration=None,
+) -> CompiledNet:
     """Compiles a trained network for early-exit inference.
 
     Args:
@@ -26,23 +35,30 @@ def compile_net(net, sample_shape=None, engine="auto", device="cpu", threads=1, 
         device: "cpu", "gpu" or "gpu:N".
         threads: that the engine may compute with; the arrays engine computes in the caller's thread.
         measure: how sure an exit is: a `branchynet.confidence.Measure`, or the name of one.
+        precision: of weights and activations inside an engine that has it: "f32"; "bf16", where the processor computes
+            so; "int8". Answers differ from the reference path's, so T should be chosen again, from
+            `CompiledNet.record_exits`.
+        calibration: for "int8": some hundred training images (n, C, H, W) float32, which say how large activations get.
 
     Raises:
-        CompileError: a layer or an engine that cannot be had.
+        CompileError: a layer, an engine or a precision that cannot be had.
         DeviceError: a device that cannot be used.
         NetworkError: the network does not take such a sample, or no shape is known.
         MeasureError: there is no such measure, or it is not fitted, or to another network.
     """
-    return CompiledNet(make_plan(net, sample_shape), engine, device, threads, as_measure(measure))
+    plan = make_plan(net, sample_shape)
+    return CompiledNet(plan, engine, device, threads, as_measure(measure), precision, calibration)
 
 
-def compile_plain(net, sample_shape=None, engine="auto", device="cpu", threads=1) -> CompiledNet:
+def compile_plain(
+    net, sample_shape=None, engine="auto", device="cpu", threads=1, precision="f32", calibration=None
+) -> CompiledNet:
     """Compiles the plain network, trunk and last exit, for the same engines: the same-engine baseline.
 
     Arguments and errors are those of `compile_net`. It has one exit, so no measure decides anything, and none is
     computed: the scores of its answers are NaN.
     """
-    return CompiledNet(make_plain_plan(net, sample_shape), engine, device, threads, None)
+    return CompiledNet(make_plain_plan(net, sample_shape), engine, device, threads, None, precision, calibration)
 
 
 class CompiledNet:
@@ -53,13 +69,17 @@ class CompiledNet:
         engine: name of the engine.
         device: where it computes.
         measure: the `Measure` that says how sure an exit is; None where there is one exit.
+        precision: of weights and activations.
     """
 
-    def __init__(self, plan, engine="auto", device="cpu", threads=1, measure=ENTROPY):
+    def __init__(
+        self, plan, engine="auto", device="cpu", threads=1, measure=ENTROPY, precision="f32", calibration=None
+    ):
         if measure is not None:
             measure.check(plan.n_exits)
         self.plan, self.measure, self.device = plan, measure, get_device(device)
-        self._engine = make_engine(engine, plan, self.device, threads, measure)
+        self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
+        self.precision = precision
         self.engine = self._engine.name
         self._of_thread = threading.local()
         self._decides = hasattr(self._workspace(), "answers")
@@ -92,6 +112,22 @@ class CompiledNet:
         if len(x) == 1 and isinstance(rule, Thresholds):
             return self._run_one(x, rule)
         return leave_early(self.device.xp, x, self.plan.n_exits, self._workspace().run_segment, rule, self.measure)
+
+    def thresholds_of_each_exit(self) -> list:
+        """For each exit the thresholds at which every sample leaves there."""
+        exits, lowest = range(self.plan.n_exits), self.measure.lowest
+        return [tuple(inf if early == exit_index else lowest for early in exits[:-1]) for exit_index in exits]
+
+    def record_exits(self, x, labels) -> ExitRecords:
+        """What `branchynet.inference.record_exits` gives, as this engine computes in its precision.
+
+        Args:
+            x: (N, C, H, W) float32, N >= 1.
+            labels: (N,) int32.
+        """
+        exits = [self.run(x, thresholds) for thresholds in self.thresholds_of_each_exit()]
+        logits = np.stack([to_host(answers.logits) for answers in exits])
+        return ExitRecords.of(logits, np.asarray(labels, np.int32), self.measure)
 
     def n_bytes(self) -> int:
         """Memory of weights and of this thread's buffers; 0 where the engine does not tell."""

@@ -4,7 +4,8 @@ from branchynet.plots.digits import exits
 from branchynet.plots.epochs import training
 from branchynet.plots.gains import gains
 from branchynet.plots.latency import latencies
+from branchynet.plots.precision import gains_by_precision
 from branchynet.plots.shares import exit_share
 from branchynet.plots.tradeoffs import tradeoff
 
-__all__ = ["exit_share", "exits", "gains", "latencies", "tradeoff", "training"]
+__all__ = ["exit_share", "exits", "gains", "gains_by_precision", "latencies", "tradeoff", "training"]

@@ -8,6 +8,7 @@ and its authors. The room computes nothing but means over seeds.
 from branchynet.records.published import load_published
 from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
+from branchynet.report.precision import precision_table
 from branchynet.report.summary import summary
 from branchynet.report.table import table
 from branchynet.report.table_one import front_table, table_one
@@ -18,6 +19,7 @@ __all__ = [
     "front_table",
     "gains_of",
     "load_published",
+    "precision_table",
     "summary",
     "table",
     "table_one",

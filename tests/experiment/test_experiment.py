@@ -23,6 +23,7 @@ from networks import Network
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTINGS = TrainingSettings(epochs=1, batch_size=32, alpha=1e-2)
 NETWORK = Network("tiny", "Tiny", tiny_list, "mnist", "normalise", (0.1, 0.8, 1.0, 1.2))
+LENET = dataclasses.replace(NETWORK, title="LeNet", build=lambda: [*tiny_list()[:2], *tiny_list()[3:]])
 EXPERIMENT = Experiment(
     script=ROOT / "experiments" / "tiny.py",
     title="Tiny",
@@ -218,6 +219,17 @@ def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
         and "weights" not in second["arguments"]
     )
     assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
+
+
+def test_the_papers_settings_are_measured_where_the_paper_has_the_network(tmp_path):
+    lenet = dataclasses.replace(EXPERIMENT, network=lambda options: LENET)
+    assert main(lenet, ["--out", str(tmp_path)]) == 0
+    points = {point["name"]: point for point in records.read_json(tmp_path / "run.json")["operating_points"]}
+    assert set(points) == {"equal accuracy", "paper's T", "paper's exit shares"}
+    assert points["paper's T"]["thresholds"] == [0.025]
+    assert points["paper's exit shares"]["exit_pct"][0] == pytest.approx(94.3, abs=10)
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert all(f"| {name} " in table for name in ("chosen", *points))
 
 
 def test_a_plain_network_that_an_earlier_run_did_not_train_as_long_is_trained_now_as_that_run_would_have(tmp_path):

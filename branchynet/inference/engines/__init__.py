@@ -4,10 +4,11 @@ An engine's module has a name `ENGINE`, a class of this form:
 
     name                    what callers ask for it by
     rank                    "auto" takes the usable engine with the lowest
+    precisions              of weights and activations that it can compute with: of "f32", "bf16", "int8"
     problem(device)         why it cannot compute on a Chainer device, as text; None if it can (static)
-    ENGINE(plan, device, threads, measure)
+    ENGINE(plan, device, threads, measure, precision, calibration)
                             gets ready to run a `Plan`; what it keeps is not changed any more; CompileError if the plan,
-                            or the measure, is more than it can do
+                            or the measure, is more than it can do, or the processor cannot compute so
     n_bytes()               memory that it keeps
     new_workspace()         what one thread at a time runs the plan with
 
@@ -48,7 +49,7 @@ def engine_names() -> tuple:
     return ("auto", *engine_classes())
 
 
-def make_engine(name, plan, device, threads, measure):
+def make_engine(name, plan, device, threads, measure, precision="f32", calibration=None):
     """An engine that is ready to run a plan.
 
     Args:
@@ -57,6 +58,8 @@ def make_engine(name, plan, device, threads, measure):
         device: Chainer device.
         threads: at least 1; what an engine does with them, it says itself.
         measure: a `branchynet.confidence.Measure`, or None for no score.
+        precision: "auto" is the first usable engine that has it.
+        calibration: (n, ...) float32 samples for "int8".
 
     Raises:
         CompileError: there is no such engine, it cannot be used here, or not for this plan.
@@ -66,14 +69,27 @@ def make_engine(name, plan, device, threads, measure):
         raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {name!r}")
     if not isinstance(threads, int) or threads < 1:
         raise CompileError(f"threads: expected a whole number >= 1, got {threads!r}")
+    _check_precision(classes, name, precision, calibration, plan)
     candidates = classes.values() if name == "auto" else [classes[name]]
     problems = []
     for engine in candidates:
+        if precision not in engine.precisions:
+            continue
         problem = engine.problem(device)
         if problem is None:
             try:
-                return engine(plan, device, threads, measure)
+                return engine(plan, device, threads, measure, precision, calibration)
             except CompileError as error:
                 problem = str(error)
         problems.append(problem)
     raise CompileError("; ".join(problems))
+
+
+def _check_precision(classes, name, precision, calibration, plan):
+    having = {engine.name: engine.precisions for engine in classes.values() if name in ("auto", engine.name)}
+    known = sorted({precision for precisions in having.values() for precision in precisions})
+    if precision not in known:
+        raise CompileError(f"precision: expected one of {', '.join(known)} for engine {name}, got {precision!r}")
+    shape = getattr(calibration, "shape", None)
+    if precision == "int8" and (shape is None or shape[1:] != plan.in_shape or not shape[0]):
+        raise CompileError(f"calibration: expected training images (n, *{plan.in_shape}) for int8, got {shape}")

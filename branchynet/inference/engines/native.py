@@ -35,8 +35,9 @@ class NativeEngine:
 
     name = "native"
     rank = 0
+    precisions = ("f32",)
 
-    def __init__(self, plan, device, threads=1, measure=None):
+    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
         self.plan, self.threads = plan, threads
         program = Program(plan)
         self.weights = _aligned(len(program.weights))

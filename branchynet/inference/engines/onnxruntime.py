@@ -15,18 +15,18 @@ class OnnxRuntimeEngine:
         device: Chainer device; the CPU.
         threads: of every session, fixed.
         measure: not used; it is computed by NumPy behind the engine.
+        precision, calibration: see `branchynet.inference.compile_net`.
     """
 
     name = "onnxruntime"
     rank = 10
+    precisions = ("f32", "int8")
 
-    def __init__(self, plan, device, threads=1, measure=None):
-        from branchynet.inference.onnx_graph import segment_model
+    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+        from branchynet.inference.int8 import segment_models
 
         self.plan, self.device = plan, device
-        last = plan.segments[-1]
-        models = [segment_model(segment, is_last=segment is last) for segment in plan.segments]
-        self.sessions = [make_session(model, threads) for model in models]
+        self.sessions = [make_session(model, threads) for model in segment_models(plan, precision, calibration)]
 
     @staticmethod
     def problem(device):

@@ -27,8 +27,9 @@ class ArraysEngine:
 
     name = "arrays"
     rank = 20
+    precisions = ("f32",)
 
-    def __init__(self, plan, device, threads=1, measure=None):
+    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
         self.plan, self.device = plan, device
         self.constants = {}
 

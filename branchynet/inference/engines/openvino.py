@@ -1,0 +1,114 @@
+"""Runs a plan in OpenVINO, a model for each segment, in float32, bfloat16 or int8. Needs the extra `openvino`."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+
+import numpy as np
+
+from branchynet.errors import CompileError
+
+
+class OpenVinoEngine:
+    """Compiled models, one for each segment; see `branchynet.inference.engines`.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        device: Chainer device; the CPU.
+        threads: that a model computes with.
+        measure: not used; it is computed by NumPy behind the engine.
+        precision: "bf16" needs a processor that computes in bfloat16, else it is an error; int8 runs on all, and is
+            fast on those with integer dot products.
+        calibration: see `branchynet.inference.compile_net`.
+
+    Raises:
+        CompileError: bfloat16, on a processor that does not have it.
+    """
+
+    name = "openvino"
+    rank = 15
+    precisions = ("f32", "bf16", "int8")
+
+    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+        from branchynet.inference.int8 import segment_models
+
+        self.plan, core = plan, _core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise CompileError("precision bf16: expected a processor with AVX-512 BF16 or AMX, this one has neither")
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        self.models, self.single = [], []
+        for model in segment_models(plan, precision, calibration):
+            graph = core.read_model(model.SerializeToString())
+            self.models.append(core.compile_model(graph, "CPU", settings))
+            graph.reshape([1, *graph.input(0).partial_shape[1:]])
+            self.single.append(core.compile_model(graph, "CPU", settings))  # known shapes make it faster
+
+    @staticmethod
+    def problem(device):
+        """What is missing for this engine, as text; None if nothing is."""
+        missing = [name for name in ("onnx", "openvino") if importlib.util.find_spec(name) is None]
+        if missing:
+            words = f"the openvino engine needs {' and '.join(missing)}"
+            return f"{words}; in the project's folder: pip install -e '.[openvino]'"
+        if device.xp is not np:
+            return "the openvino engine computes on the CPU; on a GPU take the arrays engine"
+        return None
+
+    def new_workspace(self):
+        """Requests for one thread."""
+        return _Workspace(self)
+
+    def n_bytes(self) -> int:
+        """0: what OpenVINO itself takes it does not tell."""
+        return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _core():
+    """OpenVINO itself, loaded once and never unloaded: its threads outlive the models that it compiled."""
+    import openvino
+
+    return openvino.Core()
+
+
+class _Workspace:
+    """A request for each segment and for each batch form: one sample, in the request's own arrays, or several.
+
+    No array of NumPy's is lent to OpenVINO: it would give it back in a thread of its own.
+    """
+
+    def __init__(self, engine):
+        self._requests, self._single, features = [], [], None
+        for batch_model, model in zip(engine.models, engine.single):
+            self._requests.append(batch_model.create_infer_request())
+            request = model.create_infer_request()
+            if features is not None:
+                request.set_input_tensor(features)
+            outputs = [request.get_output_tensor(number) for number in range(len(model.outputs))]
+            features = outputs[1] if len(outputs) == 2 else None
+            arrays = [tensor.data for tensor in (request.get_input_tensor(), *outputs)]
+            self._single.append((request, *arrays, *[None] * (3 - len(arrays))))
+
+    def n_bytes(self) -> int:
+        """Memory of the arrays of one sample."""
+        return sum(source.nbytes + logits.nbytes for _, source, logits, _ in self._single)
+
+    def run_segment(self, index, h):
+        """See `branchynet.inference.engines`."""
+        if len(h) == 1:
+            request, source, logits, features = self._single[index]
+            if not np.may_share_memory(h, source):
+                np.copyto(source, h)
+            request.infer()
+            return logits, features
+        results = list(self._requests[index].infer([np.ascontiguousarray(h)]).values())
+        return results if len(results) == 2 else (results[0], None)
+
+
+ENGINE = OpenVinoEngine

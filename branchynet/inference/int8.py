@@ -1,0 +1,88 @@
+"""The segments of a plan as ONNX models, in int8 if asked for: ONNX Runtime's static quantisation, on samples.
+
+Activations and weights are whole numbers of 8 bits, weights with a scale for each channel (Jacob et al., arXiv
+1712.05877). Logits stay float32, since the exit rule looks at them closely. Weights take 7 bits only: with 8,
+processors without integer dot products (VNNI) add up in 16 bits, which overflow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import tempfile
+
+import numpy as np
+import onnx
+
+from branchynet.errors import CompileError
+from branchynet.inference.onnx_graph import segment_model
+
+
+def segment_models(plan, precision, calibration) -> list:
+    """An `onnx.ModelProto` for each segment of a plan.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        precision: "int8"; with any other the weights are float32.
+        calibration: (n, C, H, W) float32, samples that say how large activations get; for int8 only.
+
+    Raises:
+        CompileError: ONNX Runtime, which quantises, is not installed.
+    """
+    models = [segment_model(segment, is_last=segment is plan.segments[-1]) for segment in plan.segments]
+    if precision != "int8":
+        return models
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise CompileError("precision int8 needs onnxruntime; in the project's folder: pip install -e '.[onnx]'")
+    found, x = [], calibration
+    for model in models:
+        features = _features(model, x)
+        found.append(_quantised(model, x))  # changes the model
+        x = features
+    return found
+
+
+def _features(model, x):
+    """What the next segment reads, in float32; nothing behind the last."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs() if output.name == "features"]
+    return session.run(names, {"x": x})[0] if names else None
+
+
+def _quantised(model, x):
+    from onnxruntime import quantization
+
+    with tempfile.TemporaryDirectory() as folder:
+        ready, path = (pathlib.Path(folder) / name for name in ("ready.onnx", "int8.onnx"))
+        quantization.shape_inference.quant_pre_process(model, ready, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            ready,
+            path,
+            _Samples(x),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
+        )
+        return onnx.load(path)
+
+
+class _Samples:
+    """The calibration samples, in batches, as ONNX Runtime reads them."""
+
+    def __init__(self, x, batch_size=64):
+        self.batches = iter([x[i : i + batch_size] for i in range(0, len(x), batch_size)])
+
+    def get_next(self):
+        batch = next(self.batches, None)
+        return None if batch is None else {"x": np.ascontiguousarray(batch)}
+
+    def __len__(self):
+        return 1
+
+    def set_range(self, start_index, end_index):
+        raise NotImplementedError

@@ -1,0 +1,50 @@
+"""The benchmark of engines and precisions, on a tiny network."""
+
+import benchmark
+import benchmark_precision as script
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import SHAPE, tiny_list, tiny_net, tiny_samples
+
+from branchynet import datasets, records, save_weights
+from branchynet.datasets import Dataset
+from branchynet.inference.engines import engine_classes
+from branchynet.machine.devices import get_device
+from networks import zoo
+
+
+@pytest.fixture
+def result(tmp_path, monkeypatch):
+    """The record that the script leaves at `tmp_path`/out."""
+    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    monkeypatch.setattr(zoo, "RELEASED", tmp_path)
+    network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5,), paper_exit_shares=(0.5, 0.25))
+    monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})
+    net = tiny_net()
+    net.initialise(SHAPE)
+    (tmp_path / "tiny").mkdir()
+    save_weights(net, tmp_path / "tiny" / "weights", transform=datasets.scale)
+    options = ["--networks", "tiny", "--budget", "0.2", "--seed", "3", "--out", str(tmp_path / "out")]
+    assert script.main(options) == 0
+    return records.read_json(tmp_path / "out" / "precision.json")
+
+
+def test_every_engine_and_precision_has_its_row_or_a_reason(result, tmp_path):
+    (network,) = result["networks"]
+    rows = {(row["engine"], row["precision"]): row for row in network["rows"]}
+    pairs = {(name, precision) for name, engine in engine_classes().items() for precision in engine.precisions}
+    assert {f"{engine} {precision}" for engine, precision in pairs - set(rows)} == set(network["left_out"])
+    for row in rows.values():
+        assert row["gain"]["low"] <= row["gain"]["value"] <= row["gain"]["high"] and row["n_images_timed"] > 0
+        assert sum(row["exit_pct"]) == pytest.approx(100)
+    exact = rows["arrays", "f32"]
+    assert exact["differing_pct"] == 0
+    subject = benchmark.load_subject("tiny", None, None, False, 3, None, get_device("cpu"))
+    assert exact["thresholds"] == list(subject.rule.values)
+    assert result["command"].endswith("--networks tiny --budget 0.2 --seed 3")
+    table = (tmp_path / "out" / "precision.md").read_text(encoding="utf-8")
+    assert table.count("\n| tiny ") == len(rows) + 1
+    with Image.open(tmp_path / "out" / "precision.png") as image:
+        assert np.asarray(image.convert("L")).std() > 5

@@ -1,0 +1,81 @@
+"""Engines in other precisions than float32: what they answer, and what cannot be had."""
+
+import numpy as np
+import pytest
+from tiny import SHAPE, tiny_batch, tiny_net
+
+from branchynet.errors import CompileError
+from branchynet.inference import compile_net, compile_plain, record_exits
+from branchynet.inference.engines import engine_classes
+from branchynet.machine.devices import get_device
+
+CPU = get_device("cpu")
+ENGINES = {name: engine for name, engine in engine_classes().items() if engine.problem(CPU) is None}
+INT8 = [name for name, engine in ENGINES.items() if "int8" in engine.precisions]
+
+
+@pytest.fixture
+def net():
+    made = tiny_net()
+    made.initialise(SHAPE)
+    return made
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_exit_records_of_an_engine_are_those_of_the_network(net, engine):
+    x, labels = tiny_batch(40)
+    found, expected = compile_net(net, engine=engine).record_exits(x, labels), record_exits(net, x, labels)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+@pytest.mark.parametrize("engine", INT8)
+@pytest.mark.parametrize("n_samples", [1, 50])
+def test_int8_answers_almost_what_float32_answers(net, engine, n_samples):
+    calibration, x = tiny_batch(200, seed=1)[0], tiny_batch(n_samples)[0]
+    compiled = compile_net(net, engine=engine, precision="int8", calibration=calibration)
+    exact = compile_net(net, engine=engine)
+    assert compiled.precision == "int8" and exact.precision == "f32"
+    for thresholds in exact.thresholds_of_each_exit():
+        found, expected = compiled.run(x, thresholds).logits, exact.run(x, thresholds).logits
+        difference = np.abs(found - expected).max()
+        assert 0 < difference < 0.1 * np.abs(expected).max(), "another precision, and not far off"
+
+
+@pytest.mark.parametrize("engine", INT8)
+def test_the_plain_network_can_be_had_in_int8(net, engine):
+    x = tiny_batch(50)[0]
+    exact, compiled = (
+        compile_plain(net, engine=engine),
+        compile_plain(net, engine=engine, precision="int8", calibration=x),
+    )
+    assert (compiled.run(x, ()).labels == exact.run(x, ()).labels).mean() > 0.9
+
+
+def test_auto_takes_an_engine_that_has_the_precision(net):
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    compiled = compile_net(net, precision="int8", calibration=tiny_batch(20)[0])
+    assert compiled.engine in INT8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "arrays", "precision": "int8"}, "precision: expected one of f32 for engine arrays, got 'int8'"),
+        ({"precision": "f16"}, "precision: expected one of bf16, f32, int8 for engine auto, got 'f16'"),
+        ({"precision": "int8"}, "calibration: expected training images"),
+        ({"precision": "int8", "calibration": np.zeros((3, 1, 2, 2), np.float32)}, r"got \(3, 1, 2, 2\)"),
+        ({"precision": "int8", "calibration": np.zeros((0, *SHAPE), np.float32)}, "calibration: expected"),
+    ],
+)
+def test_what_cannot_be_had_is_told(net, settings, message):
+    with pytest.raises(CompileError, match=message):
+        compile_net(net, **settings)
+
+
+def test_a_processor_without_bfloat16_says_so(net, monkeypatch):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
+    with pytest.raises(CompileError, match="precision bf16: expected a processor"):
+        compile_net(net, engine="openvino", precision="bf16")
