@@ -32,6 +32,27 @@ def front_table():
     return report.front_table(ours, report.load_published(REFERENCE))
 
 
+def equal_accuracy():
+    """Of each released run that has them, T by what it is for, against the plain network trained as long."""
+    runs = [records.read_run(path) for path in released_records()]
+    runs = [run for run in runs if run.get("operating_points") and run["choice"]["goal"] == "knee"]
+    lines = []
+    for run in sorted(runs, key=lambda run: (_ON_THE_FRONT + (run["name"],)).index(run["name"])):
+        plain = f"{run['name']}, seed {run['seed']}"
+        lines.append(
+            [plain, "plain network, as long", "", formats.accuracy(run["baselines"][0]["accuracy_pct"]), *[""] * 5]
+        )
+        lines += [[plain, *report.operating_cells(point)] for point in report.operating_points(run)]
+    table = formats.markdown_table(("Network", *report.OPERATING_HEADINGS), lines)
+    return f"{table}\n\n{machines(runs)}"
+
+
+def precision():
+    """Early exit's gain by engine and precision."""
+    record = records.read_json(RELEASED / "precision" / "precision.json")
+    return f"{report.precision_table(record)}\n\n{machines([record])} `{record['command']}`."
+
+
 def comparison():
     """Paper, notebook and ours, with the reasons; the title is the page's, whose headings are one level higher."""
     text = report.comparison(read_runs(), report.load_published(REFERENCE))
@@ -120,9 +141,11 @@ def matrix():
 BLOCKS = {
     "front-table": front_table,
     "table-one": lambda: make_table(released_records()),
+    "equal-accuracy": equal_accuracy,
     "comparison": comparison,
     "training-speed": training_speed,
     "inference-speed": inference_speed,
+    "gain-by-precision": precision,
     "ways-to-train": training_ways,
     "future-measures": future_measures,
     "matrix": matrix,

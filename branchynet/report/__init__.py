@@ -10,15 +10,18 @@ from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.precision import precision_table
 from branchynet.report.summary import summary
-from branchynet.report.table import table
+from branchynet.report.table import OPERATING_HEADINGS, operating_cells, operating_points, table
 from branchynet.report.table_one import front_table, table_one
 
 __all__ = [
+    "OPERATING_HEADINGS",
     "benchmark_tables",
     "comparison",
     "front_table",
     "gains_of",
     "load_published",
+    "operating_cells",
+    "operating_points",
     "precision_table",
     "summary",
     "table",

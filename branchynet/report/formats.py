@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
 NOT_MEASURED = "not measured"
@@ -34,10 +35,15 @@ def accuracy(value_pct: float | None) -> str:
     return NOT_MEASURED if value_pct is None else f"{value_pct:.2f}"
 
 
-def mean_and_deviation(values, decimals: int = 2) -> str:
-    """The mean of several values; of more than one, with their standard deviation."""
-    mean = f"{statistics.mean(values):.{decimals}f}"
-    return f"{mean} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else mean
+def mean_and_interval(values, decimals: int = 2, unit: str = "") -> str:
+    """The mean of several values; of more than one, with half the width of its 95 % interval by Student's t."""
+    mean = f"{statistics.mean(values):.{decimals}f}{unit}"
+    if len(values) < 2:
+        return mean
+    from scipy import stats  # takes a while to load
+
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * error:.{decimals}f}"
 
 
 def gain(value: float | dict | None) -> str:

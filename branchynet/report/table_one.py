@@ -1,4 +1,4 @@
-"""The whole of the paper's Table I: paper, authors' notebook and our runs, on both clocks, seeds as mean ± std."""
+"""The whole of the paper's Table I: paper, authors' notebook and our runs, on both clocks, seeds as mean and interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRONT_HEADINGS = (
 )
 _NOTES = (
     "Ours: T chosen on validation, at the knee unless another goal is named, figures on the test set, one sample at a "
-    "time, one thread; gain with its 95 % bootstrap interval. With several seeds: mean ± standard deviation over them, "
+    "time, one thread; gain with its 95 % bootstrap interval. With several seeds: mean ± half its 95 % interval by t, "
     "the mean share of each exit, and each T. *Paper's clock*: plain Chainer, the trunk alone inside the clock. *End "
     "to end*: all that a caller waits for, compiled; *same engine*: over the plain network compiled alike; *over plain "
     "Chainer*: over the plain network in plain Chainer, the paper's setting. The paper's and the authors' times are "
@@ -102,7 +102,7 @@ def _our_lines(same, with_plain):
 def _pooled(rows):
     """The cells of one row from those of several seeds: accuracy, time, gain, T and exits."""
     times = [row.time_ms for row in rows]
-    accuracy = formats.mean_and_deviation([row.accuracy_pct for row in rows])
+    accuracy = formats.mean_and_interval([row.accuracy_pct for row in rows])
     time = formats.ms(None if None in times else statistics.mean(times))
     if rows[0].plain is None:
         return [accuracy, time, "", "", ""]
@@ -116,5 +116,4 @@ def _pooled(rows):
 def _pooled_gain(gains):
     if len(gains) == 1 or None in gains:
         return formats.gain(None if None in gains else gains[0])
-    values = [gain["value"] for gain in gains]
-    return f"{statistics.mean(values):.2f}x ± {statistics.stdev(values):.2f}"
+    return formats.mean_and_interval([gain["value"] for gain in gains], unit="x")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-
-from branchynet.report.formats import markdown_table
+from branchynet.report.formats import markdown_table, mean_and_interval
 
 
 def ways_to_train(record: dict) -> str:
@@ -15,7 +13,7 @@ def ways_to_train(record: dict) -> str:
             {exit_accuracy_pct, accuracy_pct, early_pct, multiply_adds}, on the test set.
 
     Returns:
-        a Markdown table; with several seeds, mean ± standard deviation.
+        a Markdown table; with several seeds, mean ± half its 95 % interval.
     """
     variants = record["variants"]
     n_exits = len(variants[0]["seeds"][0]["exit_accuracy_pct"])
@@ -26,15 +24,10 @@ def ways_to_train(record: dict) -> str:
         rows.append(
             [
                 variant["name"],
-                *map(_cell, by_exit),
-                _cell([result["accuracy_pct"] for result in variant["seeds"]]),
-                _cell([result["early_pct"] for result in variant["seeds"]], 1),
-                _cell([result["multiply_adds"] / 1e6 for result in variant["seeds"]], 3),
+                *map(mean_and_interval, by_exit),
+                mean_and_interval([result["accuracy_pct"] for result in variant["seeds"]]),
+                mean_and_interval([result["early_pct"] for result in variant["seeds"]], 1),
+                mean_and_interval([result["multiply_adds"] / 1e6 for result in variant["seeds"]], 3),
             ]
         )
     return markdown_table(["Training", *exits, "At the knee (%)", "Leave early (%)", "Multiply-adds (M)"], rows)
-
-
-def _cell(values, decimals=2):
-    text = f"{statistics.mean(values):.{decimals}f}"
-    return f"{text} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else text
