@@ -22,21 +22,21 @@ def benchmark_tables(result: dict) -> str:
             `branchynet.bench.limits.gain_limits`), compile, agreement, environment, rows.
     """
     environment, limits = result["environment"], result["limits"]
-    return "\n\n".join(
-        [
-            f"### {result['network']}, {result['device']}: {environment['device']}, {environment['threads']} thread",
-            f"T = {', '.join(f'{t:.4g}' for t in result['thresholds'])}; exit mix "
-            f"{formats.exit_shares(result['exit_pct'], decimals=1)} %; test accuracy {result['accuracy_pct']:.2f} %; "
-            f"the multiply-adds allow a gain of {limits['multiply_add_limit_of_gain']:.2f}x. "
-            f"{formats.commit(environment)}; {formats.versions(environment)}.",
-            _contenders(result["rows"]),
-            _gains(result["rows"]),
-            formats.markdown_table(
-                _LIMITS, [[cell.format_map(exit_) for cell in _LIMITS.values()] for exit_ in limits["early_exits"]]
-            ),
-            _engines(result) + "\n",
-        ]
-    )
+    parts = [
+        f"### {result['network']}, {result['device']}: {environment['device']}, {environment['threads']} thread",
+        f"T = {', '.join(f'{t:.4g}' for t in result['thresholds'])}; exit mix "
+        f"{formats.exit_shares(result['exit_pct'], decimals=1)} %; test accuracy {result['accuracy_pct']:.2f} %; "
+        f"the multiply-adds allow a gain of {limits['multiply_add_limit_of_gain']:.2f}x. "
+        f"{formats.commit(environment)}; {formats.versions(environment)}.",
+        _contenders(result["rows"]),
+        _gains(result["rows"]),
+        formats.markdown_table(
+            _LIMITS, [[cell.format_map(exit_) for cell in _LIMITS.values()] for exit_ in limits["early_exits"]]
+        ),
+        _engines(result),
+        *[f"Not here: {engine}: {why}." for engine, why in result["left_out"].items()],
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _contenders(rows):

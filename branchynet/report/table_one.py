@@ -1,4 +1,4 @@
-"""The whole of the paper's Table I: paper, authors' notebook and our runs, on both clocks, seeds as mean and interval."""
+"""The whole of Table I of the paper: paper, authors' notebook and our runs, by both clocks; seeds with intervals."""
 
 from __future__ import annotations
 
