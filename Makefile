@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test c-targets random-networks matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
 	@echo "make test       lint and tests"
+	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it in a browser"
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
@@ -89,6 +90,16 @@ test: $(STAMP)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# The page in a browser: Chromium by Playwright.
+page: $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --editable '.[test,native]'
+	@$(VENV)/bin/python experiments/page.py $(ARGS)
+
+page-test: $(STAMP)
+	@command -v chromium >/dev/null || apt-get install --yes --quiet chromium
+	@$(VENV)/bin/python -m pip install --quiet playwright
+	$(VENV)/bin/python -m pytest tests/experiments/test_page.py $(ARGS)
 
 c-targets: $(STAMP)
 	@command -v qemu-arm >/dev/null && command -v node >/dev/null || apt-get install --yes --quiet qemu-user nodejs

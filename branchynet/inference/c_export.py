@@ -14,7 +14,7 @@ from branchynet.datasets.transforms import Normalise, Scale
 from branchynet.errors import CompileError, OutputError, ThresholdError
 from branchynet.inference.native import source
 from branchynet.inference.native.program import Program
-from branchynet.inference.plan import make_plan
+from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine.files import replacing
 from branchynet.thresholds import Thresholds, as_exit_rule
 
@@ -66,7 +66,9 @@ int main(int argc, char **argv)
 """
 
 
-def export_c(net, thresholds, folder, transform, target="native", measure="entropy", class_names=None) -> list:
+def export_c(
+    net, thresholds, folder, transform, target="native", measure="entropy", class_names=None, plain=False
+) -> list:
     """Writes a network as C: `branchynet_model.h`, `branchynet_model.c`, a `main.c` that uses them, and a `Makefile`.
 
     The thresholds stand in an array that may be changed at run time. The workspace is the caller's; one for each thread
@@ -80,6 +82,8 @@ def export_c(net, thresholds, folder, transform, target="native", measure="entro
         target: of `TARGETS`: for the flags in the Makefile; the source is the same.
         measure: how sure an exit is: a `branchynet.confidence.Measure` that the native engine knows, or its name.
         class_names: one text for each class; their numbers by default.
+        plain: the plain network, trunk and last exit, in place of the branchy one; thresholds, () then, and measure
+            are not looked at.
 
     Returns:
         the paths of the files.
@@ -93,17 +97,17 @@ def export_c(net, thresholds, folder, transform, target="native", measure="entro
         raise CompileError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
     measure, folder = as_measure(measure), pathlib.Path(folder)
     measure.check(net.n_exits)
-    rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
+    rule = as_exit_rule((), 1) if plain else as_exit_rule(thresholds, net.n_exits, measure.lowest)
     if not isinstance(rule, Thresholds):
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
-    program = Program(make_plan(net))
+    program = Program(make_plain_plan(net) if plain else make_plan(net))
     names = list(map(str, range(net.n_classes) if class_names is None else class_names))
     guard = "#ifndef BRANCHYNET_MODEL_H\n#define BRANCHYNET_MODEL_H\n\n"
     head = f"{guard}{source.header(program)}{_EXTRA_DECLARATIONS}\n#endif\n"
     code = [
         source.kernels(),
         '#include "branchynet_model.h"\n',
-        source.body(program, measure),
+        source.body(program, None if plain else measure),
         _transform(transform, net.sample_shape),
         f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{', '.join(map(_quoted, names))}}};\n",
         # An array of one more number than there are early exits: there may be none.

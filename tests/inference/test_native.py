@@ -18,7 +18,7 @@ from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
 from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
-from branchynet.inference import c_export, compile_net, record_exits, record_logits
+from branchynet.inference import c_export, compile_net, compile_plain, record_exits, record_logits
 from branchynet.inference.c_export import export_c
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
@@ -218,6 +218,17 @@ def test_the_makefile_builds_it_and_thresholds_may_be_changed_at_run_time(tmp_pa
     images = tiny_samples(3).images.tobytes()
     output = subprocess.run(["./classify"], input=images, cwd=tmp_path, capture_output=True, check=True).stdout
     assert [line.split()[2] for line in output.decode().splitlines()] == ["1", "1", "1"]
+
+
+@needs_compiler
+def test_the_plain_network_can_be_exported_too(tmp_path):
+    net, images = initialised_net(), tiny_samples(20).images
+    export_c(net, (), tmp_path, scale, plain=True)
+    subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
+    result = subprocess.run(["./classify"], input=images.tobytes(), cwd=tmp_path, capture_output=True, check=True)
+    rows = [line.split() for line in result.stdout.decode().splitlines()]
+    assert [int(row[0]) for row in rows] == compile_plain(net).run(scale(images), ()).labels.tolist()
+    assert {row[2] for row in rows} == {"1"}
 
 
 @pytest.mark.parametrize("target", c_export.TARGETS)

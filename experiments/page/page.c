@@ -1,0 +1,32 @@
+/* A network for the page: images come in where `pixels` points, answers lie where the others point. */
+#include "branchynet_model.h"
+
+#define MOST 1000 /* images at a time */
+#define EXPORTED(name) __attribute__((export_name(#name)))
+
+static struct branchynet_workspace work;
+static uint8_t pixels_in[MOST * BRANCHYNET_N_INPUTS];
+static float samples[MOST * BRANCHYNET_N_INPUTS], score_of[MOST], logits_of[MOST * BRANCHYNET_N_CLASSES];
+static int32_t label_of[MOST], exit_of[MOST];
+
+EXPORTED(pixels) uint8_t *pixels(void) { return pixels_in; }
+EXPORTED(thresholds) float *thresholds(void) { return branchynet_thresholds; }
+EXPORTED(labels) int32_t *labels(void) { return label_of; }
+EXPORTED(exits) int32_t *exits(void) { return exit_of; }
+EXPORTED(scores) float *scores(void) { return score_of; }
+EXPORTED(logits) float *logits(void) { return logits_of; }
+
+/* Makes samples of the first n images. */
+EXPORTED(prepare) void prepare(int n)
+{
+    branchynet_prepare(&work);
+    for (int i = 0; i < n; i++)
+        branchynet_transform(pixels_in + i * BRANCHYNET_N_INPUTS, samples + i * BRANCHYNET_N_INPUTS);
+}
+
+/* Answers the samples first to first + n - 1. */
+EXPORTED(classify) void classify(int first, int n)
+{
+    branchynet_classify(&work, branchynet_weights, samples + first * BRANCHYNET_N_INPUTS, n, branchynet_thresholds,
+                        label_of + first, exit_of + first, score_of + first, logits_of + first * BRANCHYNET_N_CLASSES);
+}
