@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 
 import numpy as np
+
+# One thread at a time: while one captures, CUDA lets no other wait for the device.
+_CAPTURING = threading.Lock()
 
 
 class CapturedCalls:
@@ -27,8 +31,8 @@ class CapturedCalls:
         stream = xp.cuda.Stream(non_blocking=True)
         # Memory that a call takes for itself must stay its own as long as the graph lives.
         self._pool = xp.cuda.MemoryPool()
-        xp.cuda.Device().synchronize()  # what the calls read may still be on its way, on another stream
-        with xp.cuda.using_allocator(self._pool.malloc), stream:
+        with _CAPTURING, xp.cuda.using_allocator(self._pool.malloc), stream:
+            xp.cuda.Device().synchronize()  # what the calls read may still be on its way, on another stream
             for call in calls:  # compiles the kernels, which cannot be done while capturing
                 call()
             stream.synchronize()
