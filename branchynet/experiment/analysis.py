@@ -53,56 +53,49 @@ def analyse(
         `branchynet.records`; "plain_accuracy_pct" of the plain network (test). The `ExitRecords` of the test samples
         are given on for the pictures.
     """
-    test_x = transform(splits.test.images)
-    validation = record_exits(net, transform(splits.validation.images), splits.validation.labels)
-    test = record_exits(net, test_x, splits.test.labels)
+    x = {split: transform(samples.images) for split, samples in _evaluated(splits)}
+    recorded = {split: record_exits(net, x[split], samples.labels) for split, samples in _evaluated(splits)}
+    plain_right = {
+        split: record_exits(plain_net or net, x[split], samples.labels).right[-1]
+        for split, samples in _evaluated(splits)
+    }
+    validation, test = recorded["validation"], recorded["test"]
     contenders = paths.Contenders.of(net, engine)
-    costs = paths.path_costs(contenders, test_x, budget_s)
+    costs = paths.path_costs(contenders, x["test"], budget_s)
 
     settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
     choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
-    thresholds = choice["thresholds"]
     if chosen is None:  # not on the grid: one more setting
-        chosen, settings = len(settings), np.concatenate([settings, [thresholds]])
-    points = _points(validation, "validation", settings, costs)
+        chosen, settings = len(settings), np.concatenate([settings, [choice["thresholds"]]])
     on_test = _points(test, "test", settings, costs)
     best_on_test = on_test[_knee(on_test, test)]
-    measurement = paths.measure(contenders, test_x, thresholds, budget_s)
-    plain_right = {
-        split: record_exits(plain_net or net, transform(samples.images), samples.labels).right[-1]
-        for split, samples in (("validation", splits.validation), ("test", splits.test))
-    }
-    operating_points = operating.operating_points(
-        contenders,
-        {"validation": validation, "test": test},
-        plain_right,
-        costs.end_to_end_ms.mean(axis=1),
-        test_x,
-        paper,
-        budget_s,
+    end_to_end_ms = costs.end_to_end_ms.mean(axis=1)
+    asked = operating.settings_asked_for(validation, plain_right["validation"], ExitCosts(end_to_end_ms, "ms"), paper)
+    measured, *others = (
+        operating.measure(contenders, test, plain_right["test"], x["test"], thresholds, budget_s)
+        for thresholds in (choice["thresholds"], *asked.values())
     )
     results = {
         "engine": contenders.compiled.engine,
         "plain_chainer_ms": latency_summary(costs.plain_chainer_ms),
         "plain_ms": latency_summary(costs.plain_ms),
         "exits": _exits(validation, test, costs),
-        "points": points + on_test,
+        "points": _points(validation, "validation", settings, costs) + on_test,
         "chosen": chosen,
         "choice": {
             "split": "validation",
             **choice,
             "chosen_on_test": {key: best_on_test[key] for key in ("thresholds", "accuracy_pct", "exit_pct")},
         },
-        "measured": {
-            "thresholds": thresholds,
-            "split": "test",
-            **operating.outcome_on_test(test, thresholds, plain_right["test"]),
-            **measurement.summary(),
-        },
-        "operating_points": operating_points,
+        "measured": {"split": "test", **measured},
+        "operating_points": [{"name": name, **entry} for name, entry in zip(asked, others)],
         "plain_accuracy_pct": 100 * float(plain_right["test"].mean()),
     }
     return results, test
+
+
+def _evaluated(splits):
+    return ("validation", splits.validation), ("test", splits.test)
 
 
 def _choose(validation, settings, fixed_thresholds, goal, costs, plan):

@@ -76,10 +76,10 @@ def run_experiment(request, workers) -> None:
     net.to_device(device)
     with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
         if request.weights is not None:
-            training = steps.take_earlier(net, dataset, splits, transform, request, workers)
+            training, longer = steps.take_earlier(net, dataset, splits, transform, request, workers)
         else:
             memory.keep_freed_memory()
-            training = steps.train(net, dataset, splits, transform, request, workers)
+            training, longer = steps.train(net, dataset, splits, transform, request, workers)
     if not workers.is_first:
         return
     with threads.limited(TIMING_THREADS):
@@ -92,7 +92,7 @@ def run_experiment(request, workers) -> None:
             request.engine,
             request.goal,
             request.budget_s,
-            training.pop("longer"),
+            longer,
             _row_of_the_paper(request, device, published),
         )
     run = _record(request, device, dataset, training, results)

@@ -12,7 +12,7 @@ import numpy as np
 
 from branchynet.bench import paths
 from branchynet.errors import ThresholdError
-from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal, thresholds_for_shares
+from branchynet.thresholds import choose_thresholds, parse_goal, thresholds_for_shares
 
 
 def against_plain(right, plain_right) -> dict:
@@ -64,37 +64,28 @@ def settings_asked_for(validation, plain_right, costs, paper) -> dict:
     return found
 
 
-def operating_points(contenders, records, plain_right, end_to_end_ms, test_x, paper, budget_s) -> list:
-    """Times each setting of `settings_asked_for`.
+def measure(contenders, test, plain_right, test_x, thresholds, budget_s) -> dict:
+    """Times one setting of T and compares what it answers with the plain network.
 
     Args:
         contenders: `branchynet.bench.paths.Contenders`.
-        records: {"validation", "test": `ExitRecords`} of the branchy network.
-        plain_right: {"validation", "test": (N,) bool}, which samples the equally trained plain network has right.
-        end_to_end_ms: (n_exits,) mean time of a sample that leaves at each exit.
+        test: `ExitRecords` of the test samples.
+        plain_right: (N,) bool, which of them the equally trained plain network has right.
         test_x: (N, C, H, W) float32, the test images.
-        paper: as of `settings_asked_for`.
-        budget_s: seconds for each.
+        thresholds: None where no T does what was asked for.
+        budget_s: seconds for the timing.
 
     Returns:
-        a JSON-able dictionary each: name; thresholds, None where there are none; then also accuracy_pct, exit_pct,
-        against_plain, and what `PathCosts.summary` gives.
+        JSON-able: thresholds; unless they are None also accuracy_pct, exit_pct, against_plain, and what
+        `PathCosts.summary` gives.
     """
-    costs, entries = ExitCosts(end_to_end_ms, "ms"), []
-    for name, thresholds in settings_asked_for(records["validation"], plain_right["validation"], costs, paper).items():
-        entry = {"name": name, "thresholds": None if thresholds is None else list(thresholds)}
-        if thresholds is not None:
-            entry |= outcome_on_test(records["test"], thresholds, plain_right["test"])
-            entry |= paths.measure(contenders, test_x, thresholds, budget_s).summary()
-        entries.append(entry)
-    return entries
-
-
-def outcome_on_test(test, thresholds, plain_right) -> dict:
-    """What T gives on the test samples: accuracy_pct, exit_pct, against_plain."""
+    if thresholds is None:
+        return {"thresholds": None}
     outcome = test.evaluate([thresholds])
     return {
+        "thresholds": list(thresholds),
         "accuracy_pct": 100 * float(outcome.accuracies[0]),
         "exit_pct": (100 * outcome.exit_shares[0]).tolist(),
         "against_plain": against_plain(test.right_at(thresholds), plain_right),
+        **paths.measure(contenders, test_x, thresholds, budget_s).summary(),
     }

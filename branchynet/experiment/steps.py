@@ -15,7 +15,7 @@ from branchynet.net import BranchyNet
 from branchynet.training import TrainingSettings, train_joint, train_longer, train_plain
 
 
-def train(net, dataset, splits, transform, request, workers) -> dict:
+def train(net, dataset, splits, transform, request, workers) -> tuple:
     """Trains in two steps (paper, section III-B), or in the second one only, on the plain network of an earlier run.
 
     Args:
@@ -27,8 +27,8 @@ def train(net, dataset, splits, transform, request, workers) -> dict:
         workers: `branchynet.machine.workers.Workers` that share the work.
 
     Returns:
-        dictionary: history, plain_accuracy_pct (test, after step 1), settings, workers; longer, the `BranchyNet` whose
-        plain network was trained as long; plain_from, where step 1 was taken.
+        (dictionary, longer). Dictionary: history, plain_accuracy_pct (test, after step 1), settings, workers, and
+        plain_from if step 1 was taken. longer: the `BranchyNet` whose plain network was trained as long.
 
     Raises:
         SnapshotError: snapshots or the earlier run's weights are damaged, or belong to another network or data.
@@ -55,17 +55,17 @@ def train(net, dataset, splits, transform, request, workers) -> dict:
     longer, history_of_longer = _train_longer(
         request.out, request.joint_settings, request.augment, dataset, splits, transform, request, workers
     )
-    return {
+    training = {
         "history": history + history_of_longer,
-        "longer": longer,
         "plain_accuracy_pct": accuracy_pct,
         "settings": {"plain": settings, "joint": dataclasses.asdict(request.joint_settings)},
         "workers": workers.size,
         **taken,
     }
+    return training, longer
 
 
-def take_earlier(net, dataset, splits, transform, request, workers) -> dict:
+def take_earlier(net, dataset, splits, transform, request, workers) -> tuple:
     """What `train` returns, from the weights and records that an earlier run left in the folder `request.weights`;
     `net` gets its weights. If that run trained no plain network as long, it is trained now.
 
@@ -86,15 +86,15 @@ def take_earlier(net, dataset, splits, transform, request, workers) -> dict:
         longer, history_of_longer = _train_longer(
             folder, settings, augment, dataset, splits, transform, request, workers
         )
-    return {
+    training = {
         "history": description["provenance"]["history"] + history_of_longer,
-        "longer": longer,
         "plain_accuracy_pct": accuracy_pct,
         "settings": earlier["training_settings"],
         "workers": earlier["training_workers"],
         "plain_from": earlier["plain_from"],
         "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
     }
+    return training, longer
 
 
 def _train_longer(folder, joint_settings, augment, dataset, splits, transform, request, workers):

@@ -12,7 +12,6 @@ from chainer.utils import type_check
 
 from branchynet.functions.kernels import call_strips, computes_here
 from branchynet.functions.relu import through_relu
-from branchynet.machine.threads import strip_bounds
 
 
 def batch_normalization(
@@ -100,7 +99,7 @@ class _Gradients(chainer.FunctionNode):
     def forward(self, inputs):
         x, gamma, gy = map(np.ascontiguousarray, inputs)
         n_numbers = x.size // x.shape[1]
-        g_beta, products = (strips.sum(axis=0) for strips in _sums("sums", x, gy))
+        g_beta, products = (strips.sum(axis=0) for strips in _sums("sums", 2, x, gy))
         g_gamma = (products - self.mean * g_beta) * self.inverse_std
         # gx = gamma / std * (gy - mean(gy) - x_hat * mean(gy * x_hat)), as a * gy + b * x + c for each channel.
         a = gamma * self.inverse_std
@@ -116,17 +115,16 @@ class _Gradients(chainer.FunctionNode):
 
 def _statistics(x):
     """Mean and variance of each channel, float64; those of strips are combined as in Chan, Golub and LeVeque (1979)."""
-    means, squares = _sums("statistics", x)
-    bounds = strip_bounds(len(x))
-    counts = np.diff(bounds)[:, None] * float(x[0, 0].size)
-    mean = (counts * means).sum(axis=0) / counts.sum()
+    counts, means, squares = _sums("statistics", 3, x)
+    count = counts.sum(axis=0)
+    mean = (counts * means).sum(axis=0) / count
     squares = squares.sum(axis=0) + (counts * (means - mean) ** 2).sum(axis=0)
-    return mean, squares / counts.sum()
+    return mean, squares / count
 
 
-def _sums(name, *batches):
-    """What a kernel adds up in two float64 numbers for each channel, strip by strip."""
-    sums = [(batches[0].shape[1], np.float64)] * 2
+def _sums(name, n_sums, *batches):
+    """What a kernel adds up in some float64 numbers for each channel, strip by strip."""
+    sums = [(batches[0].shape[1], np.float64)] * n_sums
     return call_strips(name, len(batches[0]), *_sizes(batches[0]), *batches, sums=sums)
 
 

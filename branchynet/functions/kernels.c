@@ -511,14 +511,16 @@ int branchynet_local_response(int start, int stop, void *const *given, void *con
     for (size_t i = start, at = (size_t)start * channels * size; i < (size_t)stop; i++)                                  \
         for (int c = 0; c < channels; c++, at += size)
 
-/* The mean of each channel, and the sum of squared deviations from it: image after image (Chan, Golub, LeVeque 1979). */
+/* Of each channel: how many numbers, their mean, and the sum of squared deviations from it; image after image (Chan, Golub,
+ * LeVeque 1979). */
 int branchynet_statistics(int start, int stop, void *const *given, void *const *own)
 {
     const int channels = *(const int *)given[0];
     const int size = *(const int *)given[1];
     const float *x = given[2];
-    double *mean = own[0];
-    double *squares = own[1];
+    double *count = own[0];
+    double *mean = own[1];
+    double *squares = own[2];
     FOR_CHANNELS(start, stop, channels) {
         vec sum = {0}, deviations = {0};
         for (int p = 0; p < size; p += WIDTH) sum += load_part(x + at + p, size - p);
@@ -527,9 +529,10 @@ int branchynet_statistics(int start, int stop, void *const *given, void *const *
         for (; p + WIDTH <= size; p += WIDTH) deviations += (load(x + at + p) - here) * (load(x + at + p) - here);
         float square = total(deviations);
         for (; p < size; p++) square += (x[at + p] - here) * (x[at + p] - here);
-        const double difference = here - mean[c], before = i - start;
-        mean[c] += difference / (before + 1);
-        squares[c] += square + difference * difference * size * before / (before + 1);
+        const double difference = here - mean[c], before = count[c];
+        count[c] += size;
+        mean[c] += difference * size / count[c];
+        squares[c] += square + difference * difference * size * before / count[c];
     }
     return 0;
 }

@@ -65,6 +65,14 @@ int main(int argc, char **argv)
 }
 """
 
+_MAKEFILE = """\
+CC ?= cc
+CFLAGS ?= -std=c11 -O3 {flags} -ffp-contract=fast -fno-math-errno -Wall -Wextra
+
+classify: main.c branchynet_model.c branchynet_model.h
+\t$(CC) $(CFLAGS) main.c branchynet_model.c -o $@ -lm
+"""
+
 
 def export_c(
     net, thresholds, folder, transform, target="native", measure="entropy", class_names=None, plain=False
@@ -102,24 +110,11 @@ def export_c(
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
     program = Program(make_plain_plan(net) if plain else make_plan(net))
     names = list(map(str, range(net.n_classes) if class_names is None else class_names))
-    guard = "#ifndef BRANCHYNET_MODEL_H\n#define BRANCHYNET_MODEL_H\n\n"
-    head = f"{guard}{source.header(program)}{_EXTRA_DECLARATIONS}\n#endif\n"
-    code = [
-        source.kernels(),
-        '#include "branchynet_model.h"\n',
-        source.body(program, None if plain else measure),
-        _transform(transform, net.sample_shape),
-        f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{', '.join(map(_quoted, names))}}};\n",
-        # An array of one more number than there are early exits: there may be none.
-        f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*rule.values, 0.0])}}};\n",
-        f"_Alignas(64) const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
-    ]
-    makefile = (
-        f"CC ?= cc\nCFLAGS ?= -std=c11 -O3 {TARGETS[target]} -ffp-contract=fast -fno-math-errno -Wall -Wextra\n\n"
-        "classify: main.c branchynet_model.c branchynet_model.h\n"
-        "\t$(CC) $(CFLAGS) main.c branchynet_model.c -o $@ -lm\n"
-    )
-    texts = {"branchynet_model.h": head, "branchynet_model.c": "\n".join(code), "main.c": _MAIN, "Makefile": makefile}
+    texts = {
+        **_model(program, None if plain else measure, rule, names, _transform(transform, net.sample_shape)),
+        "main.c": _MAIN,
+        "Makefile": _MAKEFILE.format(flags=TARGETS[target]),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,6 +123,26 @@ def export_c(
         with replacing(folder / name, "w", encoding="utf-8", newline="\n") as handle:
             handle.write(text)
     return [folder / name for name in texts]
+
+
+def _model(program, measure, rule, class_names, transform):
+    """{name of a file: text} of the model: what its header declares, and the code with weights and thresholds."""
+    guard = "#ifndef BRANCHYNET_MODEL_H\n#define BRANCHYNET_MODEL_H\n\n"
+    names = ", ".join(map(_quoted, class_names))
+    code = [
+        source.kernels(),
+        '#include "branchynet_model.h"\n',
+        source.body(program, measure),
+        transform,
+        f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{names}}};\n",
+        # An array of one more number than there are early exits: there may be none.
+        f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*rule.values, 0.0])}}};\n",
+        f"_Alignas(64) const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
+    ]
+    return {
+        "branchynet_model.h": f"{guard}{source.header(program)}{_EXTRA_DECLARATIONS}\n#endif\n",
+        "branchynet_model.c": "\n".join(code),
+    }
 
 
 def _transform(transform, sample_shape):

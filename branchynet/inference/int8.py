@@ -80,9 +80,3 @@ class _Samples:
     def get_next(self):
         batch = next(self.batches, None)
         return None if batch is None else {"x": np.ascontiguousarray(batch)}
-
-    def __len__(self):
-        return 1
-
-    def set_range(self, start_index, end_index):
-        raise NotImplementedError

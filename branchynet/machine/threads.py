@@ -49,9 +49,3 @@ def limited(n_threads: int):
             yield
         finally:
             _n_threads = previous
-
-
-def strip_bounds(n_samples: int) -> list:
-    """Where the strips of a batch begin, and where the last one ends."""
-    n_strips = min(N_STRIPS, n_samples)
-    return [n_samples * strip // n_strips for strip in range(n_strips + 1)] if n_strips else [0]

@@ -1,4 +1,4 @@
-"""Early exit's gain by engine and precision: the faster the engine, the less is left for early exit to gain."""
+"""Early exit's gain by engine and precision, beside what the multiply-adds allow."""
 
 from __future__ import annotations
 

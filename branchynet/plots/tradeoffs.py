@@ -71,11 +71,11 @@ def _draw_milliseconds(panel, run, points, chosen):
     panel.axes.plot(*zip(*settings), ".", color=style.GREY, alpha=0.5, label="all settings of T")
     curve = {"color": style.BLUE, "marker": "o", "markersize": 4}
     panel.draw(_front(settings), label=f"{run['branchy_network']}, best settings", **curve)
-    for index, (baseline, row) in enumerate(zip(run["baselines"], baseline_rows(run))):
+    for index, (marker, baseline, row) in enumerate(zip("DDso", run["baselines"], baseline_rows(run))):
         # A baseline on another engine, many times slower, would squeeze the curve into a corner: it is in the table.
         if row.time_ms and baseline["engine"] == run["engine"]:
             fill = {"color": style.RED, "markerfacecolor": "white" if index else style.RED}
-            panel.draw([(row.time_ms, row.accuracy_pct)], label=row.network, **fill, **_DIAMOND)
+            panel.draw([(row.time_ms, row.accuracy_pct)], label=row.network, **{**_DIAMOND, **fill, "marker": marker})
     if chosen.time_ms:
         panel.draw([(chosen.time_ms, chosen.accuracy_pct)], label="chosen T, timed", **_GREEN_STAR)
     machine = textwrap.shorten(formats.machine(run), 64, placeholder=" ...")

@@ -96,6 +96,7 @@ def test_the_pen_can_be_moved_by_keys(opened):
     for key in [*["ArrowUp"] * 9, " ", *["ArrowDown"] * 18]:
         opened.keyboard.press(key)
     opened.wait_for_selector("#answer[data-label]")
+    assert opened.get_attribute("#answer", "data-label") == "1"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,8 +128,10 @@ def test_a_picture_of_ones_own_is_answered_and_what_is_none_is_told(opened, tmp_
     text.write_text("no picture")
     opened.set_input_files("#file", str(picture))
     opened.wait_for_selector("#answer[data-label]")
+    assert opened.locator(".exit").count() == 3
     opened.set_input_files("#file", str(text))
-    opened.wait_for_function("() => $('answer').textContent.includes('text.png: expected a picture')")
+    opened.wait_for_function("() => $('answer').textContent.includes('text.png')")
+    assert opened.text_content("#answer").startswith("text.png: expected a picture that this browser reads")
 
 
 @pytest.mark.parametrize("width", [360, 1100])

@@ -31,8 +31,10 @@ The room knows plans and operations; it knows no network list.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import pkgutil
+
+import numpy as np
 
 from branchynet.errors import CompileError
 
@@ -83,6 +85,18 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
                 problem = str(error)
         problems.append(problem)
     raise CompileError("; ".join(problems))
+
+
+def problem_of_packages(engine, packages, extra, device):
+    """Why an engine of the CPU that needs some packages cannot be used, as text; None if it can."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        return (
+            f"the {engine} engine needs {' and '.join(missing)}; in the project's folder: pip install -e '.[{extra}]'"
+        )
+    if device.xp is not np:
+        return f"the {engine} engine computes on the CPU; on a GPU take the arrays engine"
+    return None
 
 
 def _check_precision(classes, name, precision, calibration, plan):

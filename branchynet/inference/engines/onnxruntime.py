@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
+
+from branchynet.inference.engines import problem_of_packages
 
 
 class OnnxRuntimeEngine:
@@ -31,15 +31,7 @@ class OnnxRuntimeEngine:
     @staticmethod
     def problem(device):
         """What is missing for this engine, as text; None if nothing is."""
-        missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-        if missing:
-            return (
-                f"the onnxruntime engine needs {' and '.join(missing)}; in the project's folder: "
-                "pip install -e '.[onnx]'"
-            )
-        if device.xp is not np:
-            return "the onnxruntime engine computes on the CPU; on a GPU take the arrays engine"
-        return None
+        return problem_of_packages("onnxruntime", ("onnx", "onnxruntime"), "onnx", device)
 
     def new_workspace(self):
         """Arrays for one thread, bound to the sessions, which threads share."""

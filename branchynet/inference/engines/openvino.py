@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 
 import numpy as np
 
 from branchynet.errors import CompileError
+from branchynet.inference.engines import problem_of_packages
 
 
 class OpenVinoEngine:
@@ -52,13 +52,7 @@ class OpenVinoEngine:
     @staticmethod
     def problem(device):
         """What is missing for this engine, as text; None if nothing is."""
-        missing = [name for name in ("onnx", "openvino") if importlib.util.find_spec(name) is None]
-        if missing:
-            words = f"the openvino engine needs {' and '.join(missing)}"
-            return f"{words}; in the project's folder: pip install -e '.[openvino]'"
-        if device.xp is not np:
-            return "the openvino engine computes on the CPU; on a GPU take the arrays engine"
-        return None
+        return problem_of_packages("openvino", ("onnx", "openvino"), "openvino", device)
 
     def new_workspace(self):
         """Requests for one thread."""
