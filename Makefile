@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks cuda-check matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make test       lint and tests"
 	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it in a browser"
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
+	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -65,6 +66,8 @@ bench-precision: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark_precision.py --out experiments/results/bench-precision $(ARGS)
 
 bench-gpu: $(STAMP)
+	@$(VENV)/bin/python -c 'import cupy' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet --editable '.[test,gpu]'
+	@$(VENV)/bin/python -c 'import sys; from branchynet.machine.devices import gpu_problem; sys.exit(gpu_problem())'
 	$(VENV)/bin/python -m pytest -m gpu
 	@$(VENV)/bin/python experiments/benchmark.py --device gpu --out experiments/results/bench-gpu $(ARGS)
 
@@ -108,6 +111,10 @@ c-targets: $(STAMP)
 
 random-networks: $(STAMP)
 	BRANCHYNET_N_NETWORKS=1000 $(VENV)/bin/python -m pytest tests/inference/test_random_networks.py $(ARGS)
+
+cuda-check: $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet nvidia-cuda-nvrtc-cu12
+	BRANCHYNET_N_IMAGES=1000 $(VENV)/bin/python -m pytest tests/inference/test_cuda.py $(ARGS)
 
 matrix: interpreter
 	@$(INTERPRETER) tests/matrix.py

@@ -37,7 +37,8 @@ setup(
     packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
     package_data={
         "branchynet.functions": ["kernels.c"],
-        "branchynet.inference.native": ["kernels.h"],
+        "branchynet.inference.cuda": ["kernels.cuh"],
+        "branchynet.inference.native": ["*.h"],
         "branchynet.machine": ["*.h"],
     },
     install_requires=[

@@ -8,7 +8,9 @@ from branchynet import FL, Branch, BranchyNet
 from branchynet.confidence import MEASURES
 from branchynet.datasets import Samples, Splits
 from branchynet.functions import dropout
+from branchynet.inference import record_exits
 from branchynet.links import Convolution2D
+from branchynet.machine.devices import to_host
 
 SHAPE = (1, 6, 6)
 N_CLASSES = 3
@@ -84,3 +86,17 @@ def between(values, share):
     values = np.sort(values)
     index = int(share * (len(values) - 1))
     return float((values[index] + values[index + 1]) / 2)
+
+
+def mixed_thresholds(net, x):
+    """Thresholds at which half of the samples x leave at each early exit."""
+    records = record_exits(net, x, np.zeros(len(x), np.int32))
+    return [between(scores, 0.5) for scores in records.scores[:-1]]
+
+
+def assert_same_answers(ours, theirs):
+    """Labels and exits equal, scores and logits to rounding."""
+    np.testing.assert_array_equal(to_host(ours.labels), to_host(theirs.labels))
+    np.testing.assert_array_equal(to_host(ours.exits), to_host(theirs.exits))
+    np.testing.assert_allclose(to_host(ours.scores), to_host(theirs.scores), atol=1e-4)
+    np.testing.assert_allclose(to_host(ours.logits), to_host(theirs.logits), atol=1e-4)

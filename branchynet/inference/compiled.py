@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from math import inf, isfinite
 
@@ -78,11 +79,13 @@ class CompiledNet:
         if measure is not None:
             measure.check(plan.n_exits)
         self.plan, self.measure, self.device = plan, measure, get_device(device)
-        self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
+        self._is_on_gpu = self.device.xp is not np
+        self._of_thread = threading.local()
+        with self._device_in_use():
+            self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
+            self._decides = hasattr(self._workspace(), "answers")
         self.precision = precision
         self.engine = self._engine.name
-        self._of_thread = threading.local()
-        self._decides = hasattr(self._workspace(), "answers")
         self._last = (None, None)  # thresholds and the rule made of them
 
     def run(self, x, thresholds) -> Answers:
@@ -93,7 +96,7 @@ class CompiledNet:
             thresholds: what `branchynet.thresholds.as_exit_rule` takes.
 
         Returns:
-            `Answers`, in the order of the input, on the engine's device.
+            `Answers`, in the order of the input; on the host if x is there, or if the engine is.
 
         Raises:
             NetworkError: x is of another type or shape, or holds numbers that are not finite.
@@ -102,12 +105,20 @@ class CompiledNet:
         """
         rule = self._rule(thresholds)
         self._check_form(x)
+        if self._decides and not isinstance(rule, Thresholds):
+            raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: take another engine")
+        if not self._is_on_gpu:
+            return self._answers(to_host(x), rule)
+        with self._device_in_use():
+            answers, send = self._answers(x, rule), to_host if isinstance(x, np.ndarray) else self.device.send
+            return Answers(*[send(array) for array in answers])
+
+    def _answers(self, x, rule):
+        """The answers to a checked batch, where they were made."""
         if len(x) == 0:
             return self._no_answers()
         if self._decides:
-            if not isinstance(rule, Thresholds):
-                raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: take another engine")
-            return self._workspace().answers(to_host(x), rule)
+            return self._workspace().answers(x, rule)
         x = self._finite(x)
         if len(x) == 1 and isinstance(rule, Thresholds):
             return self._run_one(x, rule)
@@ -132,6 +143,10 @@ class CompiledNet:
     def n_bytes(self) -> int:
         """Memory of weights and of this thread's buffers; 0 where the engine does not tell."""
         return self._engine.n_bytes() + self._workspace().n_bytes()
+
+    def _device_in_use(self):
+        """Which GPU is the current one belongs to each thread; behind this it is that of the caller again."""
+        return self.device.device if self._is_on_gpu else contextlib.nullcontext()
 
     def _workspace(self):
         try:
@@ -176,7 +191,7 @@ class CompiledNet:
         From a GPU one small array is read back at each exit, the logits: label and score follow from them in a
         microsecond or a few, and kernels for them would take longer.
         """
-        xp, measure, run_segment = self.device.xp, self.measure, self._workspace().run_segment
+        measure, run_segment = self.measure, self._workspace().run_segment
         h, last, earlier = x, self.plan.n_exits - 1, ()
         for index in range(last + 1):
             logits, h = run_segment(index, h)
@@ -188,12 +203,12 @@ class CompiledNet:
             else:
                 score = measure.scores_after(index, to_host(logits), earlier)[0]
             if index == last or rule.leaves(index, score):
-                label_and_exit = xp.array([values.index(max(values)), index], dtype=np.int32)
+                label_and_exit = np.array([values.index(max(values)), index], dtype=np.int32)
                 return Answers(
                     label_and_exit[:1],
                     label_and_exit[1:],
-                    xp.array([score], dtype=np.float32),
-                    logits.copy(),  # the engine writes into its own array again
+                    np.array([score], dtype=np.float32),
+                    to_host(logits).copy(),  # the engine writes into its own array again
                 )
             if measure is not None and measure.needs_earlier_exits:
                 earlier = (*earlier, to_host(logits).copy())

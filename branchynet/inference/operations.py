@@ -174,6 +174,19 @@ def exchange(operations, first, second) -> list:
     return operations
 
 
+def fuse_relu(operations) -> list:
+    """Pairs (operation, whether a ReLU follows it), for operations that compute the ReLU along with themselves; another
+    ReLU is a pair of its own."""
+    fused = []
+    for operation in operations:
+        takes_relu = fused and isinstance(fused[-1][0], (Convolution, Linear, Scale, Residual))
+        if isinstance(operation, Relu) and takes_relu and not fused[-1][1]:
+            fused[-1] = (fused[-1][0], True)
+        else:
+            fused.append((operation, isinstance(operation, Relu)))
+    return fused
+
+
 def shape_after(operations, shape):
     """The shape of one sample after a sequence of operations."""
     for operation in operations:

@@ -10,11 +10,11 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, between, tiny_batch, tiny_net
+from tiny import N_CLASSES, SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_net
 
 from branchynet import FL, Branch, BranchyNet, PercentExits, run
 from branchynet.errors import CompileError, NetworkError, ThresholdError
-from branchynet.inference import compile_net, compile_plain, record_exits, register_lowering
+from branchynet.inference import compile_net, compile_plain, register_lowering
 from branchynet.inference.engines import engine_classes, engine_names
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -26,6 +26,7 @@ ENGINES = [
     ("native", "cpu"),
     ("arrays", "cpu"),
     pytest.param(("arrays", "gpu"), marks=pytest.mark.gpu),
+    pytest.param(("cuda", "gpu"), marks=pytest.mark.gpu),
     ("onnxruntime", "cpu"),
 ]
 NETWORKS = {
@@ -45,18 +46,6 @@ def engine(request):
     if problem := engine_classes()[name].problem(get_device(device)):
         pytest.skip(problem)
     return {"engine": name, "device": device}
-
-
-def mixed_thresholds(net, x):
-    records = record_exits(net, x, np.zeros(len(x), np.int32))
-    return [between(scores, 0.5) for scores in records.scores[:-1]]
-
-
-def assert_same_answers(ours, theirs):
-    np.testing.assert_array_equal(to_host(ours.labels), to_host(theirs.labels))
-    np.testing.assert_array_equal(to_host(ours.exits), to_host(theirs.exits))
-    np.testing.assert_allclose(to_host(ours.scores), to_host(theirs.scores), atol=1e-4)
-    np.testing.assert_allclose(to_host(ours.logits), to_host(theirs.logits), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -75,7 +75,7 @@ class Program:
             readers: operations that will read the result.
         """
         calls = []
-        fused = _fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu))
+        fused = ops.fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu))
         for number, (operation, relu) in enumerate(fused, start=1):
             if type(operation) not in BUILDERS:
                 raise CompileError(f"the native engine cannot compute {type(operation).__name__}")
@@ -144,19 +144,6 @@ def _pad_wanted(reader):
     if isinstance(reader, ops.Residual):
         return _pad_wanted(reader.body[0])
     return reader.pad if isinstance(reader, ops.Convolution) else None
-
-
-def _fuse_relu(operations):
-    """Pairs (operation, whether a ReLU follows it), for operations that can take it along; others are pairs of their
-    own."""
-    fused = []
-    for operation in operations:
-        takes_relu = fused and isinstance(fused[-1][0], (ops.Convolution, ops.Linear, ops.Scale, ops.Residual))
-        if isinstance(operation, ops.Relu) and takes_relu and not fused[-1][1]:
-            fused[-1] = (fused[-1][0], True)
-        else:
-            fused.append((operation, isinstance(operation, ops.Relu)))
-    return fused
 
 
 def _planar_is_less_work(plan):

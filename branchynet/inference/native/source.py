@@ -14,6 +14,8 @@ from branchynet.errors import CompileError
 from branchynet.machine.compilers import VECTORS
 
 _KERNELS = pathlib.Path(__file__).with_name("kernels.h")
+# Label and score from logits, for the CPU and for a GPU.
+SCORES = pathlib.Path(__file__).with_name("scores.h")
 
 DECLARATIONS = """
 /* Classifies samples, each leaving at the first exit whose score is below its threshold.
@@ -30,12 +32,13 @@ void branchynet_prepare(struct branchynet_workspace *work);
 """
 
 
-def score_expression(measure, exit_index) -> str:
+def score_expression(measure, exit_index, engine="native") -> str:
     """C: the score of an exit from its `logits`.
 
     Args:
         measure: a `branchynet.confidence.Measure`; None for no score.
         exit_index: 0 for the first exit.
+        engine: that an error names.
 
     Raises:
         CompileError: a measure that the kernels do not know.
@@ -52,7 +55,7 @@ def score_expression(measure, exit_index) -> str:
     }
     if type(measure) not in names:
         raise CompileError(
-            "the native engine knows the measures entropy, calibrated-entropy, max-probability, margin and energy, "
+            f"the {engine} engine knows the measures entropy, calibrated-entropy, max-probability, margin and energy, "
             f"not {measure.name}"
         )
     if isinstance(measure, CalibratedEntropy):
@@ -167,7 +170,7 @@ int branchynet_classify_one(void *const *a)
 
 def kernels() -> str:
     """What all compiled networks share."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in (VECTORS, _KERNELS))
+    return "\n".join(path.read_text(encoding="utf-8") for path in (VECTORS, _KERNELS, SCORES))
 
 
 def whole_source(program, measure) -> str:

@@ -6,8 +6,9 @@ import functools
 
 import numpy as np
 
-from branchynet.inference.engines.arrays.cuda_graph import CapturedCalls, matrix_product
+from branchynet.inference.engines.arrays.product import matrix_product
 from branchynet.inference.engines.arrays.programs import Program, Scratch
+from branchynet.machine.cuda_graph import captured
 
 # On the CPU a program works on so few samples at a time that its buffers stay in the cache; a GPU wants many.
 MAX_SAMPLES_CPU = 32
@@ -113,7 +114,7 @@ class _SegmentProgram:
         self.head = Program(xp, segment.head, self.trunk.result, scratch, engine.constants, matmul)
         self.calls = self.trunk.calls + self.head.calls
         if is_graph:
-            self.calls = [CapturedCalls(xp, self.calls)]
+            self.calls = captured(xp, self.calls)
 
     def run(self, h):
         if h is not self.source:

@@ -8,7 +8,8 @@ import pytest
 from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet.inference import compile_net, run
-from branchynet.inference.engines.arrays.cuda_graph import CapturedCalls, matrix_product
+from branchynet.inference.engines.arrays.product import matrix_product
+from branchynet.machine.cuda_graph import CapturedCalls, captured
 from branchynet.machine.devices import get_device, gpu_problem, to_host
 
 
@@ -42,7 +43,7 @@ class FakeStream:
 
     def end_capture(self):
         self.log.append("end")
-        return types.SimpleNamespace(launch=lambda: self.log.append("launch"))
+        return types.SimpleNamespace(launch=lambda stream: self.log.append("launch"))
 
 
 def fake_cupy(log):
@@ -57,9 +58,9 @@ def fake_cupy(log):
 
 def test_calls_are_made_once_to_compile_once_to_capture_and_never_again():
     log = []
-    captured = CapturedCalls(fake_cupy(log), [lambda: log.append("a"), lambda: log.append("b")])
+    graph = CapturedCalls(fake_cupy(log), [lambda: log.append("a"), lambda: log.append("b")])
     assert log == ["enter", "a", "b", "synchronise", "begin", "a", "b", "end", "leave"]
-    captured(), captured()
+    graph(), graph()
     assert log[-2:] == ["launch", "launch"] and log.count("a") == 2
 
 
@@ -73,6 +74,16 @@ def test_a_capture_that_fails_is_ended():
     with pytest.raises(NotImplementedError):
         CapturedCalls(fake_cupy(log), [fails_while_capturing])
     assert log[-2:] == ["end", "leave"]
+
+
+def test_what_cannot_be_captured_is_launched_call_by_call():
+    def fails_while_capturing():
+        if log[-1:] == ["begin"]:
+            raise NotImplementedError("cuBLAS")
+
+    log = []
+    with pytest.warns(UserWarning, match="one by one.*cuBLAS"):
+        assert captured(fake_cupy(log), [fails_while_capturing]) == [fails_while_capturing]
 
 
 @pytest.mark.gpu

@@ -1,16 +1,10 @@
-"""All kernels of a segment as one CUDA graph: one launch in place of dozens, each of which costs the host microseconds.
-
-CuPy refuses cuBLAS while a graph is captured, so matrix products in a graph are a kernel of their own: for one sample
-they are small, and the launches are what takes the time.
-"""
+"""Kernels as one CUDA graph: one launch in place of many, each of which costs the host microseconds."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
-
-import numpy as np
+import warnings
 
 # One thread at a time: while one captures, CUDA lets no other wait for the device.
 _CAPTURING = threading.Lock()
@@ -46,25 +40,15 @@ class CapturedCalls:
                 raise
             self._graph = stream.end_capture()
 
-    def __call__(self):
-        """Starts everything, on the current stream."""
-        self._graph.launch()
+    def __call__(self, stream=None):
+        """Starts everything, on a stream of CuPy; on the current one by default."""
+        self._graph.launch(stream)
 
 
-@functools.cache
-def _product_kernel(xp):
-    return xp.ReductionKernel(
-        "float32 left, float32 right", "float32 y", "left * right", "a + b", "y = a", "0", "branchynet_matrix_product"
-    )
-
-
-def matrix_product(xp, left, right, out):
-    """``left @ right`` without cuBLAS.
-
-    Args:
-        xp: CuPy.
-        left: (M, K) float32.
-        right: (..., K, N) float32.
-        out: (..., M, N) float32.
-    """
-    _product_kernel(xp)(left[:, :, np.newaxis], right[..., np.newaxis, :, :], out, axis=-2)
+def captured(xp, calls) -> list:
+    """The calls as one graph, in a list; the calls themselves where they cannot be captured, with a warning."""
+    try:
+        return [CapturedCalls(xp, calls)]
+    except RuntimeError as error:  # CUDARuntimeError is one
+        warnings.warn(f"kernels are launched one by one, for they cannot be captured: {error}", stacklevel=2)
+        return list(calls)

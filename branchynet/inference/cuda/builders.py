@@ -1,0 +1,158 @@
+"""For each operation: the stage that computes it.
+
+A builder takes the `Program`, the operation, whether a ReLU follows, the `Numbers` that the operation reads and whether
+others read them later; it adds what is to be called, and returns the `Numbers` of the result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from branchynet.inference import operations as ops
+from branchynet.inference.cuda.stages import TEAMS, WARP, Numbers
+from branchynet.inference.native.images import pack_groups, rounded_up
+from branchynet.inference.native.stages import words
+
+# A weight is read in vectors of four floats, and every array begins with one.
+VECTOR = 4
+# Output channels that a thread computes at once: as many sums as it has registers to spare.
+_GROUPS = (8, 7, 6, 5, 4)
+
+
+def _listed(values):
+    """C: arguments."""
+    return ", ".join(map(str, values))
+
+
+def _group_of(n_outputs):
+    """Output channels of a group: as few as can be are computed for nothing."""
+    return min(_GROUPS, key=lambda group: (rounded_up(n_outputs, group), -group))
+
+
+def _pack_groups(weights, bias, group):
+    """`pack_groups` with each group rounded up to whole vectors."""
+    rows = pack_groups(weights, bias, group).reshape(-1, group)
+    return np.pad(rows, ((0, 0), (0, -group % VECTOR))).ravel()
+
+
+def _convolve(program, operation, relu, source, out_shape, settings):
+    """The stage of a convolution, or of a fully connected layer as one of an image of one pixel.
+
+    Args:
+        settings: W (O, C, kh, kw), stride and pad.
+    """
+    W, (stride_y, stride_x), pad = settings
+    (n_outputs, channels, kh, kw), (in_h, in_w) = W.shape, source.shape[1:] if W.ndim == 4 else (1, 1)
+    group, target = _group_of(n_outputs), program.new(out_shape)
+    sizes = (channels, in_h, in_w, stride_y, *pad, *out_shape, int(relu))
+    calls = {}
+    for team in TEAMS:
+        pixels = min(team.pixels, out_shape[2])
+        tiles = -(-n_outputs // group) * out_shape[1] * -(-out_shape[2] // pixels)
+        # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
+        parts = WARP if isinstance(operation, ops.Linear) else min(team.parts, max(1, team.threads // tiles))
+        parts = 1 << min(parts, channels * kh).bit_length() - 1
+        templates = (group, pixels, parts, kh, kw, stride_x)
+        calls[team] = f"convolution<{_listed(templates)}>(in, weights, out, team, {_listed(sizes)})"
+    comment = f"convolution {words(W.shape[2:])}, stride {stride_y}x{stride_x}, padding {words(pad)}"
+    kind = "convolution"
+    if isinstance(operation, ops.Linear):
+        kind = comment = "fully_connected"
+    shapes = f"{words(source.shape)} -> {words(out_shape)}" + (", ReLU" if relu else "")
+    name = f"{kind}_{words(source.shape)}_to_{words(out_shape)}"
+    program.add(name, f"{comment}: {shapes}", calls, source, target, program.pack(_pack_groups(W, operation.b, group)))
+    return target
+
+
+def _convolution(program, operation, relu, source, is_kept):
+    settings = (operation.W, operation.stride, operation.pad)
+    return _convolve(program, operation, relu, source, operation.out_shape(source.shape), settings)
+
+
+def _linear(program, operation, relu, source, is_kept):
+    W = operation.W[:, :, None, None]
+    flat = Numbers(source.at, (W.shape[1], 1, 1))
+    return _convolve(program, operation, relu, flat, (len(W), 1, 1), (W, (1, 1), (0, 0)))
+
+
+def _pooling(kind):
+    def build(program, operation, relu, source, is_kept):
+        out_shape = operation.out_shape(source.shape)
+        target = program.new(out_shape)
+        sizes = (*source.shape, *operation.ksize, *operation.stride, *operation.pad, *out_shape[1:])
+        program.add(
+            f"{kind}_pooling_{words(source.shape)}_to_{words(out_shape)}",
+            f"{kind} pooling {words(operation.ksize)}, stride {words(operation.stride)}: "
+            f"{words(source.shape)} -> {words(out_shape)}",
+            f"pooling(in, out, team, {_listed(sizes)}, {int(kind == 'max')})",
+            source,
+            target,
+        )
+        return target
+
+    return build
+
+
+def _local_response_normalization(program, operation, relu, source, is_kept):
+    target = program.new(source.shape)
+    sizes = (source.shape[0], math.prod(source.shape[1:]), operation.n)
+    constants = [f"{float(np.float32(value)):.9e}f" for value in (operation.k, operation.alpha, operation.beta)]
+    program.add(
+        f"normalise_{words(source.shape)}",
+        f"local response normalisation over {operation.n} channels: {words(source.shape)}",
+        f"local_response_normalization(in, out, team, {_listed((*sizes, *constants))})",
+        source,
+        target,
+    )
+    return target
+
+
+def _scale(program, operation, relu, source, is_kept):
+    sizes = (source.shape[0], math.prod(source.shape[1:]), int(relu))
+    return _number_by_number(
+        program,
+        "scale",
+        f"scale(in, weights, out, team, {_listed(sizes)})",
+        source,
+        is_kept,
+        program.pack(np.concatenate([operation.scale, operation.shift])),
+    )
+
+
+def _relu(program, operation, relu, source, is_kept):
+    sizes = (source.shape[0], math.prod(source.shape[1:]), 1)
+    return _number_by_number(program, "relu", f"scale(in, 0, out, team, {_listed(sizes)})", source, is_kept)
+
+
+def _number_by_number(program, kind, call, source, is_kept, weights=0):
+    """A stage that may write where it reads."""
+    target = program.new(source.shape) if is_kept else source
+    program.add(f"{kind}_{words(source.shape)}", f"{kind}: {words(source.shape)}", call, source, target, weights)
+    return target
+
+
+def _residual(program, operation, relu, source, is_kept):
+    result = program.sequence(operation.body, source, keep=True)
+    sizes = (*source.shape, operation.stride, *result.shape, int(relu))
+    program.add(
+        f"add_shortcut_{words(source.shape)}_to_{words(result.shape)}",
+        f"residual block: the shortcut of {words(source.shape)} added to {words(result.shape)}",
+        f"add_shortcut(in, out, team, {_listed(sizes)})",
+        source,
+        result,
+    )
+    return result
+
+
+BUILDERS = {
+    ops.Convolution: _convolution,
+    ops.Linear: _linear,
+    ops.Scale: _scale,
+    ops.Relu: _relu,
+    ops.MaxPooling: _pooling("max"),
+    ops.AveragePooling: _pooling("average"),
+    ops.LocalResponseNormalization: _local_response_normalization,
+    ops.Residual: _residual,
+}

@@ -1,0 +1,112 @@
+"""A plan as a sequence of stages: which kernel reads which numbers of a sample and writes which others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from branchynet.errors import CompileError
+from branchynet.inference import operations as ops
+from branchynet.inference.cuda.builders import BUILDERS, VECTOR
+from branchynet.inference.cuda.stages import BLOCK, TEAMS, Numbers, Segment, Stage
+from branchynet.inference.native.images import rounded_up
+
+
+class Program:
+    """The stages of a plan.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+
+    Attributes:
+        segments: list of `Segment`, one for each exit.
+        functions: {C function: its text}.
+        weights: (n,) float32, all packed weights.
+        source: `Numbers` that a sample is copied to.
+        n_floats: of one sample's numbers.
+
+    Raises:
+        CompileError: an operation, or a sample of a shape, that the kernels do not know.
+    """
+
+    def __init__(self, plan):
+        self.functions, self._names = {}, {}
+        self._packed, self._n_weights = [], 0
+        self._live, self._kept, self.n_floats = {}, set(), 0
+        self.segments = []
+        self.source = features = self.new(_as_image(plan.in_shape))
+        for segment in plan.segments:
+            self._stages = []
+            features = self.sequence(segment.trunk, features)
+            logits = self.sequence(segment.head, features, keep=True)
+            # Logits stay where they are: threads may still read them while others go on.
+            self._kept.add(logits.at)
+            self.segments.append(Segment(tuple(self._stages), logits))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,) float32: all packed weights, one behind the other."""
+        return np.concatenate([*self._packed, np.zeros(VECTOR, np.float32)])
+
+    def sequence(self, operations, numbers, keep=False):
+        """Adds the stages of a sequence of operations; the `Numbers` that it ends in. `keep`: what it begins with is
+        read again later."""
+        start = numbers
+        for operation, relu in ops.fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu)):
+            if type(operation) not in BUILDERS:
+                raise CompileError(f"the cuda engine cannot compute {type(operation).__name__}")
+            is_kept = numbers.at in self._kept or (keep and numbers is start)
+            result = BUILDERS[type(operation)](self, operation, relu, numbers, is_kept)
+            if not is_kept and result is not numbers:
+                del self._live[numbers.at]
+            numbers = result
+        return numbers
+
+    def new(self, shape):
+        """Room for an image: the first gap between those that are still read."""
+        size, at = rounded_up(math.prod(shape), VECTOR), 0
+        for start, n_floats in sorted(self._live.items()):
+            if start - at >= size:
+                break
+            at = start + n_floats
+        self._live[at] = size
+        self.n_floats = max(self.n_floats, at + size)
+        return Numbers(at, tuple(shape))
+
+    def pack(self, packed):
+        """Keeps packed weights; where they begin."""
+        start, n_floats = self._n_weights, rounded_up(len(packed), VECTOR)
+        self._packed.append(np.pad(packed.astype(np.float32), (0, n_floats - len(packed))))
+        self._n_weights += n_floats
+        return start
+
+    def add(self, name, comment, calls, source, target, weights=0):
+        """Adds a stage.
+
+        Args:
+            name, comment: of its C function.
+            calls: {`Team`: text of the kernel's call}, or the text where it is the same for all.
+        """
+        calls = calls if isinstance(calls, dict) else dict.fromkeys(TEAMS, calls)
+        functions = {team.name: self._function(team, name, comment, call) for team, call in calls.items()}
+        self._stages.append(Stage(functions, source.at, weights, target.at))
+
+    def _function(self, team, name, comment, call):
+        """The name of a C function: that of one with the same text, if there is one."""
+        # What a block computes is inlined: the compiler sees then that its numbers lie in shared memory.
+        kind = "INLINE" if team is BLOCK else "STAGE"
+        text = f"(const float *in, const float *weights, float *out, struct team team)\n{{\n    {call};\n}}"
+        if (kind, text) not in self._names:
+            unique, number = f"{team.name}_{name}", 2
+            while unique in self.functions:
+                unique, number = f"{team.name}_{name}_{number}", number + 1
+            self._names[kind, text] = unique
+            self.functions[unique] = f"/* {comment} */\n{kind} void {unique}{text}"
+        return self._names[kind, text]
+
+
+def _as_image(shape):
+    if len(shape) not in (1, 3):
+        raise CompileError(f"the cuda engine takes samples (C, H, W) or (K,), got {tuple(shape)}")
+    return tuple(shape) if len(shape) == 3 else (shape[0], 1, 1)

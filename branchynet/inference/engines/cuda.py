@@ -1,0 +1,226 @@
+"""The cuda engine: the plan as CUDA C with the exits inside. One launch answers one sample, or a batch.
+
+The kernels are those of `branchynet.inference.cuda`. CuPy compiles and launches them.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from branchynet.errors import NetworkError
+from branchynet.inference.cuda.program import Program
+from branchynet.inference.cuda.source import MOST_SAMPLES, THREADS, fits_block, kernel_names, whole_source
+from branchynet.inference.reference import Answers
+from branchynet.machine.cuda_graph import captured
+
+_OPTIONS = ("--std=c++14",)
+# Blocks that a kernel gets at most. A debugger or an emulator that runs one block after another needs 1, or the grid's
+# barrier waits for ever.
+BLOCKS_VARIABLE = "BRANCHYNET_GPU_BLOCKS"
+# Looks at the answer's number before the host waits as CUDA does: about a millisecond.
+_N_LOOKS = 20_000
+_FLOAT_BYTES = 4
+# What host and GPU tell each other: see kernels.cuh.
+_REQUEST, _ANSWERED, _NOT_FINITE = range(3)
+_MAX_REQUEST = 1 << 30
+
+
+class CudaEngine:
+    """See `branchynet.inference.engines`; it decides itself who leaves.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        device: Chainer device; a GPU, in use.
+        threads: not used.
+        measure: a `branchynet.confidence.Measure` that the kernels know, or None for no score.
+
+    Raises:
+        CompileError: an operation or a measure that the kernels do not know.
+    """
+
+    name = "cuda"
+    rank = 10
+    precisions = ("f32",)
+
+    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+        self.plan, self.device = plan, device
+        program = Program(plan)
+        self.n_floats, self.fits_block = program.n_floats, fits_block(program)
+        self.weights = device.xp.asarray(program.weights)
+        self.one, self.batch = kernel_names(program)
+        module = device.xp.RawModule(code=whole_source(program, measure), options=_OPTIONS)
+        kernels = {name: module.get_function(name) for name in dict.fromkeys((self.one, *self.batch))}
+        self.shared_bytes = _FLOAT_BYTES * self.n_floats if self.fits_block else 0
+        if self.fits_block:
+            kernels[self.one].max_dynamic_shared_size_bytes = self.shared_bytes
+        self.kernels = {name: kernel.kernel for name, kernel in kernels.items()}
+        attributes = device.device.attributes
+        self.n_multiprocessors = attributes["MultiProcessorCount"]
+        self.blocks_each = _blocks_each(attributes, self.shared_bytes)
+        self.most_blocks = int(os.environ.get(BLOCKS_VARIABLE, 1 << 20))
+
+    @staticmethod
+    def problem(device):
+        """Why it cannot compute there, as text; None on a GPU."""
+        return "the cuda engine computes on a GPU; on the CPU take another" if device.xp is np else None
+
+    def new_workspace(self):
+        """Buffers for one thread."""
+        return _Workspace(self)
+
+    def n_bytes(self) -> int:
+        """Memory of the weights."""
+        return self.weights.nbytes
+
+    def launch_one(self, arguments):
+        """Starts the kernel for one sample, on the current stream."""
+        if self.fits_block:
+            self.kernels[self.one]((1,), (THREADS["block"],), arguments, self.shared_bytes)
+        else:  # cooperative: all blocks run at the same time, or none
+            blocks = min(self.n_multiprocessors, self.most_blocks)
+            self.kernels[self.one]((blocks,), (THREADS["grid"],), arguments, 0, None, True)
+
+    def launch_batch(self, arguments, n):
+        """Starts the kernels for n samples, on the current stream."""
+        blocks = min(self.n_multiprocessors * self.blocks_each, self.most_blocks)
+        if self.fits_block:
+            self.kernels[self.one]((min(n, blocks),), (THREADS["block"],), arguments, self.shared_bytes)
+        else:
+            for name in self.batch:
+                self.kernels[name]((blocks,), (THREADS["layer"],), arguments)
+
+
+class _Workspace:
+    """Memory of one thread's requests.
+
+    For one sample, sample and answer lie in memory of the host that the GPU reads and writes, and one graph with fixed
+    arguments is launched. The host looks at the number of the answer until it is that of the request: a copy, or a wait
+    by CUDA's means, would take longer than the network.
+    """
+
+    def __init__(self, engine):
+        self._engine, plan, xp = engine, engine.plan, engine.device.xp
+        self._row_size = 3 + plan.n_classes
+        shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (3,)]
+        self._sample, self._thresholds, self._row, self._messages = _pinned(
+            xp, shapes, (np.float32, np.float32, np.int32, np.int32)
+        )
+        self._seen = memoryview(self._messages)
+        self._device_thresholds = xp.zeros(plan.n_exits, np.float32)
+        self._memory = xp.empty((0 if engine.fits_block else 1, engine.n_floats), np.float32)
+        self._lists = xp.zeros(plan.n_exits * (1 + MOST_SAMPLES), np.int32)
+        self._arrived = xp.zeros(1, np.uint64)
+        self._rule, self._are_on_device, self._request = None, False, 0
+        arguments = self._arguments(self._sample, 1, self._thresholds, self._row)
+        self._stream = xp.cuda.Stream(non_blocking=True)
+        (self._launch,) = captured(xp, [lambda *stream: engine.launch_one(arguments)])
+        xp.cuda.Device().synchronize()
+
+    def n_bytes(self) -> int:
+        """Memory of the buffers, on the GPU and on the host."""
+        on_device = (self._memory, self._lists, self._device_thresholds)
+        return sum(array.nbytes for array in (*on_device, self._sample, self._row))
+
+    def answers(self, x, rule) -> Answers:
+        """Classifies samples.
+
+        Args:
+            x: (N, ...) float32 of the plan's shape, on the host or on the GPU.
+            rule: `branchynet.thresholds.Thresholds`.
+
+        Returns:
+            `Answers` on the host where x is there, and for one sample; else on the GPU.
+
+        Raises:
+            NetworkError: a number is not finite.
+        """
+        if rule is not self._rule:
+            self._thresholds[: len(rule.values)] = rule.values
+            self._rule, self._are_on_device = rule, False
+        if len(x) == 1 and isinstance(x, np.ndarray):
+            return self._answer(x)
+        return self._answers_of_batch(x)
+
+    def _answer(self, x):
+        self._sample[...] = x
+        self._request = request = self._request % _MAX_REQUEST + 1
+        self._messages[_REQUEST] = request
+        self._launch(self._stream)
+        seen = self._seen
+        for _ in range(_N_LOOKS):
+            if seen[_ANSWERED] == request:
+                break
+        else:
+            self._stream.synchronize()
+        self._check_finite()
+        return _as_answers(self._row.copy())
+
+    def _answers_of_batch(self, x):
+        engine, xp = self._engine, self._engine.device.xp
+        if not self._are_on_device:
+            self._device_thresholds.set(self._thresholds)
+            self._are_on_device = True
+        samples = xp.ascontiguousarray(xp.asarray(x))
+        rows = xp.empty((len(x), self._row_size), np.int32)
+        step = len(x) if engine.fits_block else MOST_SAMPLES
+        if not engine.fits_block and len(self._memory) < min(len(x), step):
+            self._memory = xp.empty((min(len(x), step), engine.n_floats), np.float32)
+        for start in range(0, len(x), step):
+            part = samples[start : start + step]
+            arguments = self._arguments(part, len(part), self._device_thresholds, rows[start:])
+            engine.launch_batch(arguments, len(part))
+        if isinstance(x, np.ndarray):
+            rows = rows.get()
+        else:
+            xp.cuda.get_current_stream().synchronize()
+        self._check_finite()
+        return _as_answers(rows)
+
+    def _arguments(self, samples, n, thresholds, rows):
+        """In the order of the kernels' parameters."""
+        memory, lists, arrived = self._memory, self._lists, self._arrived
+        arrays = (samples, thresholds, memory, lists, arrived, rows, self._messages)
+        samples, thresholds, *others = [_address(array) for array in arrays]
+        return (_address(self._engine.weights), samples, np.int32(n), thresholds, *others)
+
+    def _check_finite(self):
+        if self._messages[_NOT_FINITE]:
+            self._messages[_NOT_FINITE] = 0
+            raise NetworkError("expected finite numbers, got NaN or infinity")
+
+
+def _pinned(xp, shapes, dtypes):
+    """Arrays of zeros in memory of the host that the GPU reads and writes; each begins with a cache line."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    starts = np.cumsum([0, *[-(-_FLOAT_BYTES * size // 64) * 64 for size in sizes]])
+    memory = xp.cuda.alloc_pinned_memory(int(starts[-1]))
+    arrays = [
+        np.frombuffer(memory, dtype, size, int(start)).reshape(shape)
+        for shape, dtype, size, start in zip(shapes, dtypes, sizes, starts)
+    ]
+    for array in arrays:
+        array[...] = 0
+    return arrays
+
+
+def _address(array):
+    """Where an array's numbers begin, as an argument of a kernel; pinned memory has one address for host and GPU."""
+    return np.uintp(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+def _as_answers(rows):
+    """`Answers` of the kernels' rows: label, exit, the score's bits, those of the logits."""
+    floats = rows.view(np.float32)
+    return Answers(rows[:, 0].copy(), rows[:, 1].copy(), floats[:, 2].copy(), floats[:, 3:].copy())
+
+
+def _blocks_each(attributes, shared_bytes):
+    """Blocks that a multiprocessor can hold at a time, by threads and by shared memory (1 KB a block is CUDA's own)."""
+    by_threads = attributes["MaxThreadsPerMultiProcessor"] // THREADS["block"]
+    by_memory = attributes["MaxSharedMemoryPerMultiprocessor"] // (shared_bytes + 1024)
+    return max(1, min(by_threads, by_memory))
+
+
+ENGINE = CudaEngine

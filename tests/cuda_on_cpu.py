@@ -1,0 +1,84 @@
+"""The kernels of the cuda engine, compiled by g++ and run on the CPU: the source that the GPU's compiler gets, behind
+`cuda_on_cpu.hpp`."""
+
+import ctypes
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import numpy as np
+
+from branchynet.inference import Answers
+from branchynet.inference.cuda.program import Program
+from branchynet.inference.cuda.source import MOST_SAMPLES, fits_block, kernel_names, whole_source
+from branchynet.machine.compilers import pointer
+
+_HEADER = pathlib.Path(__file__).with_name("cuda_on_cpu.hpp")
+COMPILER = shutil.which("g++")
+_TIMEOUT_S = 300
+_PARAMETERS = (
+    "const float *weights, const float *samples, int n, const float *thresholds, float *work, int *lists, "
+    "unsigned long long *arrived, int *rows, volatile int *messages"
+)
+_ARGUMENTS = "weights, samples, n, thresholds, work, lists, arrived, rows, messages"
+
+
+def _launcher(name):
+    """C++: a function that runs a kernel on a grid, and returns 0 if a thread waited for ever."""
+    return (
+        f'extern "C" int run_{name}(unsigned grid, unsigned threads, unsigned shared_floats, {_PARAMETERS})\n{{\n'
+        f"    static decltype(std::make_tuple({_ARGUMENTS})) arguments;\n"
+        f"    arguments = std::make_tuple({_ARGUMENTS});\n"
+        f"    emulation::body = [] {{ std::apply({name}, arguments); }};\n"
+        f"    return emulation::run(grid, threads, shared_floats);\n}}\n"
+    )
+
+
+class KernelsOnCpu:
+    """A plan's kernels.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        measure: a `branchynet.confidence.Measure`, or None.
+        change: a function of the source, for tests of what a change does.
+    """
+
+    def __init__(self, plan, measure, change=lambda source: source):
+        self.plan, self.program = plan, Program(plan)
+        self.fits_block = fits_block(self.program)
+        self.weights = self.program.weights
+        self.one, self.batch = kernel_names(self.program)
+        launchers = "\n".join(map(_launcher, dict.fromkeys((self.one, *self.batch))))
+        source = change(whole_source(self.program, measure))
+        text = f"#include <tuple>\n{_HEADER.read_text()}\n{source}\n{launchers}"
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "kernels.cpp")
+            path.write_text(text)
+            words = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-w", str(path), "-o", f"{path}.so"]
+            subprocess.run(words, check=True, timeout=_TIMEOUT_S)
+            self._library = ctypes.CDLL(f"{path}.so")
+
+    def answers(self, x, thresholds, one=False, grid=3, threads=64) -> Answers:
+        """Answers a batch, as the engine launches it; or, by the kernel for one sample, each sample in turn.
+
+        Raises:
+            RuntimeError: threads wait for each other for ever.
+            ValueError: a number is not finite.
+        """
+        n, row_size = len(x), 3 + self.plan.n_classes
+        rows, messages = np.full((n, row_size), -1, np.int32), np.array([7, 0, 0], np.int32)
+        arrived = np.zeros(1, np.uint64)
+        work = np.full((n, self.program.n_floats), np.nan, np.float32)
+        lists = np.full(self.plan.n_exits * (1 + MOST_SAMPLES), -1, np.int32)
+        thresholds = np.array([*thresholds, 0], np.float32)
+        x = np.ascontiguousarray(x)
+        for name in (self.one,) if one else self.batch:
+            arguments = (self.weights, x, ctypes.c_int(n), thresholds, work, lists, arrived, rows, messages)
+            pointers = [value if isinstance(value, ctypes.c_int) else pointer(value) for value in arguments]
+            if not self._library[f"run_{name}"](grid, threads, self.program.n_floats, *pointers):
+                raise RuntimeError(f"{name}: threads wait for each other for ever")
+        if messages[2]:
+            raise ValueError("not finite")
+        assert messages[1] == (7 if one and (grid == 1 or not self.fits_block) else messages[1])
+        return Answers(rows[:, 0], rows[:, 1], rows[:, 2].view(np.float32), rows[:, 3:].view(np.float32))

@@ -1,0 +1,161 @@
+"""The kernels of the cuda engine answer as the reference path: their source, compiled for the CPU and, where CUDA's
+compiler is, for every GPU since Volta. A GPU is not needed."""
+
+import os
+import re
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from cuda_on_cpu import COMPILER, KernelsOnCpu
+from nvrtc import ARCHITECTURES, NVRTC, compile_for
+from tiny import SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_measure, tiny_net
+
+import networks
+from branchynet import FL, Branch, BranchyNet, datasets, run
+from branchynet.confidence import ENTROPY, MEASURES
+from branchynet.errors import CompileError
+from branchynet.inference.cuda.program import Program
+from branchynet.inference.cuda.source import fits_block, whole_source
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.links import BatchNormalization, Convolution2D, ResBlock
+from networks import zoo
+
+# `make cuda-check` asks for a thousand.
+N_IMAGES = int(os.environ.get("BRANCHYNET_N_IMAGES", "12"))
+on_cpu = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
+with_nvrtc = pytest.mark.skipif(NVRTC is None, reason="CUDA's compiler is not installed: make cuda-check")
+
+
+def every_operation():
+    """A network list with all operations that the kernels know, on (2, 9, 8)."""
+    return [
+        Convolution2D(2, 5, (3, 2), stride=(1, 2), pad=(2, 1)),
+        BatchNormalization(5),
+        FL(F.relu),
+        FL(F.local_response_normalization, 5, 2.0, 1e-2, 0.75),
+        Branch([FL(F.relu), FL(F.average_pooling_2d, 3, 2, 1), L.Linear(None, 4)]),
+        FL(F.max_pooling_2d, 3, 2, 1, True),
+        FL(F.local_response_normalization, 3, 1.0, 1e-2, 0.5),
+        ResBlock(5, 9, stride=2),
+        FL(F.relu),
+        Branch([BatchNormalization(9), L.Linear(None, 4)]),
+        ResBlock(9, 9),
+        L.Linear(None, 17),
+        FL(F.relu),
+        Branch([L.Linear(17, 4)]),
+    ]
+
+
+def trained_statistics(net, x):
+    """Gives batch normalisation statistics that are not trivial."""
+    with chainer.using_config("train", True), chainer.no_backprop_mode():
+        net(x)
+
+
+def both_ways(kernels, x, thresholds, **kwargs):
+    """The answers of the kernels for a batch, and of the kernel for one sample."""
+    return [kernels.answers(x, thresholds, one=one, **kwargs) for one in (False, True)]
+
+
+@on_cpu
+@pytest.mark.parametrize("name", zoo.released_names())
+def test_released_networks_answer_as_the_reference_path(name):
+    trained = networks.load(name)
+    images = datasets.load(zoo.NETWORKS[name].dataset).test.images[:N_IMAGES]
+    x = trained.transform(images)
+    thresholds = mixed_thresholds(trained.net, x)
+    expected, kernels = run(trained.net, x, thresholds), KernelsOnCpu(make_plan(trained.net), ENTROPY)
+    assert_same_answers(kernels.answers(x, thresholds), expected)
+    first = type(expected)(*[array[:3] for array in expected])
+    assert_same_answers(kernels.answers(x[:3], thresholds, one=True, grid=2), first)
+
+
+@on_cpu
+@pytest.mark.parametrize(("grid", "threads"), [(1, 32), (2, 64), (5, 96)])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_every_operation_by_grids_of_every_form(monkeypatch, rng, is_large, grid, threads):
+    if is_large:
+        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
+    net, x = BranchyNet(every_operation()), rng.normal(size=(9, 2, 9, 8)).astype(np.float32)
+    trained_statistics(net, x)
+    thresholds = mixed_thresholds(net, x)
+    expected, kernels = run(net, x, thresholds), KernelsOnCpu(make_plan(net, x.shape[1:]), ENTROPY)
+    assert kernels.fits_block is not is_large
+    assert set(expected.exits) == {0, 1, 2}
+    for answers in both_ways(kernels, x, thresholds, grid=grid, threads=threads):
+        assert_same_answers(answers, expected)
+
+
+@on_cpu
+@pytest.mark.parametrize(
+    ("is_large", "barrier", "one"), [(False, "__syncthreads();", False), (True, "grid_barrier(arrived);", True)]
+)
+def test_a_missing_barrier_shows(monkeypatch, is_large, barrier, one):
+    """The test of the tests: numbers that are read before they are there are NaN, or those of the sample before."""
+    if is_large:
+        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    expected = run(net, x, 9.0)
+
+    def without_one(source):
+        """The barrier between the first two stages is gone."""
+        return re.sub(rf"(, team\);\n +){re.escape(barrier)}", r"\1", source, count=1)
+
+    kernels = KernelsOnCpu(make_plan(net, SHAPE), ENTROPY, change=without_one)
+    answers = kernels.answers(x, (9.0, 9.0), one=one, grid=2, threads=32 if is_large else 64)
+    assert not np.allclose(answers.logits, expected.logits, atol=1e-4)
+
+
+@on_cpu
+@pytest.mark.parametrize("name", ["entropy", "calibrated-entropy", "max-probability", "margin", "energy"])
+def test_scores_are_those_of_the_measure(name):
+    net, (x, _), measure = tiny_net(), tiny_batch(8), tiny_measure(name)
+    kernels = KernelsOnCpu(make_plan(net, SHAPE), measure)
+    thresholds = [measure.lowest] * 2
+    assert_same_answers(kernels.answers(x, thresholds), run(net, x, thresholds, measure=measure))
+
+
+@on_cpu
+def test_the_plain_network_has_no_score():
+    net, (x, _) = tiny_net(), tiny_batch(4)
+    answers = KernelsOnCpu(make_plain_plan(net, SHAPE), None).answers(x, ())
+    with chainer.using_config("train", False):
+        np.testing.assert_allclose(answers.logits, net.plain()(x).array, atol=1e-5)
+    assert np.isnan(answers.scores).all()
+
+
+@on_cpu
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_told(value):
+    (x, _), kernels = tiny_batch(3), KernelsOnCpu(make_plan(tiny_net(), SHAPE), ENTROPY)
+    x[1, 0, 5, 5] = value
+    for one in (False, True):
+        with pytest.raises(ValueError, match="not finite"):
+            kernels.answers(x, (0.0, 0.0), one=one)
+
+
+def test_numbers_that_are_not_read_any_more_make_room():
+    program = Program(make_plan(networks.load("lenet").net))
+    assert 4 * program.n_floats < 32 * 1024, "seven blocks fit the shared memory of a multiprocessor of 228 KB"
+    assert fits_block(program)
+
+
+@pytest.mark.parametrize("name", ["alexnet-paper", "alexnet-authors", "resnet-20"])
+def test_a_large_network_does_not_fit_a_block(name):
+    assert not fits_block(Program(make_plan(networks.load(name).net)))
+
+
+def test_a_measure_that_the_kernels_do_not_know_is_named():
+    with pytest.raises(CompileError, match="the cuda engine knows .* not patience"):
+        whole_source(Program(make_plan(tiny_net(), SHAPE)), MEASURES.get("patience")())
+
+
+@with_nvrtc
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("name", zoo.released_names())
+def test_the_source_compiles_for_every_gpu_since_volta(name, architecture):
+    assert compile_for(architecture, whole_source(Program(make_plan(networks.load(name).net)), ENTROPY)) == ""
