@@ -14,6 +14,7 @@ from branchynet import serialization
 from branchynet.errors import SnapshotError, ThresholdError
 from branchynet.inference import Answers, compile_net
 from branchynet.net import BranchyNet
+from branchynet.thresholds import as_exit_rule
 
 
 @dataclasses.dataclass
@@ -26,6 +27,7 @@ class TrainedNet:
         class_names: one text for each class.
         thresholds: T of each early exit that `predict` uses if it is given none; None if none was chosen.
         provenance: how the weights came about.
+        dataset: what data they were trained on, as of `branchynet.datasets.Dataset.identity`; None if not known.
     """
 
     net: BranchyNet
@@ -33,6 +35,7 @@ class TrainedNet:
     class_names: tuple
     thresholds: tuple | None = None
     provenance: dict = dataclasses.field(default_factory=dict)
+    dataset: dict | None = None
     _compiled: dict = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
@@ -46,6 +49,7 @@ class TrainedNet:
 
         Raises:
             SnapshotError: the files are missing, damaged, of another network, or do not say how images are prepared.
+            ThresholdError: the thresholds do not fit the network.
         """
         description, transform = serialization.read_description(stem), serialization.load_transform(stem)
         if transform is None or not description.get("sample_shape"):
@@ -56,9 +60,12 @@ class TrainedNet:
         net = BranchyNet(layers)
         net.initialise(tuple(description["sample_shape"]))
         serialization.load_weights(net, stem)
-        class_names = description.get("class_names") or map(str, range(net.n_classes))
-        provenance = description["provenance"]
-        return cls(net, transform, tuple(class_names), None if thresholds is None else tuple(thresholds), provenance)
+        class_names = tuple(description.get("class_names") or map(str, range(net.n_classes)))
+        if len(class_names) != net.n_classes:
+            raise SnapshotError(f"{stem}: expected {net.n_classes} class names, got {len(class_names)}")
+        if thresholds is not None:
+            thresholds = as_exit_rule(thresholds, net.n_exits).values
+        return cls(net, transform, class_names, thresholds, description["provenance"], description.get("dataset"))
 
     def predict(self, images, thresholds=None, engine="auto", measure="entropy") -> Answers:
         """Classifies images, each leaving at the first exit that is sure enough of it.

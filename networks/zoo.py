@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import pathlib
 import typing
 
 from branchynet.errors import NetworkError, SnapshotError
+from branchynet.machine.reading import BadFile, read_json
 from branchynet.trained import TrainedNet
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
@@ -139,7 +139,9 @@ def load(name: str, folder=None) -> TrainedNet:
 def chosen_thresholds(folder):
     """T of each early exit that the run in a folder of results chose; None where there is no record of a run."""
     path = pathlib.Path(folder) / "run.json"
+    if not path.exists():
+        return None
     try:
-        return tuple(json.loads(path.read_text(encoding="utf-8"))["choice"]["thresholds"]) if path.exists() else None
-    except (ValueError, KeyError, TypeError) as error:
+        return tuple(read_json(path)["choice"]["thresholds"])
+    except (BadFile, KeyError, TypeError) as error:
         raise SnapshotError(f"{path}: expected the record of a run, got a damaged one: {error!r}") from error

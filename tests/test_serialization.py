@@ -112,7 +112,7 @@ def test_refused_weights_leave_the_network_as_it_was(tmp_path):
     before = [param.array.copy() for param in other.params()]
     with pytest.raises(SnapshotError):
         load_weights(other, tmp_path / "w")
-    assert description["format"] == 2
+    assert description["format"] == 3
     for param, array in zip(other.params(), before):
         np.testing.assert_array_equal(param.array, array)
 

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # line do not know each other. A new module or package of `branchynet` gets its place here.
 ROOMS = (
     ("_compat", "errors"),
-    ("machine", "registry"),
+    ("gate", "machine", "registry"),
     ("functions",),
     ("links",),
     ("confidence",),
@@ -37,7 +37,7 @@ MOST_ROOMS = 20
 FRONT = "branchynet"
 FRONTS = {FRONT, "branchynet.__main__"}
 # What the network lists in `networks` are written with, and what the zoo loads trained ones with.
-FOR_NETWORKS = {FRONT, "errors", "functions", "links", "net", "trained"}
+FOR_NETWORKS = {FRONT, "errors", "functions", "links", "machine", "net", "trained"}
 # A file is read on one screen after another: past this it wants splitting.
 MOST_LINES = 300
 

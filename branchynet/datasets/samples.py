@@ -77,6 +77,10 @@ class Dataset:
     test: Samples
     source: str
 
+    def identity(self) -> dict:
+        """{"name", "train_sha256"}: what a record, and weights, say of the data that they come from."""
+        return {"name": self.name, "train_sha256": self.train.sha256()}
+
     def split(self, n_validation=5000) -> Splits:
         """Sets aside the last `n_validation` training images as validation part.
 

@@ -49,7 +49,7 @@ def replacing(path, mode="wb", **open_options):
     finally:
         if temporary is not None:
             _remove(temporary)
-    _write_through(path.parent)
+    write_through(path.parent)
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def _remove_left_behind(path):
                 left.unlink()
 
 
-def _write_through(folder):
+def write_through(folder) -> None:
     """Has the system write the names in a folder to the disk, where it lets a folder be opened for that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

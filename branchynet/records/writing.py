@@ -11,6 +11,7 @@ import tempfile
 import numpy as np
 
 from branchynet.errors import OutputError, RecordError
+from branchynet.machine import reading
 from branchynet.machine.files import replacing
 from branchynet.records.schema import check_run
 
@@ -73,14 +74,10 @@ def read_json(path):
     Raises:
         RecordError: there is no such file, it is not JSON in UTF-8, or it holds NaN or Infinity.
     """
-
-    def refuse(constant):
-        raise ValueError(f"expected finite numbers, got {constant}")
-
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
-    except (OSError, ValueError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise RecordError(f"{path}: expected a record as JSON: {getattr(error, 'strerror', None) or error}") from error
+        return reading.read_json(path)
+    except reading.BadFile as error:
+        raise RecordError(f"{path}: expected a record as JSON: {error}") from error
 
 
 def read_run(path) -> dict:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from branchynet.confidence import MEASURES
 from branchynet.errors import SnapshotError
-from branchynet.machine.files import replacing
-from branchynet.serialization.arrays import open_arrays, paths_of, read_description_of, write_description
+from branchynet.serialization.arrays import paths_of, read_pair, write_pair
 
 
 def save_measure(measure, stem, provenance=None) -> None:
@@ -22,11 +19,7 @@ def save_measure(measure, stem, provenance=None) -> None:
         NotFittedError: there is nothing to save yet.
         OutputError: the files cannot be written.
     """
-    npz_path, json_path = paths_of(stem)
-    arrays = measure.arrays()
-    with replacing(npz_path) as handle:
-        np.savez(handle, **arrays)
-    write_description(npz_path, json_path, {"measure": measure.describe()}, provenance)
+    write_pair(stem, measure.arrays(), {"measure": measure.describe()}, provenance)
 
 
 def load_measure(stem):
@@ -39,9 +32,8 @@ def load_measure(stem):
         SnapshotError: the files are missing, damaged, do not belong together, or hold no measure.
         MeasureError: no measure of that name is registered, or its settings or arrays are of another form.
     """
-    npz_path, json_path = paths_of(stem)
-    description = read_description_of(npz_path, json_path, "measure").get("measure")
-    if not isinstance(description, dict) or not {"name", "settings"} <= set(description):
-        raise SnapshotError(f"measure: expected the description of a measure in {json_path}, got another one")
-    with open_arrays(npz_path) as arrays:
-        return MEASURES.get(description["name"]).from_arrays(description["settings"], dict(arrays))
+    description, arrays = read_pair(stem, "measure")
+    found = description.get("measure")
+    if not isinstance(found, dict) or not {"name", "settings"} <= set(found) or not isinstance(found["settings"], dict):
+        raise SnapshotError(f"measure: expected the description of a measure in {paths_of(stem)[1]}, got another one")
+    return MEASURES.get(found["name"]).from_arrays(found["settings"], arrays)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
+
 from branchynet.datasets.transforms import transform_from
-from branchynet.errors import SnapshotError
-from branchynet.serialization.arrays import (
-    Deserializer,
-    keys_of,
-    open_arrays,
-    paths_of,
-    read_arrays,
-    read_description_of,
-    read_into,
-    write_arrays,
-    write_description,
-)
+from branchynet.errors import OutputError, SnapshotError
+from branchynet.gate import is_shape, shown
+from branchynet.serialization.arrays import arrays_of, paths_of, read_link, read_pair, write_pair
 
 # In front of the names of a transform's arrays.
 _TRANSFORM = "transform/"
 
 
-def save_weights(net, stem, provenance=None, transform=None, class_names=None) -> None:
+def save_weights(net, stem, provenance=None, transform=None, class_names=None, dataset=None) -> None:
     """Writes `STEM.npz` (parameters, running statistics, the transform's arrays) and `STEM.json` (what they belong to).
 
     Args:
@@ -31,21 +24,26 @@ def save_weights(net, stem, provenance=None, transform=None, class_names=None) -
         provenance: JSON-able, how the weights came about (command, seed, history, ...).
         transform: of `branchynet.datasets.transforms`, what the net was trained with; None if that is not known.
         class_names: one text for each class; None if they have no names.
+        dataset: JSON-able, what data the net was trained on, as `branchynet.datasets.Dataset.identity` says it; None if
+            that is not known.
 
     Raises:
-        OutputError: the files cannot be written.
+        OutputError: the files cannot be written, or a weight is not finite. An older pair of files stays as it was.
     """
-    npz_path, json_path = paths_of(stem)
     learned = {} if transform is None else transform.arrays()
-    write_arrays(npz_path, net, {f"{_TRANSFORM}{name}": array for name, array in learned.items()})
+    arrays = arrays_of(net)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise OutputError(f"{stem}: expected finite weights, got NaN or infinity in {name}")
     description = {
         "architecture": net.describe(),
         "loss_weights": list(net.loss_weights),
         "sample_shape": None if net.sample_shape is None else list(net.sample_shape),
         "transform": None if transform is None else transform.name,
         "class_names": None if class_names is None else list(class_names),
+        "dataset": dataset,
     }
-    write_description(npz_path, json_path, description, provenance)
+    write_pair(stem, {**arrays, **{f"{_TRANSFORM}{name}": a for name, a in learned.items()}}, description, provenance)
 
 
 def load_weights(net, stem) -> dict:
@@ -57,20 +55,20 @@ def load_weights(net, stem) -> dict:
     Raises:
         SnapshotError: the files are missing, damaged, do not belong together, or belong to another network.
     """
-    npz_path, json_path = paths_of(stem)
-    description = read_description(stem)
-    check_architecture(npz_path, description.get("architecture"), net)
-    read_arrays(npz_path, net)
+    description, arrays = _read(stem)
+    path = paths_of(stem)[0]
+    check_architecture(path, description.get("architecture"), net)
+    read_link(path, arrays, net, more=[_TRANSFORM])
     return description
 
 
 def read_description(stem) -> dict:
-    """What weights belong to: the content of `STEM.json`, the checksum of `STEM.npz` compared.
+    """What weights belong to: the content of `STEM.json`; both files are checked.
 
     Raises:
         SnapshotError: the files are missing, damaged, or do not belong together.
     """
-    return read_description_of(*paths_of(stem), "weights")
+    return _read(stem)[0]
 
 
 def load_transform(stem):
@@ -80,12 +78,11 @@ def load_transform(stem):
         SnapshotError: the files are missing, damaged, or do not belong together.
         DataError: they hold no such transform.
     """
-    name = read_description(stem).get("transform")
+    description, arrays = _read(stem)
+    name = description.get("transform")
     if name is None:
         return None
-    with open_arrays(paths_of(stem)[0]) as arrays:
-        keys = [key for key in arrays if key.startswith(_TRANSFORM)]
-        return transform_from(name, {key[len(_TRANSFORM) :]: arrays[key] for key in keys})
+    return transform_from(name, {k[len(_TRANSFORM) :]: v for k, v in arrays.items() if k.startswith(_TRANSFORM)})
 
 
 def load_plain_network(net, stem) -> dict:
@@ -103,19 +100,20 @@ def load_plain_network(net, stem) -> dict:
     Raises:
         SnapshotError: the files are missing, damaged, do not belong together, or hold another plain network.
     """
-    npz_path, description = paths_of(stem)[0], read_description(stem)
-    saved = _plain_lines(description.get("architecture"))
-    expected = _plain_lines(net.describe())
+    description, arrays = _read(stem)
+    path, saved, expected = (
+        paths_of(stem)[0],
+        _plain_lines(description.get("architecture")),
+        _plain_lines(net.describe()),
+    )
     if saved != expected:
         ours, theirs = next(pair for pair in itertools.zip_longest(expected, saved) if pair[0] != pair[1])
-        raise SnapshotError(f"{npz_path} holds another plain network: expected {ours}, got {theirs}")
-    with open_arrays(npz_path) as arrays:
-        # Branches elsewhere cut the same layers into other stages; their order is the same.
-        for (stage, number), (own_stage, own_number) in zip(_places_in_trunk(arrays), _places_in_trunk(keys_of(net))):
-            layer = net.trunk[own_stage][own_number]
-            read_into(npz_path, Deserializer(arrays, f"trunk/{stage}/{number}/"), layer)
-        last = len(description["architecture"]) - 1
-        read_into(npz_path, Deserializer(arrays, f"exits/{last}/"), net.exits[-1])
+        raise SnapshotError(f"{path} holds another plain network: expected {ours}, got {theirs}")
+    # Branches elsewhere cut the same layers into other stages; their order is the same.
+    plain = _renamed(arrays, f"exits/{len(description['architecture']) - 1}/", "last_exit/")
+    for place, own in zip(_places_in_trunk(path, arrays), _places_in_trunk(path, arrays_of(net))):
+        plain.update(_renamed(arrays, "trunk/{}/{}/".format(*place), "trunk/{}/{}/".format(*own)))
+    read_link(path, plain, net.plain())
     return description
 
 
@@ -124,25 +122,63 @@ def check_architecture(path, saved, net) -> None:
     expected = net.describe()
     if saved == expected:
         return
-    if not isinstance(saved, list) or len(saved) != len(expected):
-        found = len(saved) if isinstance(saved, list) else "no"
+    if not _is_architecture(saved) or len(saved) != len(expected):
+        found = len(saved) if _is_architecture(saved) else "no"
         raise SnapshotError(f"{path} belongs to another network: expected {len(expected)} exits, got {found}")
     for number, (ours, theirs) in enumerate(zip(expected, saved), start=1):
         for part in ("stage", "branch"):
-            if ours[part] != theirs.get(part):
+            if ours[part] != theirs[part]:
                 raise SnapshotError(
                     f"{path} belongs to another network: at exit {number}, {part}: "
-                    f"expected {ours[part]}, got {theirs.get(part)}"
+                    f"expected {ours[part]}, got {theirs[part]}"
                 )
+
+
+def _read(stem):
+    """(description, arrays) of weights; what the description says is of the form that `save_weights` gives it."""
+    description, arrays = read_pair(stem, "weights")
+    for key, (is_fit, expected) in _FORMS.items():
+        if description.get(key) is not None and not is_fit(description[key]):
+            raise SnapshotError(f"{paths_of(stem)[1]}: {key}: expected {expected}, got {shown(description[key])}")
+    return {"provenance": {}, **description}, arrays
+
+
+def _is_architecture(value):
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and all(_is_texts(entry.get(part)) for part in ("stage", "branch")) for entry in value
+    )
+
+
+def _is_texts(value):
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+# {key of a description: (whether a value is of its form, what is expected)}; where it is None or not there, that is
+# not known.
+_FORMS = {
+    "architecture": (_is_architecture, "a stage and a branch for each exit"),
+    "sample_shape": (is_shape, "the shape of a sample"),
+    "transform": (lambda value: isinstance(value, str), "the name of a transform"),
+    "class_names": (_is_texts, "a list of texts"),
+    "dataset": (lambda value: isinstance(value, dict), "a dictionary"),
+    "provenance": (lambda value: isinstance(value, dict), "a dictionary"),
+}
 
 
 def _plain_lines(architecture):
     """The lines of the trunk's layers and of the last exit."""
-    if not isinstance(architecture, list) or not architecture:
+    if not architecture:
         return []
     return [*(line for entry in architecture for line in entry["stage"]), *architecture[-1]["branch"]]
 
 
-def _places_in_trunk(keys):
+def _places_in_trunk(path, keys):
     """(stage, layer) of every layer with parameters, from keys of the form trunk/STAGE/LAYER/..., in order."""
-    return sorted({tuple(map(int, key.split("/")[1:3])) for key in keys if key.startswith("trunk/")})
+    try:
+        return sorted({tuple(map(int, key.split("/")[1:3])) for key in keys if key.startswith("trunk/")})
+    except ValueError as error:
+        raise SnapshotError(f"{path} is damaged: expected numbers of stages and layers: {error}") from error
+
+
+def _renamed(arrays, beginning, other):
+    return {other + key[len(beginning) :]: array for key, array in arrays.items() if key.startswith(beginning)}

@@ -12,6 +12,7 @@ from branchynet.confidence.direct import Energy
 from branchynet.confidence.openmax import OpenMax
 from branchynet.errors import MeasureError, NotFittedError, OutputError, SnapshotError
 from branchynet.serialization import load_measure, save_measure
+from branchynet.serialization.arrays import read_pair, write_pair
 
 
 @pytest.mark.parametrize("name", MEASURES.names())
@@ -40,7 +41,6 @@ def test_a_measure_that_is_not_fitted_is_not_saved(tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"sha256": "0"}, SnapshotError, "sha256 differs"),
         ({"measure": None}, SnapshotError, "expected the description of a measure"),
         ({"measure": {"name": "x", "settings": {}}}, MeasureError, "one of entropy, .*; got 'x'"),
         ({"measure": {"name": "openmax", "settings": {"tau": 1}}}, MeasureError, r"settings \('alpha', 'eta'\), got"),
@@ -49,10 +49,22 @@ def test_a_measure_that_is_not_fitted_is_not_saved(tmp_path):
 )
 def test_a_file_that_is_not_a_measure_is_refused(change, error, message, measures, tmp_path):
     save_measure(measures["openmax"], tmp_path / "m")
-    description = json.loads((tmp_path / "m.json").read_text())
-    (tmp_path / "m.json").write_text(json.dumps({**description, **change}))
+    description, arrays = read_pair(tmp_path / "m", "measure")
+    write_pair(tmp_path / "m", arrays, {**description, **change}, {})
     with pytest.raises(error, match=message):
         load_measure(tmp_path / "m")
+
+
+def test_a_description_that_was_changed_by_hand_is_refused(measures, tmp_path):
+    save_measure(measures["openmax"], tmp_path / "m")
+    description = json.loads((tmp_path / "m.json").read_text())
+    for change, message in [
+        ({"sha256": "0"}, "sha256 differs"),
+        ({"provenance": {"a": 1}}, "is damaged: it is not what was saved"),
+    ]:
+        (tmp_path / "m.json").write_text(json.dumps({**description, **change}))
+        with pytest.raises(SnapshotError, match=message):
+            load_measure(tmp_path / "m")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""One gate for what comes in: numbers, shapes, labels. What passes is of one kind behind it; what does not is an error
+of the caller's own class, "expected ..., got ...".
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+# Numbers of one sample: more than any picture has, and little enough to be allocated.
+_MOST_NUMBERS = 1 << 28
+
+
+def whole_number(name, value, error, lowest=1, highest=math.inf) -> int:
+    """A whole number as Python's own; an `error` unless it is one, from `lowest` to `highest`. A bool is none."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    if not is_whole or not lowest <= value <= highest:
+        upper = f" and <= {highest}" if highest < math.inf else ""
+        raise error(f"{name}: expected a whole number >= {lowest}{upper}, got {shown(value)}")
+    return int(value)
+
+
+def is_real(value) -> bool:
+    """Whether it is one real number that a float can hold: of Python, of NumPy, or an array without axes; no bool."""
+    if hasattr(value, "dtype"):
+        is_plain = not isinstance(value, np.ma.MaskedArray)
+        return is_plain and getattr(value, "ndim", None) == 0 and value.dtype.kind in "iuf"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def is_shape(value) -> bool:
+    """Whether it is the shape of a sample: a list or tuple of whole numbers >= 1, of which there are not too many."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in value):
+        return False
+    return math.prod(map(int, value)) <= _MOST_NUMBERS
+
+
+def labels(values, n_samples, n_classes, error) -> np.ndarray:
+    """Labels on the host, (n_samples,) int32.
+
+    Args:
+        values: a sequence or an array of integers, one for each sample.
+        n_samples: N.
+        n_classes: labels are from 0 to n_classes - 1.
+        error: class of the error.
+
+    Raises:
+        `error`: they are of another number, shape or kind, masked, or no class of the network.
+    """
+    expected = f"labels: expected {n_samples} integers from 0 to {n_classes - 1}"
+    if isinstance(values, np.ma.MaskedArray):
+        raise error(f"{expected}, got a masked array")
+    try:
+        found = np.asarray(values.get() if hasattr(values, "get") and hasattr(values, "dtype") else values)
+    except (TypeError, ValueError) as cause:
+        raise error(f"{expected}, got {shown(values)}") from cause
+    if found.shape != (n_samples,) or (found.dtype.kind not in "iu" and found.size > 0):
+        raise error(f"{expected}, got {found.dtype} of shape {found.shape}")
+    if found.size > 0 and not 0 <= found.min() <= found.max() < n_classes:
+        raise error(f"{expected}, got {found.min()} to {found.max()}")
+    return found.astype(np.int32)
+
+
+def shown(value, most=200) -> str:
+    """A value for a message: never longer than a reader wants it, never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # an object's own repr may do anything; a whole number may have too many digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,0 +1,206 @@
+"""Hostile, damaged and half-written files: an error that says what was expected, and a network that stays as it was."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from tiny import SHAPE, tiny_list, tiny_net
+
+from branchynet import TrainedNet, load_plain_network, load_weights, save_weights
+from branchynet.datasets.transforms import Normalise
+from branchynet.errors import OutputError, UserError
+from branchynet.serialization import read_description
+
+from .files import FILES, POSIX
+from .kills import Killed, killed_at
+
+PROVENANCE = {"command": "train", "seed": 0, "history": [{"epoch": 1, "loss": 0.5}]}
+
+
+@pytest.fixture
+def stem(tmp_path):
+    """A saved pair of files."""
+    save(tmp_path / "w", seed=0)
+    return tmp_path / "w"
+
+
+def initialised(seed):
+    net = tiny_net(seed)
+    net.initialise(SHAPE)
+    return net
+
+
+def save(stem, seed):
+    save_weights(initialised(seed), stem, {**PROVENANCE, "seed": seed}, Normalise((0.5,), (0.25,)), ["a", "b", "c"])
+
+
+def arrays_of(net):
+    return [param.array.copy() for param in net.params()]
+
+
+@pytest.fixture
+def ends_within_10_s():
+    """What hangs is ended: SIGALRM stops even a read that waits."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def stop(*arguments):
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+# What only `TrainedNet.load` needs, and what belongs to branches, which a plain network leaves alone.
+ONLY_FOR_A_TRAINED_NET = {"transform 'zca'", "transform 'no such'", "class_names ['a']"}
+ONLY_FOR_A_WHOLE_NET = {*ONLY_FOR_A_TRAINED_NET, "one array more"}
+
+
+@pytest.mark.parametrize("name", [*FILES, *(POSIX if os.name == "posix" else ())])
+def test_a_hostile_file_is_refused_and_changes_nothing(name, stem, ends_within_10_s):
+    {**FILES, **POSIX}[name](stem)
+    net = initialised(seed=5)
+    before = arrays_of(net)
+    with pytest.raises(UserError, match="expected|damaged|belong|describes"):
+        TrainedNet.load(tiny_list(), stem)
+    loads = [load_weights] * (name not in ONLY_FOR_A_TRAINED_NET) + [load_plain_network] * (
+        name not in ONLY_FOR_A_WHOLE_NET
+    )
+    for load in loads:
+        with pytest.raises(UserError, match="expected|damaged|belong|describes"):
+            load(net, stem)
+        for ours, theirs in zip(arrays_of(net), before):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("stem", ["", ".", "/", None, 3, "a\0b", "x" * 300, "~nosuchuser/w"])
+def test_a_path_that_is_none_is_refused(stem):
+    with pytest.raises(UserError, match="expected"):
+        load_weights(tiny_net(), stem)
+    with pytest.raises(OutputError):
+        save_weights(initialised(0), stem)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
+    net = initialised(0)
+    net.trunk[0].layers[0].W.array[0, 0, 0, 0] = value
+    with pytest.raises(OutputError, match="expected finite weights, got NaN or infinity in trunk/0/0/W"):
+        save_weights(net, tmp_path / "w")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("provenance", [{"loss": float("nan")}, {"net": object()}])
+def test_a_provenance_that_json_cannot_say_leaves_the_older_pair(stem, provenance):
+    with pytest.raises(OutputError, match="expected values that JSON knows"):
+        save_weights(initialised(1), stem, provenance)
+    assert load_weights(initialised(5), stem)["provenance"]["seed"] == 0
+
+
+N_FLIPS = int(os.environ.get("BRANCHYNET_N_FLIPS", 300))
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json"])
+def test_damage_is_noticed_wherever_it_changes_anything(stem, ending):
+    """Bytes that are flipped, cut, doubled, zeroed or swapped, at random places."""
+    path, expected = stem.with_suffix(ending), read_description(stem)
+    whole, rng, n_noticed = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(N_FLIPS):
+        path.write_bytes(mutated(whole, rng))
+        try:
+            found = load_weights(initialised(0), stem)
+        except UserError:
+            n_noticed += 1
+            continue
+        assert found == expected, "what came through says the same"
+        assert ending == ".json", "every byte of the arrays' file counts"
+    assert n_noticed > 0.5 * N_FLIPS
+
+
+def mutated(content, rng):
+    """The content, damaged somewhere."""
+    content, at, length = bytearray(content), int(rng.integers(len(content))), int(rng.integers(1, 9))
+    kind = rng.integers(5)
+    if kind == 0:
+        content[at] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        del content[at : at + length]
+    elif kind == 2:
+        content[at:at] = content[at : at + length]
+    elif kind == 3:
+        content[at] = (content[at] + int(rng.integers(1, 256))) % 256
+    else:
+        del content[at:]
+    return bytes(content)
+
+
+def operations_of_a_save(stem, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of them would take minutes
+    with killed_at(monkeypatch, None) as done:
+        save(stem, seed=1)
+    save(stem, seed=0)
+    return len(done)
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_save_that_is_killed_anywhere_leaves_a_whole_pair(stem, monkeypatch, before, is_first):
+    n_operations, found = operations_of_a_save(stem, monkeypatch), []
+    assert n_operations > 10
+    for number in range(1, n_operations + 1):
+        if is_first:
+            for path in stem.parent.iterdir():
+                path.unlink()
+        else:
+            save(stem, seed=0)
+        with pytest.raises(Killed), killed_at(monkeypatch, number, before):
+            save(stem, seed=1)
+        found.append(seed_that_is_there(stem))
+        save(stem, seed=2)
+        assert seed_that_is_there(stem) == 2
+    old = None if is_first else 0
+    assert set(found) == {old, 1} and found == sorted(found, key=lambda seed: seed == 1), "first the old, then the new"
+
+
+def seed_that_is_there(stem):
+    """Of the pair that is read, whose weights and description must agree; None if there is none."""
+    net = initialised(5)
+    try:
+        seed = load_weights(net, stem)["provenance"]["seed"]
+    except UserError:
+        return None
+    for ours, theirs in zip(arrays_of(net), arrays_of(initialised(seed))):
+        np.testing.assert_array_equal(ours, theirs)
+    return seed
+
+
+def test_a_full_disk_in_the_middle_leaves_the_older_pair(stem, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if str(target).endswith(".npz"):
+            raise OSError(28, "No space left on device")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save(stem, seed=1)
+    assert seed_that_is_there(stem) == 0
+    assert sorted(path.name for path in stem.parent.iterdir()) == ["w.json", "w.npz"]
+
+
+def test_older_formats_are_read_and_say_less(stem):
+    path = stem.with_suffix(".json")
+    description = json.loads(path.read_text())
+    description.pop("description_sha256")
+    path.write_text(json.dumps({**description, "format": 2}))
+    assert load_weights(initialised(5), stem)["format"] == 2
+    path.write_text(json.dumps(description))
+    with pytest.raises(UserError, match="description_sha256 differs"):
+        load_weights(initialised(5), stem)
