@@ -15,6 +15,7 @@ import chainer.links as L
 
 from branchynet import functions
 from branchynet.errors import NetworkError
+from branchynet.gate import is_real, shown
 
 # Functions of their input and settings alone: with the same of both, one result serves two. Dropout is none of them.
 _PURE = {
@@ -77,10 +78,29 @@ class Layers(chainer.ChainList):
     def __init__(self, layers, where="layers"):
         self.layers = [_as_layer(layer, f"{where}[{index}]") for index, layer in enumerate(layers)]
         super().__init__(*[layer for layer in self.layers if isinstance(layer, chainer.Link)])
+        self._is_whole = True
 
     def forward(self, x):
         """Applies the layers in order to a batch (N, ...)."""
         return apply_layers(self.layers, x)
+
+    def copy(self, mode="share"):
+        """As Chainer's; the copy computes with its own copies of the links."""
+        copied = super().copy(mode)
+        links = iter(copied)
+        copied.layers = [next(links) if isinstance(layer, chainer.Link) else layer for layer in self.layers]
+        return copied
+
+    def insert(self, index, link):
+        """Called by Chainer while the layers are put together; later it is refused, as assignment and `del` are."""
+        if getattr(self, "_is_whole", False):
+            self._refuse()
+        super().insert(index, link)
+
+    def _refuse(self, *arguments):
+        raise NetworkError("layers: expected a new network list, got a change of one that is built: build a net anew")
+
+    __setitem__ = __delitem__ = _refuse
 
     def describe(self) -> list:
         """One line of text per layer, the same for two sequences of the same architecture."""
@@ -98,10 +118,10 @@ class Branch(Layers):
     """
 
     def __init__(self, layers, weight=1.0):
-        if isinstance(layers, chainer.Link) or callable(layers):
+        if not isinstance(layers, (list, tuple)):
             raise NetworkError(f"Branch: expected a list of layers, got {layers!r}; write Branch([...])")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
-            raise NetworkError(f"Branch: expected a finite loss weight >= 0, got {weight!r}")
+        if not is_real(weight) or not math.isfinite(weight) or weight < 0:
+            raise NetworkError(f"Branch: expected a finite loss weight >= 0, got {shown(weight)}")
         super().__init__(layers, where="Branch")
         if not self.layers:
             raise NetworkError("Branch: expected at least one layer, got an empty list")

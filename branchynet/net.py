@@ -11,6 +11,7 @@ import chainer
 import numpy as np
 
 from branchynet.errors import NetworkError
+from branchynet.gate import is_shape, shown
 from branchynet.links import Branch, Layers, apply_layers, count_common
 
 
@@ -104,6 +105,9 @@ class BranchyNet(chainer.Chain):
         Raises:
             NetworkError: the layers do not fit such a sample or each other, or an exit does not end in logits.
         """
+        if not is_shape(sample_shape):
+            raise NetworkError(f"shape of a sample: expected whole numbers >= 1, got {shown(sample_shape)}")
+        sample_shape = tuple(map(int, sample_shape))
         x = self.xp.zeros((1, *sample_shape), dtype=np.float32)
         try:
             with chainer.using_config("train", False), chainer.no_backprop_mode():
@@ -113,7 +117,7 @@ class BranchyNet(chainer.Chain):
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
             raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
-        self.sample_shape, self.n_classes = tuple(sample_shape), shapes[0][1]
+        self.sample_shape, self.n_classes = sample_shape, shapes[0][1]
 
     def describe(self) -> list:
         """The architecture as text: for each exit, the lines of its stage and of its branch."""

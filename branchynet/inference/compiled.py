@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from math import inf, isfinite
 
 import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
-from branchynet.errors import NetworkError, ThresholdError
+from branchynet.errors import CompileError, MeasureError, NetworkError, ThresholdError
+from branchynet.gate import labels as as_labels
 from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.inference.reference import Answers, check_batch, leave_early
+from branchynet.inference.reference import Answers, check_batch, check_finite, check_logits, leave_early
 from branchynet.machine.devices import get_device, to_host
 from branchynet.thresholds import ExitRecords, Thresholds, as_exit_rule
 
@@ -65,6 +67,9 @@ def compile_plain(
 class CompiledNet:
     """A network that answers. Several threads may call it at a time: each has buffers of its own.
 
+    It is not copied or pickled: what an engine holds has addresses in it. Compile the net again, also in a process that
+    was forked from this one, unless the engine is the native or the arrays engine.
+
     Attributes:
         plan: the `Plan` that it runs.
         engine: name of the engine.
@@ -86,6 +91,7 @@ class CompiledNet:
             self._decides = hasattr(self._workspace(), "answers")
         self.precision = precision
         self.engine = self._engine.name
+        self._process = None if getattr(self._engine, "outlives_fork", False) else os.getpid()
         self._last = (None, None)  # thresholds and the rule made of them
 
     def run(self, x, thresholds) -> Answers:
@@ -99,12 +105,15 @@ class CompiledNet:
             `Answers`, in the order of the input; on the host if x is there, or if the engine is.
 
         Raises:
-            NetworkError: x is of another type or shape, or holds numbers that are not finite.
+            NetworkError: x is of another type or shape, or holds numbers that are not finite; or logits are not.
+            MeasureError: a score is NaN.
             ThresholdError: the thresholds do not fit the network's exits, or are percentages for an engine that
                 decides for each sample.
         """
         rule = self._rule(thresholds)
         self._check_form(x)
+        if self._process is not None and self._process != os.getpid():
+            raise CompileError(f"engine {self.engine}: expected the process that compiled the net, got a fork of it")
         if self._decides and not isinstance(rule, Thresholds):
             raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: take another engine")
         if not self._is_on_gpu:
@@ -119,7 +128,9 @@ class CompiledNet:
             return self._no_answers()
         if self._decides:
             return self._workspace().answers(x, rule)
-        x = self._finite(x)
+        # Looked at where it comes from: on the host that takes no wait for the GPU.
+        check_finite(np if isinstance(x, np.ndarray) else self.device.xp, x)
+        x = self.device.send(x)
         if len(x) == 1 and isinstance(rule, Thresholds):
             return self._run_one(x, rule)
         return leave_early(self.device.xp, x, self.plan.n_exits, self._workspace().run_segment, rule, self.measure)
@@ -136,13 +147,19 @@ class CompiledNet:
             x: (N, C, H, W) float32, N >= 1.
             labels: (N,) int32.
         """
+        self._check_form(x)
+        labels = as_labels(labels, len(x), self.plan.n_classes, ThresholdError)
         exits = [self.run(x, thresholds) for thresholds in self.thresholds_of_each_exit()]
         logits = np.stack([to_host(answers.logits) for answers in exits])
-        return ExitRecords.of(logits, np.asarray(labels, np.int32), self.measure)
+        return ExitRecords.of(logits, labels, self.measure)
 
     def n_bytes(self) -> int:
         """Memory of weights and of this thread's buffers; 0 where the engine does not tell."""
         return self._engine.n_bytes() + self._workspace().n_bytes()
+
+    def __reduce_ex__(self, protocol):
+        """Called by copy and pickle."""
+        raise CompileError("a compiled net cannot be copied or pickled: copy or save the net, and compile it again")
 
     def _device_in_use(self):
         """Which GPU is the current one belongs to each thread; behind this it is that of the caller again."""
@@ -171,15 +188,6 @@ class CompiledNet:
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
 
-    def _finite(self, x):
-        """The samples, on the device."""
-        # Looked at where it comes from: on the host that takes no wait for the GPU. NaN or infinity makes the sum of
-        # squares one too, which costs little to know; where that only overflowed, each number is looked at.
-        xp, flat = (np if isinstance(x, np.ndarray) else self.device.xp), x.ravel()
-        if not (isfinite(xp.dot(flat, flat)) or xp.isfinite(flat).all()):
-            raise NetworkError("expected finite numbers, got NaN or infinity")
-        return self.device.send(x)
-
     def _no_answers(self):
         xp = self.device.xp
         integers, floats = xp.empty(0, np.int32), xp.empty(0, np.float32)
@@ -196,12 +204,16 @@ class CompiledNet:
         for index in range(last + 1):
             logits, h = run_segment(index, h)
             values = logits[0].tolist()
+            if not isfinite(sum(values)):
+                check_logits(xp, index, logits)
             if measure is None:
                 score = np.float32(np.nan)
             elif measure.score_of_one is not None:
                 score = np.float32(measure.score_of_one(index, values))
             else:
                 score = measure.scores_after(index, to_host(logits), earlier)[0]
+            if score != score and measure is not None:
+                raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
             if index == last or rule.leaves(index, score):
                 label_and_exit = np.array([values.index(max(values)), index], dtype=np.int32)
                 return Answers(

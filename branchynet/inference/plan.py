@@ -11,6 +11,7 @@ import dataclasses
 from branchynet.errors import NetworkError
 from branchynet.inference.lowering import fold_scales, lower
 from branchynet.inference.operations import count_multiply_adds, shape_after
+from branchynet.inference.reference import check_net
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +100,15 @@ def make_plain_plan(net, sample_shape=None) -> Plan:
 
 def _initialised(net, sample_shape):
     """The shape of a sample, for which the net has all its parameters now."""
-    shape = net.sample_shape if sample_shape is None else tuple(sample_shape)
+    check_net(net)
+    shape = net.sample_shape if sample_shape is None else sample_shape
     if shape is None:
         raise NetworkError("expected the shape of a sample, (C, H, W), got none: give it, or initialise the net")
     net.initialise(shape)
-    return shape
+    for name, param in net.namedparams():
+        if not net.xp.isfinite(param.array).all():
+            raise NetworkError(f"expected finite weights, got NaN or infinity in {name}")
+    return net.sample_shape
 
 
 def _assemble(pieces, shape):

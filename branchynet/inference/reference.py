@@ -7,13 +7,17 @@ threshold leave with the answer; only the others go on. Nothing above an exit is
 from __future__ import annotations
 
 import typing
+from math import isfinite
 
 import chainer
 import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
-from branchynet.errors import NetworkError
+from branchynet.errors import MeasureError, NetworkError, ThresholdError
+from branchynet.gate import labels as as_labels
+from branchynet.gate import whole_number
 from branchynet.machine.devices import to_host
+from branchynet.net import BranchyNet
 from branchynet.thresholds import ExitRecords, as_exit_rule
 
 
@@ -47,17 +51,18 @@ def run(net, x, thresholds, batch_size=None, measure=ENTROPY) -> Answers:
 
     Raises:
         ThresholdError: the thresholds do not fit the network's exits.
-        NetworkError: x is not a float32 batch.
-        MeasureError: there is no such measure, or it is not fitted, or to another network.
+        NetworkError: x is no float32 batch of samples of the network, it or what an exit makes of it is not finite, or
+            the batch size is no whole number.
+        MeasureError: there is no such measure, it is not fitted, or to another network, or a score is NaN.
     """
     measure = _checked_measure(measure, net)
     rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
-    check_batch(x)
+    _check_samples(net, x)
     if len(x) == 0:
         # Chainer's functions refuse an empty batch; the answer to one sample, less that sample, is the right answer.
         answers = run(net, np.zeros((1, *x.shape[1:]), dtype=np.float32), thresholds, measure=measure)
         return Answers(*[array[:0] for array in answers])
-    step = batch_size or len(x)
+    step = len(x) if batch_size is None else whole_number("batch_size", batch_size, NetworkError)
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         parts = [_run_batch(net, net.device.send(x[i : i + step]), rule, measure) for i in range(0, len(x), step)]
     if len(parts) == 1:
@@ -79,11 +84,12 @@ def record_exits(net, x, labels, batch_size=500, measure=ENTROPY) -> ExitRecords
         `ExitRecords` of NumPy arrays.
 
     Raises:
-        NetworkError: x is not a float32 batch.
-        MeasureError: there is no such measure, or it is not fitted, or to another network.
+        NetworkError, MeasureError: as of `run`.
+        ThresholdError: the labels are not one class of the network for each sample.
     """
-    measure, labels = _checked_measure(measure, net), np.asarray(labels, dtype=np.int32)
-    check_batch(x)
+    measure = _checked_measure(measure, net)
+    _check_samples(net, x)
+    labels = as_labels(labels, len(x), net.n_classes, ThresholdError)
     if len(x) == 0:
         return ExitRecords.of(record_logits(net, x), labels, measure)
     # Scored batch by batch, on the device of the network.
@@ -110,9 +116,9 @@ def record_logits(net, x, batch_size=500) -> np.ndarray:
         (n_exits, N, n_classes) float32, on the host.
 
     Raises:
-        NetworkError: x is not a float32 batch.
+        NetworkError: as of `run`.
     """
-    check_batch(x)
+    _check_samples(net, x)
     if len(x) == 0:
         return record_logits(net, np.zeros((1, *x.shape[1:]), dtype=np.float32))[:, :0]
     batches = [[to_host(z) for z in logits] for _, logits in _logits_of_batches(net, x, batch_size)]
@@ -121,26 +127,72 @@ def record_logits(net, x, batch_size=500) -> np.ndarray:
 
 def _logits_of_batches(net, x, batch_size):
     """For each batch: its rows, and for each exit the logits (n, n_classes), on the device of the network."""
-    check_batch(x)
+    batch_size = whole_number("batch_size", batch_size, NetworkError)
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         # Not around the loop: what takes the logits is not to find Chainer's configuration changed.
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             logits = [exit_logits.array for exit_logits in net(net.device.send(x[rows]))]
+        for index, exit_logits in enumerate(logits):
+            check_logits(net.xp, index, exit_logits)
         yield rows, logits
 
 
 def _checked_measure(measure, net):
+    check_net(net)
     measure = as_measure(measure)
     measure.check(net.n_exits)
     return measure
 
 
+def check_net(net) -> None:
+    """Raises NetworkError unless it is a `BranchyNet`."""
+    if not isinstance(net, BranchyNet):
+        raise NetworkError(f"expected a BranchyNet, got {type(net).__name__}")
+
+
 def check_batch(x) -> None:
-    """Raises NetworkError unless x is a batch (N, ...) of float32."""
-    if getattr(x, "dtype", None) != np.float32 or getattr(x, "ndim", 0) < 2:
-        found = f"{x.dtype} of shape {x.shape}" if hasattr(x, "dtype") else type(x).__name__
+    """Raises NetworkError unless x is a batch (N, ...) of float32: an array of NumPy or CuPy, without a mask."""
+    is_array = type(x) is np.ndarray or not isinstance(x, _NO_ARRAYS)
+    if not is_array or getattr(x, "dtype", None) != np.float32 or getattr(x, "ndim", 0) < 2:
+        found = f"{type(x).__name__} of {x.dtype}, shape {x.shape}" if not is_array else type(x).__name__
+        found = f"{x.dtype} of shape {x.shape}" if is_array and hasattr(x, "dtype") else found
         raise NetworkError(f"expected a float32 batch (N, ...), got {found}")
+
+
+# Sums of larger numbers overflow float32 within a network, and some engines then answer all the same.
+LARGEST = 1e18
+# They have a dtype and a shape, and are no plain arrays: a mask would be passed over in silence.
+_NO_ARRAYS = (np.ma.MaskedArray, chainer.Variable)
+
+
+def check_finite(xp, x) -> None:
+    """Raises NetworkError unless all numbers of an array of `xp` are finite, and at most `LARGEST` in size."""
+    # NaN or infinity makes the sum of squares one too, which costs little to know; where that only overflowed, each
+    # number is looked at.
+    flat = x.ravel()
+    if not (isfinite(xp.dot(flat, flat)) or (xp.abs(flat) <= LARGEST).all()):
+        raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity, or larger ones")
+
+
+def check_logits(xp, exit_index, logits) -> None:
+    """Raises NetworkError unless the logits of an exit, an array of `xp`, are finite: no score is one else."""
+    if not xp.isfinite(logits).all():
+        raise NetworkError(
+            f"exit {exit_index + 1}: expected finite logits, got NaN or infinity: a weight is, or samples are too large"
+        )
+
+
+def _check_samples(net, x):
+    """Raises NetworkError unless x is a batch of finite samples of the network, which has all its parameters then."""
+    check_net(net)
+    check_batch(x)
+    if net.sample_shape is None:
+        net.initialise(x.shape[1:])
+    if x.shape[1:] != net.sample_shape:
+        raise NetworkError(f"expected samples of shape {net.sample_shape}, got {tuple(x.shape[1:])}")
+    # Looked at where it comes from: on the host that takes no wait for the GPU.
+    check_finite(np if isinstance(x, np.ndarray) else net.xp, x)
 
 
 def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
@@ -163,12 +215,15 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
     remaining = xp.arange(n_samples)
     for index in range(n_exits):
         logits, x = run_segment(index, x)
+        check_logits(xp, index, logits)
         if all_logits is None:
             all_logits = xp.empty((n_samples, logits.shape[1]), dtype=np.float32)
         if measure is None:
             sample_scores = xp.full(len(logits), np.nan, np.float32)
         else:
             sample_scores = measure.scores_after(index, logits, earlier)
+            if xp.isnan(sample_scores).any():
+                raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
         is_last = index == n_exits - 1
         leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_scores)
         rows = remaining[leaving]

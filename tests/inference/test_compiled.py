@@ -1,7 +1,12 @@
 """Compiled inference gives the answers of the reference path, on every engine, for every batch size."""
 
+import copy
 import gc
 import math
+import os
+import pickle
+import select
+import signal
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -158,10 +163,71 @@ def test_an_input_of_another_form_is_refused(engine, x, message):
         compile_net(tiny_net(), SHAPE, **engine).run(x, 1.0)
 
 
-def test_large_finite_numbers_are_not_refused(engine):
-    x = np.full((2, *SHAPE), 3e38, np.float32)
-    with np.errstate(all="ignore"):
-        assert len(compile_net(tiny_net(), SHAPE, **engine).run(x, 1.0).labels) == 2
+def test_large_numbers_are_answered_as_long_as_no_sum_of_them_overflows(engine):
+    net, compiled = tiny_net(), compile_net(tiny_net(), SHAPE, **engine)
+    for n_samples in (1, 2):
+        x = np.full((n_samples, *SHAPE), 9e17, np.float32)  # whose squares are infinite
+        np.testing.assert_array_equal(to_host(compiled.run(x, 0.0).labels), run(net, x, 0.0).labels)
+        for answer in (lambda x: run(net, x, 0.0), lambda x: compiled.run(x, 0.0)):
+            with pytest.raises(NetworkError, match=r"expected numbers of at most 1e\+18"):
+                answer(np.full((n_samples, *SHAPE), 3e38, np.float32))
+
+
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_logits_that_are_not_finite_are_an_error_at_the_exit_where_they_arise(engine, n_samples):
+    net, (x, labels) = tiny_net(), tiny_batch(n_samples)
+    net.exits[1].layers[1].b.array[1] = 3e38
+    net.exits[1].layers[1].W.array[1] = np.sign(net.exits[1].layers[1].W.array[1]) * np.float32(1e38)
+    compiled = compile_net(net, SHAPE, **engine)
+    assert set(to_host(compiled.run(x, [math.inf, 0.0]).exits)) == {0}, "nobody comes there"
+    big = 100 * np.abs(x)
+    for answer in (run, lambda net, x, thresholds: compiled.run(x, thresholds)):
+        with pytest.raises(NetworkError, match="expected finite logits, got NaN or infinity"):
+            answer(net, big, 0.0)
+    with pytest.raises(NetworkError, match="exit 2: expected finite logits"):
+        record_exits(net, big, labels)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_compiled(engine, value):
+    net = tiny_net()
+    net.initialise(SHAPE)
+    net.trunk[1].layers[0].W.array[0, 0, 0, 0] = value
+    with pytest.raises(NetworkError, match="expected finite weights, got NaN or infinity in /trunk/1/0/W"):
+        compile_net(net, **engine)
+    with pytest.raises(NetworkError, match="expected finite weights"):
+        compile_plain(net, **engine)
+
+
+@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_compiled_net_is_not_copied_or_pickled(engine, act):
+    with pytest.raises(CompileError, match="cannot be copied or pickled"):
+        act(compile_net(tiny_net(), SHAPE, **engine))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_fork_answers_alike_or_says_that_it_does_not(engine):
+    net, (x, _) = tiny_net(), tiny_batch(40)
+    compiled = compile_net(net, SHAPE, threads=2, **engine)
+    expected = to_host(compiled.run(x, 0.9).labels).tolist()
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # the child says what it answers, and ends without pytest's own end
+        try:
+            text = str(to_host(compiled.run(x, 0.9).labels).tolist())
+        except CompileError as error:
+            text = str(error)
+        os.write(writing, text.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        ready, _, _ = select.select([reading], [], [], 60)
+        found = answer.read() if ready else "nothing for a minute"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    refused = f"engine {compiled.engine}: expected the process that compiled the net, got a fork of it"
+    assert found == (str(expected) if compiled.engine in ("native", "arrays") else refused)
 
 
 def test_a_wrong_number_of_thresholds_is_refused(engine):

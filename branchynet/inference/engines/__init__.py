@@ -5,6 +5,7 @@ An engine's module has a name `ENGINE`, a class of this form:
     name                    what callers ask for it by
     rank                    "auto" takes the usable engine with the lowest
     precisions              of weights and activations that it can compute with: of "f32", "bf16", "int8"
+    outlives_fork           whether a process that was forked may go on with it; False by default
     problem(device)         why it cannot compute on a Chainer device, as text; None if it can (static)
     ENGINE(plan, device, threads, measure, precision, calibration)
                             gets ready to run a `Plan`; what it keeps is not changed any more; CompileError if the plan,
@@ -37,6 +38,10 @@ import pkgutil
 import numpy as np
 
 from branchynet.errors import CompileError
+from branchynet.gate import whole_number
+
+# More than any machine has cores; each takes memory.
+MOST_THREADS = 1024
 
 
 def engine_classes() -> dict:
@@ -67,10 +72,9 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
         CompileError: there is no such engine, it cannot be used here, or not for this plan.
     """
     classes = engine_classes()
-    if name != "auto" and name not in classes:
+    if not isinstance(name, str) or (name != "auto" and name not in classes):
         raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {name!r}")
-    if not isinstance(threads, int) or threads < 1:
-        raise CompileError(f"threads: expected a whole number >= 1, got {threads!r}")
+    threads = whole_number("threads", threads, CompileError, 1, MOST_THREADS)
     _check_precision(classes, name, precision, calibration, plan)
     candidates = classes.values() if name == "auto" else [classes[name]]
     problems = []

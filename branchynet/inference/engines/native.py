@@ -6,6 +6,7 @@ It needs a C compiler (`branchynet.machine.compilers`), and computes on the CPU.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ import numpy as np
 from branchynet.errors import NetworkError
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
-from branchynet.inference.reference import Answers
+from branchynet.inference.reference import LARGEST, Answers
 from branchynet.machine.compilers import compile_library, compiler_problem, pointer
 
 _CACHE_LINE_BYTES = 64
@@ -36,6 +37,7 @@ class NativeEngine:
     name = "native"
     rank = 0
     precisions = ("f32",)
+    outlives_fork = True
 
     def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
         self.plan, self.threads = plan, threads
@@ -46,7 +48,7 @@ class NativeEngine:
         library = ctypes.CDLL(str(compile_library(whole_source(program, measure))))
         self.classify, self.classify_one = library.branchynet_classify, library.branchynet_classify_one
         self.prepare = library.branchynet_prepare
-        self.pool = ThreadPoolExecutor(threads, "branchynet-native") if threads > 1 else None
+        self._pools = {}
         self._of_pool_thread = threading.local()
 
     @staticmethod
@@ -63,6 +65,13 @@ class NativeEngine:
     def n_bytes(self) -> int:
         """Memory of the weights."""
         return self.weights.nbytes
+
+    def pool(self):
+        """The threads of this process that a batch is dealt out to; a fork has none of its parent's."""
+        process = os.getpid()
+        if process not in self._pools:
+            self._pools = {process: ThreadPoolExecutor(self.threads, "branchynet-native")}
+        return self._pools[process]
 
     def workspace_of_pool_thread(self):
         """The workspace of the pool's thread that asks."""
@@ -114,7 +123,7 @@ class _Workspace:
             return self._answers_of_batch(np.ascontiguousarray(x), rule)
         self._sample[...] = x
         if self._classify_one(self._arguments) != 1:
-            raise NetworkError("expected finite numbers, got NaN or infinity")
+            raise self._refusal(x, 0)
         labels, exits, scores, logits = self._answer
         return Answers(labels.copy(), exits.copy(), scores.copy(), logits.copy())
 
@@ -126,14 +135,14 @@ class _Workspace:
             np.empty(n, np.float32),
             np.empty((n, plan.n_classes), np.float32),
         )
-        if self._engine.pool is None or n < 2 * self._engine.threads:
+        if self._engine.threads == 1 or n < 2 * self._engine.threads:
             self.fill(x, self._thresholds, answers)
             return answers
         bounds = np.linspace(0, n, self._engine.threads + 1).astype(int)
         parts = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:])]
         # map, not submit: the first error comes out, after all parts are done with the arrays.
         list(
-            self._engine.pool.map(
+            self._engine.pool().map(
                 lambda part: self._engine.workspace_of_pool_thread().fill(
                     x[part], self._thresholds, Answers(*[array[part] for array in answers])
                 ),
@@ -152,7 +161,13 @@ class _Workspace:
         weights = pointer(self._engine.weights)
         n = self._classify(pointer(self._memory), weights, pointer(x), ctypes.c_int(len(x)), *pointers)
         if n != len(x):
-            raise NetworkError(f"expected finite numbers, got NaN or infinity in sample {n}")
+            raise self._refusal(x, n)
+
+    def _refusal(self, x, n):
+        """Why sample n of a batch was not answered."""
+        if (np.abs(x[n]) <= LARGEST).all():
+            return NetworkError(f"expected finite logits, got NaN or infinity for sample {n}: it is too large")
+        return NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity in sample {n}")
 
 
 def _aligned(n_floats):

@@ -103,7 +103,7 @@ INLINE void convolution_of_planes(const float *in, const float *weights, float *
                     for (int ky = 0; ky < kh; ky++)
                         for (int kx = 0; kx < kw; kx++)
                             sum += *w++ * in[c * in_plane + (y * stride_y + ky) * in_row + x * stride_x + kx];
-                out[o * out_plane + y * out_row + x] = relu && !(sum > 0) ? 0 : sum;
+                out[o * out_plane + y * out_row + x] = relu && sum < 0 ? 0 : sum;
             }
 }
 
@@ -290,7 +290,7 @@ INLINE void copy_scaled(const float *in, const float *factors, float *out, int c
             for (int x = 0; x < w; x++) {
                 float value = in[c * in_plane + y * in_row + x * in_pixel];
                 if (factors) value = value * factors[c] + factors[channels + c];
-                out[c * out_plane + y * out_row + x * out_pixel] = relu && !(value > 0) ? 0 : value;
+                out[c * out_plane + y * out_row + x * out_pixel] = relu && value < 0 ? 0 : value;
             }
 }
 
@@ -304,7 +304,7 @@ INLINE void add_shortcut(const float *in, float *sum, int channels, int all_chan
                 const float *source = in + stride * (y * in_row + x * in_pixel);
                 float *target = sum + y * sum_row + x * sum_pixel;
                 for (int c = 0; c < channels; c++) target[c] += source[c];
-                for (int c = 0; relu && c < all_channels; c++) target[c] = target[c] > 0 ? target[c] : 0;
+                for (int c = 0; relu && c < all_channels; c++) target[c] = target[c] < 0 ? 0 : target[c];
             }
     else
         for (int c = 0; c < all_channels; c++)
@@ -313,17 +313,17 @@ INLINE void add_shortcut(const float *in, float *sum, int channels, int all_chan
                     float *target = sum + c * sum_plane + y * sum_row + x * sum_pixel;
                     float value = *target;
                     if (c < channels) value += in[c * in_plane + stride * (y * in_row + x * in_pixel)];
-                    *target = relu && !(value > 0) ? 0 : value;
+                    *target = relu && value < 0 ? 0 : value;
                 }
 }
 
-/* Whether all numbers are finite: 0 times each of them is 0 then, and NaN otherwise. */
-INLINE int all_finite(const float *x, int n)
+/* Whether all numbers, times a scale, are finite: 0 times each product is 0 then, and NaN otherwise. */
+INLINE int all_finite(const float *x, int n, float scale)
 {
     vec sum = splat(0);
     int i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) sum += load(x + i) * 0.0f;
-    for (; i < n; i++) sum[0] += x[i] * 0.0f;
+    for (; i + WIDTH <= n; i += WIDTH) sum += load(x + i) * scale * 0.0f;
+    for (; i < n; i++) sum[0] += x[i] * scale * 0.0f;
     float total = 0;
     FOR(j, WIDTH) total += sum[j];
     return total == 0;

@@ -24,7 +24,7 @@ DECLARATIONS = """
  * weights: BRANCHYNET_N_WEIGHTS floats. samples: n x BRANCHYNET_N_INPUTS floats, in the order channel, row, column.
  * thresholds: one for each early exit. labels, exits (0 for the first), scores: n numbers; logits: n x
  * BRANCHYNET_N_CLASSES. Returns how many samples were answered: n, or the index of the first sample that holds a number
- * which is not finite. */
+ * which is not finite or above 1e18 in size, or whose logits are not finite. */
 int branchynet_classify(struct branchynet_workspace *work, const float *weights, const float *samples, int n,
                         const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits);
 
@@ -122,6 +122,7 @@ def _classify_one(program, measure):
         lines.append(f"    trunk_{index + 1}(work, weights);")
         lines.append(f"    head_{index + 1}(work, weights);")
         lines.append(f"    logits = {segment.logits};")
+        lines.append("    if (!all_finite(logits, BRANCHYNET_N_CLASSES, 1)) return 0;")
         lines.append(f"    *score = {score_expression(measure, index)};")
         if index < len(program.segments) - 1:
             lines.append(f"    if (*score < thresholds[{index}]) {{ *exit = {index}; return logits; }}")
@@ -129,7 +130,8 @@ def _classify_one(program, measure):
     if len(program.segments) == 1:
         lines.insert(0, "    (void)thresholds;")
     return (
-        "/* The sample in work->sample, up to the exit that is sure enough of it; returns the logits there. */\n"
+        "/* The sample in work->sample, up to the exit that is sure enough of it. Returns the logits there, or 0 if\n"
+        " * some on the way are not finite. */\n"
         "static const float *classify_one(struct branchynet_workspace *work, const float *weights,\n"
         "                                 const float *thresholds, int32_t *exit, float *score)\n"
         "{\n    const float *logits;\n" + "\n".join(lines) + "\n}"
@@ -141,9 +143,10 @@ int branchynet_classify(struct branchynet_workspace *work, const float *weights,
                         const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits)
 {
     for (int i = 0; i < n; i++, samples += BRANCHYNET_N_INPUTS, logits += BRANCHYNET_N_CLASSES) {
-        if (!all_finite(samples, BRANCHYNET_N_INPUTS)) return i;
+        if (!all_finite(samples, BRANCHYNET_N_INPUTS, 3.4028235e20f)) return i; /* FLT_MAX / 1e18 */
         for (int j = 0; j < BRANCHYNET_N_INPUTS; j++) work->sample[j] = samples[j];
         const float *found = classify_one(work, weights, thresholds, &exits[i], &scores[i]);
+        if (!found) return i;
         labels[i] = largest(found, BRANCHYNET_N_CLASSES);
         for (int c = 0; c < BRANCHYNET_N_CLASSES; c++) logits[c] = found[c];
     }

@@ -29,6 +29,7 @@ class ArraysEngine:
     name = "arrays"
     rank = 20
     precisions = ("f32",)
+    outlives_fork = True
 
     def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
         self.plan, self.device = plan, device
