@@ -25,13 +25,15 @@ def whole_number(name, value, error, lowest=1, highest=math.inf) -> int:
 def is_real(value) -> bool:
     """Whether it is one real number that a float can hold: of Python, of NumPy, or an array without axes; no bool."""
     if hasattr(value, "dtype"):
-        is_plain = not isinstance(value, np.ma.MaskedArray)
-        return is_plain and getattr(value, "ndim", None) == 0 and value.dtype.kind in "iuf"
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        is_number = getattr(value, "ndim", None) == 0 and getattr(value.dtype, "kind", "") in tuple("iuf")
+        is_number = is_number and not isinstance(value, np.ma.MaskedArray)
+    else:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number:
         return False
     try:
         float(value)
-    except OverflowError:
+    except (OverflowError, TypeError):  # a whole number without end; an array of a framework that is none
         return False
     return True
 

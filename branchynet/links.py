@@ -45,7 +45,7 @@ class FL:
 
     def __init__(self, function, *args, **kwargs):
         if not callable(function):
-            raise NetworkError(f"FL: expected a function, got {function!r}")
+            raise NetworkError(f"FL: expected a function, got {shown(function)}")
         self.function = function
         self.args = args
         self.kwargs = kwargs
@@ -119,7 +119,7 @@ class Branch(Layers):
 
     def __init__(self, layers, weight=1.0):
         if not isinstance(layers, (list, tuple)):
-            raise NetworkError(f"Branch: expected a list of layers, got {layers!r}; write Branch([...])")
+            raise NetworkError(f"Branch: expected a list of layers, got {shown(layers)}; write Branch([...])")
         if not is_real(weight) or not math.isfinite(weight) or weight < 0:
             raise NetworkError(f"Branch: expected a finite loss weight >= 0, got {shown(weight)}")
         super().__init__(layers, where="Branch")
@@ -194,7 +194,7 @@ def _as_layer(layer, where):
         return layer
     if callable(layer):
         return FL(layer)
-    raise NetworkError(f"{where}: expected a link, FL or Branch, got {layer!r}")
+    raise NetworkError(f"{where}: expected a link, FL or Branch, got {shown(layer)}")
 
 
 class Convolution2D(L.Convolution2D):

@@ -143,9 +143,9 @@ class PlainNet(chainer.Chain):
 def _cut_at_branches(layers):
     """Cuts a network list into the trunk's stages and the branches that end them."""
     if not isinstance(layers, (list, tuple)):
-        raise NetworkError(f"network list: expected a list of links, FL and Branch items, got {layers!r}")
+        raise NetworkError(f"network list: expected a list of links, FL and Branch items, got {shown(layers)}")
     if not layers or not isinstance(layers[-1], Branch):
-        last = repr(layers[-1]) if layers else "an empty list"
+        last = shown(layers[-1]) if layers else "an empty list"
         raise NetworkError(f"network list: expected a Branch as the last item (the last exit), got {last}")
     stages, branches = [[]], []
     for layer in layers:

@@ -72,7 +72,11 @@ def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) ->
         device: Chainer device.
     """
     network, trained = zoo.get(name), zoo.load(name, folder)
-    splits = datasets.load(network.dataset, data_dir).split()
+    dataset = datasets.load(network.dataset, data_dir)
+    if trained.dataset not in (None, dataset.identity()):
+        found = trained.dataset.get("name")
+        raise DataError(f"{folder}: expected weights trained on this {dataset.name}, got some of {found}")
+    splits = dataset.split()
     trained.net.to_device(device)
     if thresholds is None and (paper_mix or trained.thresholds is None):
         thresholds = _at_the_papers_mix(network, trained, splits.validation)

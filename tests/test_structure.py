@@ -26,13 +26,13 @@ ROOMS = (
     ("serialization",),
     ("training",),
     ("inference",),
-    ("bench", "trained"),
+    ("bench", "checks", "trained"),
     ("records",),
     ("report",),
     ("plots",),
     ("experiment",),
 )
-MOST_ROOMS = 20
+MOST_ROOMS = 21
 # `branchynet/__init__.py` and `__main__.py`: may import every room; no room imports names from them.
 FRONT = "branchynet"
 FRONTS = {FRONT, "branchynet.__main__"}

@@ -7,6 +7,7 @@ from chainer.backend import get_device_from_array
 
 from branchynet.confidence.measure import Measure
 from branchynet.errors import MeasureError, NotFittedError
+from branchynet.gate import shown
 from branchynet.machine.devices import to_host
 
 
@@ -34,7 +35,7 @@ class FittedMeasure(Measure):
         Raises:
             MeasureError: the arrays are of another form, or there is nothing to learn from.
         """
-        logits_per_exit, labels = [to_host(logits) for logits in logits_per_exit], to_host(labels)
+        logits_per_exit, labels = [to_host(logits) for logits in logits_per_exit], _on_host(self.name, labels)
         _check_samples(self.name, logits_per_exit, labels)
         learned = [
             self.fit_exit(logits, labels, np.random.default_rng((seed, index)))
@@ -73,6 +74,17 @@ class FittedMeasure(Measure):
                 f"{self.name}: expected a fitted measure; call fit(logits_per_exit, labels) or load a fitted one first"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _on_host(name, labels):
+    """Labels as an array on the host."""
+    try:
+        labels = np.asarray(labels) if isinstance(labels, (list, tuple)) else to_host(labels)
+    except (TypeError, ValueError) as error:
+        raise MeasureError(f"{name}: expected integer labels, got {shown(labels)}") from error
+    if isinstance(labels, np.ma.MaskedArray) or not hasattr(labels, "shape"):
+        raise MeasureError(f"{name}: expected integer labels, got {shown(labels)}")
+    return labels
 
 
 def _check_samples(name, logits_per_exit, labels):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from branchynet import datasets, plots, records, report
@@ -11,11 +13,14 @@ from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
 from branchynet.experiment.request import Experiment
 from branchynet.experiment.scripts import exit_status
+from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import describe, get_device, is_gpu
+from branchynet.machine.files import locked
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
+from branchynet.serialization import read_description
 from branchynet.thresholds import as_exit_rule, parse_goal
 from branchynet.training import JointLoss
 
@@ -60,6 +65,13 @@ def run_experiment(request, workers) -> None:
     device = get_device(request.device, default_gpu=workers.rank_on_this_machine)
     device.use()
     records.prepare_output(request.out)
+    # One run at a time: else one could leave its record beside the other's weights.
+    with locked(request.out, "run") if workers.is_first else contextlib.nullcontext():
+        _run_alone(request, workers, device)
+
+
+def _run_alone(request, workers, device):
+    check_engine(request.engine, device)
     published = records.load_published(request.published)
     np.random.seed(request.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
     net = BranchyNet(request.network.build())
@@ -120,6 +132,7 @@ def _record(request, device, dataset, training, results):
         "branchy_network": f"B-{title}",
         "variant": request.network.variant,
         "dataset": dataset.name,
+        "weights_sha256": read_description(_weights_of(request))["sha256"],
         "dataset_sha256": {"train": dataset.train.sha256(), "test": dataset.test.sha256()},
         "device": "gpu" if is_gpu(device) else "cpu",
         "preset": earlier["preset"],
@@ -137,6 +150,10 @@ def _record(request, device, dataset, training, results):
         **results,
         "history": training["history"],
     }
+
+
+def _weights_of(request):
+    return (request.out if request.weights is None else request.weights) / "weights"
 
 
 def _row_of_the_paper(request, device, published):

@@ -45,7 +45,7 @@ def train(net, dataset, splits, transform, request, workers) -> tuple:
         settings = dataclasses.asdict(request.plain_settings)
         provenance_of_plain = {**provenance, "step": "plain network trained alone"}
     else:
-        history, settings, provenance_of_plain = _take_plain_network(net, request)
+        history, settings, provenance_of_plain = _take_plain_network(net, dataset, request)
         taken = {"plain_from": provenance_of_plain}
     # Between the steps the last exit is the plain network: the branches are not trained yet.
     accuracy_pct = _last_exit_accuracy_pct(net, splits, transform)
@@ -77,6 +77,9 @@ def take_earlier(net, dataset, splits, transform, request, workers) -> tuple:
     accuracy_pct = _last_exit_accuracy_pct(net, splits, transform)
     description = serialization.load_weights(net, folder / "weights")
     earlier = _read_run(folder, request)
+    _check_trained_on(dataset, folder / "weights", description)
+    if earlier.get("weights_sha256") not in (None, description["sha256"]):
+        raise SnapshotError(f"{folder}: expected the record of the run that made the weights, got another run's")
     if (folder / "longer.npz").exists():
         longer = _new_net(request, splits, transform)
         history_of_longer = serialization.load_weights(longer, folder / "longer")["provenance"]["history"]
@@ -122,7 +125,8 @@ def _provenance(request):
 
 def _save(net, name, provenance, request, transform, dataset, workers):
     if workers.is_first:
-        serialization.save_weights(net, request.out / name, provenance, transform, dataset.class_names)
+        names, identity = dataset.class_names, dataset.identity()
+        serialization.save_weights(net, request.out / name, provenance, transform, names, identity)
 
 
 def _last_exit_accuracy_pct(net, splits, transform):
@@ -130,9 +134,18 @@ def _last_exit_accuracy_pct(net, splits, transform):
     return 100 * float(test.exit_accuracies()[-1])
 
 
-def _take_plain_network(net, request):
+def _check_trained_on(dataset, stem, description):
+    """Raises SnapshotError if weights say that they were trained on other images."""
+    trained_on = description.get("dataset")
+    if trained_on not in (None, dataset.identity()):
+        raise SnapshotError(f"{stem}: expected weights trained on {dataset.identity()}, got some of {trained_on}")
+
+
+def _take_plain_network(net, dataset, request):
     """Step 1 from an earlier run's folder: its history, its settings and where its weights come from."""
-    provenance = serialization.load_plain_network(net, request.plain_from / "plain")["provenance"]
+    description = serialization.load_plain_network(net, request.plain_from / "plain")
+    _check_trained_on(dataset, request.plain_from / "plain", description)
+    provenance = description["provenance"]
     earlier = _read_run(request.plain_from, request)
     history = [entry for entry in earlier["history"] if entry["phase"] == "plain"]
     return history, earlier["training_settings"]["plain"], provenance

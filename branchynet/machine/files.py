@@ -53,19 +53,30 @@ def replacing(path, mode="wb", **open_options):
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder, what=""):
     """Keeps other runs out of a folder while the block runs; the folder is made if it is not there.
 
     The lock is the operating system's: it ends with the process that holds it, however that ends.
 
     Args:
         folder: whose writers all call this.
+        what: names one of several locks of a folder: a whole run has another than a training step within it.
 
     Raises:
         OutputError: another run holds the lock, or the folder cannot be made or written to.
     """
-    folder = pathlib.Path(folder)
-    lock = FileLock(folder / ".lock")
+    if not folder or not isinstance(folder, (str, os.PathLike)):
+        raise OutputError(f"expected the name of a folder to write into, got {folder!r}")
+    lock = _acquired(pathlib.Path(folder), what)
+    try:
+        yield
+    finally:
+        _remove(lock.lock_file)  # while it is held: whoever comes next makes a new one
+        lock.release()
+
+
+def _acquired(folder, what):
+    lock = FileLock(folder / f".{what}.lock" if what else folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -73,13 +84,9 @@ def locked(folder):
         raise OutputError(
             f"{folder}: expected a folder that no other run writes into, got one that is in use"
         ) from error
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError, ValueError) as error:  # ValueError: a name with a null character
         raise OutputError(f"cannot write into {folder}: {error}") from error
-    try:
-        yield
-    finally:
-        _remove(lock.lock_file)  # while it is held: whoever comes next makes a new one
-        lock.release()
+    return lock
 
 
 def _remove_left_behind(path):

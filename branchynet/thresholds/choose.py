@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 
 from branchynet.errors import ThresholdError
+from branchynet.gate import whole_number
 from branchynet.thresholds.goals import ExitCosts, Goal, Problem, parse_goal
+from branchynet.thresholds.records import ExitRecords
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,11 @@ def choose_thresholds(records, costs: ExitCosts, goal, test_split_seed: int = 0,
         ThresholdError: nothing serves the goal, and the message says what can be had; the goal cannot be read, or does
             not fit the exits or the unit of the costs; or the records hold no sample or a score that is not finite.
     """
+    if not isinstance(records, ExitRecords) or not isinstance(costs, ExitCosts):
+        found = f"{type(records).__name__} and {type(costs).__name__}"
+        raise ThresholdError(f"choose: expected ExitRecords and ExitCosts, got {found}")
     goal = goal if isinstance(goal, Goal) else parse_goal(goal)
+    test_split_seed = whole_number("test_split_seed", test_split_seed, ThresholdError, 0)
     _check(records, costs, goal, grid)
     try:
         found = goal.function(Problem(records, costs, test_split_seed, grid), **goal.numbers)
@@ -69,7 +75,14 @@ def _check(records, costs, goal, grid):
         raise ThresholdError(f"choose: expected {records.n_exits} costs, one for each exit, got {len(costs.values)}")
     if len(records.labels) == 0:
         raise ThresholdError("choose: expected at least one validation sample, got none")
-    if grid is not None and len(grid) == 0:
+    if grid is not None and not _has_rows(grid):
         raise ThresholdError("choose: expected a grid of at least one setting of T, got none")
     if not np.isfinite(records.scores[:-1]).all():
         raise ThresholdError("choose: expected finite scores at the early exits, got NaN or infinity")
+
+
+def _has_rows(grid):
+    try:
+        return len(grid) > 0
+    except TypeError:  # a number, or an array without axes
+        return False

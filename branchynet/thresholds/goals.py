@@ -18,6 +18,7 @@ import typing
 import numpy as np
 
 from branchynet.errors import ThresholdError
+from branchynet.gate import shown
 from branchynet.registry import Registry
 from branchynet.thresholds.candidates import candidate_thresholds
 from branchynet.thresholds.records import ExitRecords, Outcomes
@@ -44,9 +45,18 @@ class ExitCosts:
     unit: str = "ms"  # or "multiply-adds"
 
     def __post_init__(self):
-        values = np.asarray(self.values, dtype=np.float64)
-        if values.ndim != 1 or not (np.isfinite(values) & (values >= 0)).all():
-            raise ThresholdError(f"costs: expected a number >= 0 for each exit, got {self.values}")
+        try:
+            values = np.array(self.values, dtype=np.float64)  # a copy: the caller may change what was given
+        except (TypeError, ValueError, OverflowError):
+            values = np.array(np.nan)
+        if (
+            isinstance(self.values, np.ma.MaskedArray)
+            or values.ndim != 1
+            or not (np.isfinite(values) & (values >= 0)).all()
+        ):
+            raise ThresholdError(f"costs: expected a number >= 0 for each exit, got {shown(self.values)}")
+        if not isinstance(self.unit, str):
+            raise ThresholdError(f"costs: expected a unit as text, got {shown(self.unit)}")
         object.__setattr__(self, "values", values)
 
 
@@ -169,14 +179,14 @@ def parse_goal(text: str) -> Goal:
     Raises:
         ThresholdError: no goal is written so, and the message gives an example of each; or a number is too large.
     """
-    text = "".join(str(text).split())
+    given, text = text, "".join(text.split()) if isinstance(text, str) else ""
     entries = [GOALS.get(form) for form in GOALS.names()]
     for pattern, _, make in reversed(entries):
         match = pattern.fullmatch(text)
         if match:
             return make(text, dict(_parse_numbers(text, *item) for item in match.groupdict().items()))
     examples = ", ".join(dict.fromkeys(example for _, example, _ in entries))
-    raise ThresholdError(f"goal: expected one such as {examples}; got {text!r}")
+    raise ThresholdError(f"goal: expected one such as {examples}; got {shown(given)}")
 
 
 def _parse_numbers(text, name, words):

@@ -8,6 +8,7 @@ import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
 from branchynet.errors import ThresholdError
+from branchynet.gate import labels as as_labels
 from branchynet.machine.devices import to_host
 from branchynet.thresholds.rule import as_exit_rule, as_float32, assign_exits, is_below
 
@@ -59,12 +60,13 @@ class ExitRecords:
         """
         measure = as_measure(measure)
         measure.check(len(logits))
+        labels = as_labels(labels, *logits[0].shape, ThresholdError)
         scores = [to_host(exit_scores) for exit_scores in measure.scores_of_exits(logits)]
         predictions = [to_host(exit_logits.argmax(axis=1)) for exit_logits in logits]
         return cls(
             np.stack(scores).astype(np.float32),
             np.stack(predictions).astype(np.int32),
-            np.asarray(labels),
+            labels,
             measure.lowest,
         )
 
@@ -84,7 +86,9 @@ class ExitRecords:
         return self.predictions == self.labels
 
     def exit_accuracies(self) -> np.ndarray:
-        """(n_exits,) in [0, 1]: the accuracy of each exit if every sample left there."""
+        """(n_exits,) in [0, 1]: the accuracy of each exit if every sample left there; ThresholdError of no sample."""
+        if len(self.labels) == 0:
+            raise ThresholdError("exit records: expected at least one sample, got none")
         return self.right.mean(axis=1)
 
     def take(self, rows) -> ExitRecords:
@@ -130,8 +134,11 @@ class ExitRecords:
 
     def _checked(self, settings):
         """Settings as (K, n_exits - 1) float64."""
-        settings = np.asarray(settings)
-        if settings.dtype.kind not in "iuf" or settings.shape[1:] != (self.n_exits - 1,):
+        try:
+            is_masked, settings = isinstance(settings, np.ma.MaskedArray), np.asarray(settings)
+        except ValueError as error:
+            raise ThresholdError(f"evaluate: expected settings of T (K, {self.n_exits - 1}), got {error}") from error
+        if is_masked or settings.dtype.kind not in "iuf" or settings.shape[1:] != (self.n_exits - 1,):
             found = f"{settings.dtype} of shape {settings.shape}"
             raise ThresholdError(f"evaluate: expected settings of T (K, {self.n_exits - 1}), got {found}")
         unfit = settings[~(settings >= self.lowest)]

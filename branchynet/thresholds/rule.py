@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 
 import numpy as np
 from chainer.backend import get_array_module
 
 from branchynet.errors import ThresholdError
+from branchynet.gate import is_real, shown
 
 
 def is_below(scores, thresholds):
@@ -42,7 +42,9 @@ class Thresholds:
     values: tuple
 
     def __post_init__(self):
-        object.__setattr__(self, "_compared", tuple(map(as_float32, self.values)))
+        object.__setattr__(self, "values", _frozen(self.values))
+        is_rule = isinstance(self.values, tuple) and all(map(is_real, self.values))
+        object.__setattr__(self, "_compared", tuple(map(as_float32, self.values)) if is_rule else None)
 
     def leaves(self, early_exit, scores):
         """Which samples leave an exit (0 for the first): scores float32, (N,) or one number -> bool of that shape."""
@@ -61,6 +63,9 @@ class PercentExits:
     """
 
     values: tuple
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", _frozen(self.values))
 
     def leaves(self, early_exit, scores):
         """Which samples leave an exit (0 for the first): scores (N,) -> bool (N,)."""
@@ -86,7 +91,7 @@ def as_exit_rule(thresholds, n_exits: int, lowest: float = 0.0):
     """
     is_percent = isinstance(thresholds, PercentExits)
     given = thresholds.values if isinstance(thresholds, (PercentExits, Thresholds)) else thresholds
-    values = _as_floats(given, n_exits)
+    values = (float(given),) * (n_exits - 1) if is_real(given) else _as_floats(given)
     if len(values) != n_exits - 1:
         raise ThresholdError(f"thresholds: expected {n_exits - 1} (the last exit takes all), got {len(values)}")
     lowest, highest = (0.0, 100.0) if is_percent else (lowest, math.inf)
@@ -97,21 +102,18 @@ def as_exit_rule(thresholds, n_exits: int, lowest: float = 0.0):
     return PercentExits(values) if is_percent else Thresholds(values)
 
 
-def _as_floats(thresholds, n_exits):
-    """One number, repeated for each early exit, or a list of numbers, as a tuple of floats."""
-    if _is_number(thresholds):
-        return (float(thresholds),) * (n_exits - 1)
+def _frozen(values):
+    """What a caller cannot change any more; what is no list is left for `as_exit_rule` to refuse."""
+    is_list = isinstance(values, list) or (type(values) is np.ndarray and values.ndim == 1)
+    return tuple(values) if is_list else values
+
+
+def _as_floats(thresholds):
+    """A list, a tuple or a 1-D array of numbers, as a tuple of floats."""
     is_array = getattr(thresholds, "ndim", 0) == 1 and not isinstance(thresholds, np.ma.MaskedArray)
-    if not (is_array or isinstance(thresholds, (list, tuple))) or not all(map(_is_number, thresholds)):
-        raise ThresholdError(f"thresholds: expected a number or a list of numbers, got {thresholds!r}")
+    if not (is_array or isinstance(thresholds, (list, tuple))) or not all(map(is_real, thresholds)):
+        raise ThresholdError(f"thresholds: expected a number or a list of numbers, got {shown(thresholds)}")
     return tuple(map(float, thresholds))
-
-
-def _is_number(value):
-    """Whether it is one real number: of Python, of NumPy, or an array without axes. A bool is none."""
-    if hasattr(value, "dtype"):
-        return value.ndim == 0 and value.dtype.kind in "iuf" and not isinstance(value, np.ma.MaskedArray)
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def assign_exits(scores, rule):

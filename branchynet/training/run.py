@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 
 import chainer
+import numpy as np
 from chainer.training import extensions as chainer_extensions
 
 from branchynet import serialization
-from branchynet.errors import TrainingError
+from branchynet.datasets import Splits
+from branchynet.errors import OutputError, TrainingError
+from branchynet.gate import shown
 from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import Workers
+from branchynet.net import BranchyNet
 from branchynet.training.batches import ShuffledBatches
 from branchynet.training.extensions import Progress, StopRequest, validation
 from branchynet.training.loss import JointLoss, PlainLoss
+from branchynet.training.settings import TrainingSettings
 from branchynet.training.snapshots import check_same_phase, describe_phase
 from branchynet.training.updater import JointUpdater
 
@@ -45,8 +51,7 @@ def train_plain(
         SnapshotError: the snapshot belongs to another network, to other data or to other settings.
         OutputError: another run writes into the folder, or log or snapshot cannot be written.
     """
-    loss = PlainLoss(net)
-    return _train("plain", loss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+    return _train("plain", PlainLoss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
 def train_joint(
@@ -59,8 +64,19 @@ def train_joint(
 
     Arguments, result and errors are those of `train_plain`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    loss = JointLoss.of(net, settings)
-    return _train("joint", loss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+    return _train(
+        "joint",
+        lambda net: JointLoss.of(net, settings),
+        net,
+        splits,
+        transform,
+        settings,
+        out,
+        augment,
+        resume,
+        show_progress,
+        workers,
+    )
 
 
 def train_longer(
@@ -71,21 +87,24 @@ def train_longer(
 
     Arguments, result and errors are those of `train_plain`; the files are `longer.log.json` and `longer.snapshot.npz`.
     """
-    loss = PlainLoss(net)
-    return _train("longer", loss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+    return _train("longer", PlainLoss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
     """Where the snapshot of a phase, "plain", "joint" or "longer", lies in the output folder of a run."""
+    if not out or not isinstance(out, (str, os.PathLike)):
+        raise OutputError(f"out: expected the name of a folder, got {shown(out)}")
     return pathlib.Path(out) / f"{phase}.snapshot.npz"
 
 
-def _train(phase, loss, net, splits, transform, settings, out, augment, resume, show_progress, workers):
+def _train(phase, make_loss, net, splits, transform, settings, out, augment, resume, show_progress, workers):
+    _check_kinds(net, splits, transform, settings, augment, workers)
     workers, path = workers or Workers(), snapshot_path(out, phase)
-    net.initialise(transform(splits.train.images[:1]).shape[1:])
+    net.initialise(_shape_of_a_sample(transform, splits.train))
     for part in ("train", "validation"):
         _check_labels(part, getattr(splits, part).labels, net.n_classes)
     workers.send_first_weights(net)
+    loss = make_loss(net)
     start = None if phase == "plain" else net.plain()
     description = describe_phase(phase, net, splits.train, transform, settings, start)
     batches = ShuffledBatches(splits.train, settings.batch_size, transform, settings.seed, augment, workers)
@@ -128,6 +147,31 @@ def _make_trainer(phase, updater, validate, stop, out, show_progress):
     trainer.extend(log, "log")
     trainer.extend(progress, "progress")
     return trainer, log
+
+
+def _check_kinds(net, splits, transform, settings, augment, workers):
+    """Raises TrainingError where an argument is of another kind than `train_plain` says."""
+    kinds = {
+        "net": (net, BranchyNet),
+        "splits": (splits, Splits),
+        "settings": (settings, TrainingSettings),
+        "workers": (workers, (Workers, type(None))),
+    }
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind):
+            expected = getattr(kind, "__name__", "Workers or None")
+            raise TrainingError(f"{name}: expected {expected}, got {shown(value)}")
+    for name, value in (("transform", transform), ("augment", augment)):
+        if not callable(value) and not (name == "augment" and value is None):
+            raise TrainingError(f"{name}: expected a function of images, got {shown(value)}")
+
+
+def _shape_of_a_sample(transform, samples):
+    x = transform(samples.images[:1])
+    if getattr(x, "dtype", None) != np.float32 or getattr(x, "ndim", 0) < 2 or len(x) != min(1, len(samples)):
+        found = f"{x.dtype} of shape {x.shape}" if hasattr(x, "dtype") else shown(x)
+        raise TrainingError(f"transform: expected float32 (N, ...) of N images, got {found}")
+    return x.shape[1:]
 
 
 def _check_labels(part, labels, n_classes):

@@ -9,6 +9,7 @@ import numbers
 import chainer
 
 from branchynet.errors import TrainingError
+from branchynet.gate import is_real, shown
 from branchynet.training.weightings import WEIGHTINGS
 
 SCHEDULES = ("constant", "one-cycle")
@@ -19,8 +20,8 @@ _START_SHARE = 0.1
 _END_SHARE = 0.002
 # name: (type, condition, what is expected).
 _RULES = {
-    "epochs": (int, lambda n: n >= 1, "a whole number >= 1"),
-    "batch_size": (int, lambda n: n >= 1, "a whole number >= 1"),
+    "epochs": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1"),
+    "batch_size": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1"),
     "alpha": (float, lambda alpha: 0 < alpha < math.inf, "a finite learning rate > 0"),
     "beta1": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
     "beta2": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
@@ -76,7 +77,7 @@ class TrainingSettings:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.schedule not in SCHEDULES:
-            raise TrainingError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+            raise TrainingError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {shown(self.schedule)}")
         if self.weighting is not None:
             WEIGHTINGS.get(self.weighting)
         if not self.weight_decay * self.alpha < 1:
@@ -131,12 +132,16 @@ def checked_loss_weights(weights):
     values = weights if isinstance(weights, (tuple, list)) else ()
     values = tuple(_checked("loss_weights", weight, *_LOSS_WEIGHT) for weight in values)
     if not any(values):
-        raise TrainingError(f"loss_weights: expected a tuple of {_LOSS_WEIGHT[-1]}, got {weights!r}")
+        raise TrainingError(f"loss_weights: expected a tuple of {_LOSS_WEIGHT[-1]}, got {shown(weights)}")
     return values
 
 
 def _checked(name, value, kind, holds, expected):
     """The value as Python's own int, float or bool, which goes into JSON as it is."""
-    if isinstance(value, bool) != (kind is bool) or not isinstance(value, _KINDS[kind]) or not holds(value):
-        raise TrainingError(f"{name}: expected {expected}, got {value!r}")
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, _KINDS[kind]) or not _holds(holds, value):
+        raise TrainingError(f"{name}: expected {expected}, got {shown(value)}")
     return kind(value)
+
+
+def _holds(holds, value):
+    return holds(value) and (isinstance(value, bool) or is_real(value))  # a float can hold it

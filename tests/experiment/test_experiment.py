@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from branchynet.errors import DataError
 from branchynet.experiment import Experiment, Preset
 from branchynet.experiment import main as run_main
 from branchynet.experiment.command_line import parse_request
+from branchynet.inference.engines import engine_classes
+from branchynet.machine.files import locked
 from branchynet.training import TrainingSettings
 from networks import Network
 
@@ -289,3 +292,41 @@ def test_released_weights_have_a_folder_for_each_variant():
     assert parsed.weights == ROOT / "experiments" / "results" / "released" / "tiny"
     assert parsed.out.name == "tiny-again" and parsed.command == "experiments/tiny.py --weights released"
     assert parsed.recorded["weights"] == "released"
+
+
+def other_data(monkeypatch):
+    """The same names, other images."""
+    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100, 2), tiny_samples(60, 1), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+
+
+def test_weights_of_other_data_or_of_another_run_are_refused(tmp_path, capsys, monkeypatch):
+    assert main(EXPERIMENT, ["--out", str(tmp_path / "first")]) == 0
+    again = ["--out", str(tmp_path / "again"), "--weights", str(tmp_path / "first")]
+    run_path = tmp_path / "first" / "run.json"
+    run = records.read_json(run_path)
+    records.write_json(run_path, {**run, "weights_sha256": "0" * 64})
+    assert main(EXPERIMENT, again) == 2
+    assert "expected the record of the run that made the weights, got another run's" in capsys.readouterr().err
+    records.write_json(run_path, run)
+    other_data(monkeypatch)
+    for argv in (again, ["--out", str(tmp_path / "again"), "--plain-from", str(tmp_path / "first")]):
+        assert main(EXPERIMENT, argv) == 2
+        assert "expected weights trained on" in capsys.readouterr().err
+
+
+def test_one_run_at_a_time_writes_into_a_folder(tmp_path, capsys):
+    with ThreadPoolExecutor(1) as pool, locked(tmp_path, "run"):
+        assert pool.submit(main, EXPERIMENT, ["--out", str(tmp_path)]).result() == 2
+    assert "expected a folder that no other run writes into" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0, "and it is free afterwards"
+
+
+def test_an_engine_that_cannot_be_used_is_missed_before_anything_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        engine_classes()["onnxruntime"], "problem", staticmethod(lambda device: "needs what is not here")
+    )
+    monkeypatch.setattr(datasets, "load", lambda *arguments: pytest.fail("it read the data"))
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--engine", "onnxruntime"]) == 2
+    assert "needs what is not here" in capsys.readouterr().err

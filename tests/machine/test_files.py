@@ -109,3 +109,20 @@ def test_a_killed_run_leaves_no_lock(tmp_path):
 def test_a_folder_that_cannot_be_made_is_reported(path):
     with pytest.raises(OutputError, match="cannot write into"):
         locked(path).__enter__()
+
+
+def test_a_folder_has_several_locks(tmp_path):
+    with locked(tmp_path, "run"), locked(tmp_path), pytest.raises(OutputError, match="in use"):
+        locked(tmp_path, "run").__enter__()
+    assert names(tmp_path) == []
+
+
+def test_an_error_while_the_lock_is_held_stays_what_it_is(tmp_path):
+    with pytest.raises(OSError, match="of its own"), locked(tmp_path):
+        raise OSError("of its own")
+
+
+@pytest.mark.parametrize("folder", ["", None, 3, "a\0b", "x" * 300])
+def test_what_is_no_name_of_a_folder_is_refused(folder):
+    with pytest.raises(OutputError, match="expected the name of a folder|cannot write into"):
+        locked(folder).__enter__()

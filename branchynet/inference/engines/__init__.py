@@ -38,7 +38,7 @@ import pkgutil
 import numpy as np
 
 from branchynet.errors import CompileError
-from branchynet.gate import whole_number
+from branchynet.gate import shown, whole_number
 
 # More than any machine has cores; each takes memory.
 MOST_THREADS = 1024
@@ -73,7 +73,7 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
     """
     classes = engine_classes()
     if not isinstance(name, str) or (name != "auto" and name not in classes):
-        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {name!r}")
+        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {shown(name)}")
     threads = whole_number("threads", threads, CompileError, 1, MOST_THREADS)
     _check_precision(classes, name, precision, calibration, plan)
     candidates = classes.values() if name == "auto" else [classes[name]]
@@ -91,6 +91,21 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
     raise CompileError("; ".join(problems))
 
 
+def check_engine(name, device) -> None:
+    """Raises CompileError if an engine of that name cannot be used on a device; "auto" always finds one.
+
+    A run that will need it finds out so in its first second, not after its training.
+    """
+    classes = engine_classes()
+    if name == "auto":
+        return
+    if name not in classes:
+        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {shown(name)}")
+    problem = classes[name].problem(device)
+    if problem is not None:
+        raise CompileError(problem)
+
+
 def problem_of_packages(engine, packages, extra, device):
     """Why an engine of the CPU that needs some packages cannot be used, as text; None if it can."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
@@ -106,8 +121,8 @@ def problem_of_packages(engine, packages, extra, device):
 def _check_precision(classes, name, precision, calibration, plan):
     having = {engine.name: engine.precisions for engine in classes.values() if name in ("auto", engine.name)}
     known = sorted({precision for precisions in having.values() for precision in precisions})
-    if precision not in known:
-        raise CompileError(f"precision: expected one of {', '.join(known)} for engine {name}, got {precision!r}")
+    if not isinstance(precision, str) or precision not in known:
+        raise CompileError(f"precision: expected one of {', '.join(known)} for engine {name}, got {shown(precision)}")
     shape = getattr(calibration, "shape", None)
     if precision == "int8" and (shape is None or shape[1:] != plan.in_shape or not shape[0]):
         raise CompileError(f"calibration: expected training images (n, *{plan.in_shape}) for int8, got {shape}")
