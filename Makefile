@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks cuda-check matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,8 @@ help:
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
+	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files"
+	@echo "make mutants    mutation testing of a room: ROOM=thresholds, inference, timing or serialization"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
 	@echo "make clean      remove virtual environments and caches; data and results stay"
@@ -115,6 +117,16 @@ random-networks: $(STAMP)
 cuda-check: $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet nvidia-cuda-nvrtc-cu12
 	BRANCHYNET_N_IMAGES=1000 $(VENV)/bin/python -m pytest tests/inference/test_cuda.py $(ARGS)
+
+damage: $(STAMP)
+	BRANCHYNET_N_FLIPS=50000 $(VENV)/bin/python -m pytest tests/attacks/test_attacks.py -k damage $(ARGS)
+
+kills: $(STAMP)
+	BRANCHYNET_KILL_STEP=1 $(VENV)/bin/python -m pytest tests/attacks/test_kills_in_training.py $(ARGS)
+
+ROOM ?= thresholds
+mutants: $(STAMP)
+	@$(VENV)/bin/python tests/mutants.py $(ROOM) $(ARGS)
 
 matrix: interpreter
 	@$(INTERPRETER) tests/matrix.py
