@@ -205,7 +205,7 @@ class CompiledNet:
             logits, h = run_segment(index, h)
             values = logits[0].tolist()
             if not isfinite(sum(values)):
-                check_logits(xp, index, logits)
+                check_logits(self.device.xp, index, logits)
             if measure is None:
                 score = np.float32(np.nan)
             elif measure.score_of_one is not None:
