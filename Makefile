@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future table compare docs test page page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future figures table compare docs test page page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make compare-training  does joint training help? loss weights, separate training, other weightings"
 	@echo "make future     the paper's future work on the released weights: measures, goals, unknown images"
+	@echo "make figures    the paper's figures 4, 5 and 6: T, the first branch's depth, the cache; ours beside"
 	@echo "make table      the whole of the paper's Table I: paper, authors, the released runs"
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
@@ -78,6 +79,9 @@ compare-training: $(STAMP)
 
 future: $(STAMP)
 	@$(VENV)/bin/python experiments/future_work.py $(ARGS)
+
+figures: $(STAMP)
+	@$(VENV)/bin/python experiments/figures.py --out experiments/results/figures $(ARGS)
 
 table: $(STAMP)
 	@$(VENV)/bin/python experiments/table.py $(ARGS)

@@ -25,7 +25,7 @@ from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import describe, get_device
-from branchynet.machine.workers import get_workers
+from branchynet.machine.workers import Workers, get_workers
 from branchynet.serialization import load_transform
 from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal
 from branchynet.training import WEIGHTINGS, train_joint
@@ -96,21 +96,43 @@ def train_variants(name, chosen, seeds, epochs, plain, data_dir, out, workers) -
     results = {}
     changes_of = variants(BranchyNet(network.build()).n_exits)
     for variant in chosen or changes_of:
+        settings = dataclasses.replace(experiment.presets["standard"].joint, epochs=epochs, **changes_of[variant])
         for seed in seeds:
             folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
-            if workers.is_first:
-                records.prepare_output(folder)
-            workers.wait()
-            np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
-            net = BranchyNet(network.build())
-            net.initialise(transform(splits.train.images[:1]).shape[1:])
-            load_plain_network(net, plain)  # the branches start anew, from this seed
-            joint = experiment.presets["standard"].joint
-            settings = dataclasses.replace(joint, epochs=epochs, seed=seed, **changes_of[variant])
-            train_joint(net, splits, transform, settings, folder, experiment.augment, resume=True, workers=workers)
+            settings = dataclasses.replace(settings, seed=seed)
+            training = (splits, transform, settings, folder, experiment.augment, workers)
+            net = train_from_plain(network.build, plain, *training)
             if workers.is_first:
                 results.setdefault(variant, []).append(evaluate_variant(net, splits, transform))
     return results
+
+
+def train_from_plain(build, plain, splits, transform, settings, folder, augment=None, workers=None) -> BranchyNet:
+    """Trains a branchy network from the weights of a plain one; the branches start anew. What was stopped goes on.
+
+    Args:
+        build: () -> network list.
+        plain: path, without an ending, of the weights of the plain network.
+        splits: `branchynet.datasets.Splits`.
+        transform: images uint8 -> float32.
+        settings: `TrainingSettings` of joint training; its seed draws the branches, too.
+        folder: for log and snapshots; made if it is not there.
+        augment: as of `branchynet.training.train_joint`.
+        workers: `branchynet.machine.workers.Workers` that share the training; None for this process alone.
+
+    Returns:
+        the trained net.
+    """
+    workers = workers or Workers()
+    if workers.is_first:
+        records.prepare_output(folder)
+    workers.wait()
+    np.random.seed(settings.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
+    net = BranchyNet(build())
+    net.initialise(transform(splits.train.images[:1]).shape[1:])
+    load_plain_network(net, plain)
+    train_joint(net, splits, transform, settings, folder, augment, resume=True, workers=workers)
+    return net
 
 
 def parse_arguments(argv=None):

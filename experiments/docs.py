@@ -130,6 +130,13 @@ def points_over_the_knee(row):
     return -math.inf if row["at_equal_ms"] is None else row["at_equal_ms"]["difference"]["points"]
 
 
+def paper_figures():
+    """What figures 4, 5 and 6 of the paper show, ours and what was published of the same."""
+    record = records.read_json(RELEASED / "figures" / "figures.json")
+    text = report.paper_figures(record, report.load_published(REFERENCE))
+    return f"{text}\n\n{machines([record])} `{record['command']}`."
+
+
 def matrix():
     """The tests on several versions of Python and NumPy."""
     try:
@@ -148,6 +155,7 @@ BLOCKS = {
     "gain-by-precision": precision,
     "ways-to-train": training_ways,
     "future-measures": future_measures,
+    "paper-figures": paper_figures,
     "matrix": matrix,
 }
 

@@ -6,13 +6,13 @@ Only this module speaks of CuPy by name; everything else asks an array, a link o
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 import re
 
 import chainer
 import numpy as np
 
 from branchynet.errors import DeviceError
+from branchynet.machine import processor
 
 _EXPECTED = "expected cpu, gpu, gpu:N, or a Chainer device such as @numpy or @cupy:0"
 _GPU_SPECIFIER = re.compile(r"(?:gpu|@cupy)(?::([0-9]+))?")
@@ -99,22 +99,9 @@ def to_host(array) -> np.ndarray:
 def describe(device: chainer.backend.Device) -> str:
     """The model of the processor that `device` is, such as "NVIDIA H100 80GB HBM3"."""
     if device.xp is np:
-        return _cpu_model()
+        return processor.model()
     name = _runtime().getDeviceProperties(device.device.id)["name"]
     return name.decode() if isinstance(name, bytes) else name
-
-
-def _cpu_model():
-    """The processor's model as Linux tells it; elsewhere what Python knows of it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                key, _, value = line.partition(":")
-                if key.strip() == "model name":
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _runtime():

@@ -4,8 +4,9 @@ from branchynet.plots.digits import exits
 from branchynet.plots.epochs import training
 from branchynet.plots.gains import gains
 from branchynet.plots.latency import latencies
+from branchynet.plots.paper_figures import paper_figures
 from branchynet.plots.precision import gains_by_precision
 from branchynet.plots.shares import exit_share
 from branchynet.plots.tradeoffs import tradeoff
 
-__all__ = ["exit_share", "exits", "gains", "gains_by_precision", "latencies", "tradeoff", "training"]
+__all__ = ["exit_share", "exits", "gains", "gains_by_precision", "latencies", "paper_figures", "tradeoff", "training"]

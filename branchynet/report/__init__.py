@@ -8,6 +8,7 @@ and its authors. The room computes nothing but means over seeds.
 from branchynet.records.published import load_published
 from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
+from branchynet.report.paper_figures import paper_figures, published_sweep
 from branchynet.report.precision import precision_table
 from branchynet.report.summary import summary
 from branchynet.report.table import OPERATING_HEADINGS, operating_cells, operating_points, table
@@ -22,7 +23,9 @@ __all__ = [
     "load_published",
     "operating_cells",
     "operating_points",
+    "paper_figures",
     "precision_table",
+    "published_sweep",
     "summary",
     "table",
     "table_one",

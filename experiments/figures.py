@@ -1,0 +1,253 @@
+"""Figures 4, 5 and 6 of the paper with ours beside, for several networks.
+
+4: the share of samples that leaves at the first exit against accuracy and T. 5: the number of convolutions in the first
+branch against accuracy and time; those branchy networks are trained here, all from the same released plain network and
+equally long, and what was stopped goes on. 6: T of the first exit against time and cache misses, which the processor's
+counters count where it has them, and a model of a cache estimates where it has not.
+
+T of the first exit is set so that a round share of the validation images leaves there; that of the others is the
+released run's. Figures are of test images; times of the same images in shuffled order, all contenders in turn.
+Writes figures.json, figures.md and figure4.png to figure6.png.
+"""
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+import shlex
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
+import numpy as np
+from compare_training import NETWORKS, evaluate_variant, train_from_plain
+
+from branchynet import datasets, plots, records, report
+from branchynet.bench import cache, paths
+from branchynet.bench.timing import gain, latency_summary
+from branchynet.experiment import exit_status, positive_number, whole_number
+from branchynet.inference import compile_net, compile_plain, record_exits
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.machine import memory, processor, threads
+from branchynet.machine.devices import describe, get_device
+from branchynet.serialization import read_description
+from branchynet.thresholds import thresholds_for_shares
+from networks import zoo
+from networks.branch_depths import BRANCHES, build_with
+
+SCHEMA = 1
+SCRIPT = "figures.py"
+REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
+SHARES = (*range(0, 91, 10), 95, 98, 100)  # % of the validation images that leave at the first exit
+N_COUNTED = 1000  # images of which cache misses are counted or modelled
+DEFAULT_CACHE_BYTES = {"L1 data": 32 * 1024, "L2": 512 * 1024}  # of the model, where the machine does not say
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What all measurements of one network share.
+
+    Attributes:
+        splits: `branchynet.datasets.Splits`.
+        transform: images uint8 -> float32.
+        x: (N, C, H, W) float32, the test images in the shuffled order of the timing.
+        labels: (N,) int32.
+    """
+
+    splits: datasets.Splits
+    transform: object
+    x: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, network, transform, seed, data_dir):
+        """The images of the data set of a network of the zoo."""
+        splits = datasets.load(network.dataset, data_dir).split()
+        test = splits.test[np.random.default_rng(seed).permutation(len(splits.test))]
+        return cls(splits, transform, transform(test.images), test.labels)
+
+
+def sweep_first_exit(trained, images, budget_s) -> tuple:
+    """Figures 4 and 6: what T of the first exit does.
+
+    Args:
+        trained: `branchynet.trained.TrainedNet` with thresholds.
+        images: `Images`.
+        budget_s: seconds for the timing.
+
+    Returns:
+        (rows, plain, cache): rows, one a T, {share_pct, thresholds, accuracy_pct, exit_pct, ms, gain, misses}; plain,
+        {ms, misses} of the plain network; cache, {"kind": "counters" or "model", and cache_bytes of the model}.
+    """
+    net = trained.net
+    validation = record_exits(net, images.transform(images.splits.validation.images), images.splits.validation.labels)
+    test = record_exits(net, images.x, images.labels)
+    none_leaves = (0,) * (net.n_exits - 2)
+    settings = [
+        (thresholds_for_shares(validation, (share / 100, *none_leaves))[0], *trained.thresholds[1:]) for share in SHARES
+    ]
+    compiled, plain = compile_net(net), compile_plain(net)
+    timed_paths = {setting: paths.compiled_path(compiled, setting) for setting in settings}
+    timed = paths.time_paths({"plain": paths.compiled_path(plain, ()), **timed_paths}, images.x, net.device, budget_s)
+    outcomes, rows = test.evaluate(settings), []
+    for share, setting, accuracy, shares in zip(SHARES, settings, outcomes.accuracies, outcomes.exit_shares):
+        rows.append(
+            {
+                "share_pct": share,
+                "thresholds": list(setting),
+                "accuracy_pct": 100 * float(accuracy),
+                "exit_pct": (100 * shares).tolist(),
+                "ms": latency_summary(timed[setting][0]),
+                "gain": gain(timed["plain"][0], timed[setting][0]),
+            }
+        )
+    plain_row, used = {"ms": latency_summary(timed["plain"][0])}, CacheUse(net, plain, compiled, images.x)
+    plain_row["misses"] = used.of_plain()
+    for row, setting in zip(rows, settings):
+        row["misses"] = used.of_branchy(setting, test.exits_at(setting))
+    return rows, {**plain_row, "n_images_timed": len(timed["plain"][0])}, used.description
+
+
+class CacheUse:
+    """Cache misses of the plain and of the branchy network, counted where that can be done, else modelled."""
+
+    def __init__(self, net, plain, compiled, x):
+        self.x = [x[index : index + 1] for index in range(min(len(x), N_COUNTED))]
+        self._plain, self._compiled = plain, compiled
+        self._plans = make_plain_plan(net), make_plan(net)
+        self._sizes = None if cache.count_misses(lambda sample: None, self.x[:1]) else _modelled_caches()
+        self.description = {"kind": "counters"}
+        if self._sizes:
+            self.description = {"kind": "model", "cache_bytes": self._sizes}
+
+    def of_plain(self) -> dict:
+        """{level: misses a sample}."""
+        if self._sizes is None:
+            return cache.count_misses(paths.compiled_path(self._plain, ()), self.x)
+        return self._modelled(self._plans[0], np.zeros(len(self.x), int))
+
+    def of_branchy(self, thresholds, exits) -> dict:
+        """{level: misses a sample} at T, where the samples take these exits."""
+        if self._sizes is None:
+            return cache.count_misses(paths.compiled_path(self._compiled, thresholds), self.x)
+        return self._modelled(self._plans[1], exits[: len(self.x)])
+
+    def _modelled(self, plan, exits):
+        return {name: cache.modelled_misses(plan, exits, size) for name, size in self._sizes.items()}
+
+
+def _modelled_caches():
+    found = processor.cache_bytes()
+    return {name: found.get(name, size) for name, size in DEFAULT_CACHE_BYTES.items()}
+
+
+def train_depths(name, depths, images, plain, settings, out) -> dict:
+    """Branchy networks that differ in the first branch, each trained from the same plain network.
+
+    Args:
+        name: of `BRANCHES`.
+        depths: numbers of convolutions.
+        images: `Images`.
+        plain: path, without an ending, of the weights of the plain network.
+        settings: `TrainingSettings` of joint training.
+        out: folder for the snapshots.
+
+    Returns:
+        {number of convolutions: the trained net}
+    """
+    nets, augment = {}, NETWORKS[name][0].augment
+    for depth in depths:
+        build, folder = functools.partial(build_with, name, depth), out / f"{name}-{depth}-convolutions"
+        nets[depth] = train_from_plain(build, plain, images.splits, images.transform, settings, folder, augment)
+    return nets
+
+
+def measure_depths(nets, images, budget_s) -> list:
+    """Figure 5: accuracy and time of what `train_depths` gives.
+
+    Returns:
+        rows, one a depth, {n_convolutions, exit_accuracy_pct, thresholds, accuracy_pct, early_pct, multiply_adds, ms,
+        gain over the plain network}: T is the knee on validation images.
+    """
+    rows, contenders = [], {}
+    for depth, net in nets.items():
+        rows.append({"n_convolutions": depth, **evaluate_variant(net, images.splits, images.transform)})
+        contenders.setdefault("plain", paths.compiled_path(compile_plain(net), ()))
+        contenders[depth] = paths.compiled_path(compile_net(net), tuple(rows[-1]["thresholds"]))
+    timed = paths.time_paths(contenders, images.x, next(iter(nets.values())).device, budget_s)
+    for row in rows:
+        ms = timed[row["n_convolutions"]][0]
+        row |= {"ms": latency_summary(ms), "gain": gain(timed["plain"][0], ms)}
+    return rows
+
+
+def measure_network(name, options, out) -> dict:
+    """Everything of one network: a part of figures.json."""
+    trained, network = zoo.load(name), zoo.get(name)
+    images = Images.of(network, trained.transform, options.seed, options.data_dir)
+    with threads.limited(1):
+        sweep, plain, used = sweep_first_exit(trained, images, options.budget)
+    weights = read_description(network.folder / "weights")["sha256"]
+    measured = {"network": name, "weights_sha256": weights, "sweep": sweep, "plain": plain, "cache": used}
+    if name not in BRANCHES or not options.depths:
+        return {**measured, "depths": []}
+    joint, epochs = NETWORKS[name][0].presets["standard"].joint, options.epochs or NETWORKS[name][1]
+    settings = dataclasses.replace(joint, epochs=epochs, seed=options.seed, freeze_trunk=options.freeze_trunk)
+    stem = network.folder / "plain"
+    with threads.limited(threads.usable_cores()):
+        nets = train_depths(name, options.depths, images, stem, settings, out)
+    with threads.limited(1):
+        depths = measure_depths(nets, images, options.budget)
+    from_plain = {"plain_sha256": read_description(stem)["sha256"], "settings": dataclasses.asdict(settings)}
+    return {**measured, "depths": depths, "depths_trained": from_plain}
+
+
+def parse_arguments(argv=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add, names = parser.add_argument, zoo.released_names()
+    add("--networks", choices=names, nargs="+", default=list(BRANCHES), help="default: %(default)s")
+    text = "convolutions in the first branch, each trained; none: no figure 5 (default: 0 to 4, the paper's)"
+    add("--depths", type=whole_number(0), nargs="*", default=[0, 1, 2, 3, 4], metavar="N", help=text)
+    add("--epochs", type=whole_number(1), metavar="N", help="of each of them (default: the network's, a few)")
+    add("--freeze-trunk", action="store_true", help="train the branches alone, on the trunk as it is")
+    add("--data-dir", metavar="DIR", help="folder of the data sets")
+    text = "seconds for each timing (default: %(default)g)"
+    add("--budget", type=positive_number, default=3 * paths.BUDGET_S, metavar="S", help=text)
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of training and of the order of the test images")
+    add("--out", type=pathlib.Path, required=True, metavar="DIR", help="for snapshots, record and figures")
+    return parser.parse_args(argv)
+
+
+def _command(options):
+    words = ["--networks", *options.networks, "--depths", *options.depths]
+    words += ["--epochs", options.epochs] if options.epochs else []
+    words += ["--freeze-trunk"] * options.freeze_trunk + ["--budget", f"{options.budget:g}", "--seed", options.seed]
+    return shlex.join(map(str, [f"experiments/{SCRIPT}", *words]))
+
+
+def _run(options):
+    device, out = get_device("cpu"), records.prepare_output(options.out)
+    memory.keep_freed_memory()
+    result = {
+        "schema": SCHEMA,
+        "command": _command(options),
+        "seed": options.seed,
+        "networks": [measure_network(name, options, out) for name in options.networks],
+        "environment": records.environment(describe(device), 1),
+    }
+    published = records.load_published(REFERENCE)
+    records.write_json(out / "figures.json", result)
+    records.write_text(out / "figures.md", report.paper_figures(result, published) + "\n")
+    plots.paper_figures(result, published, out)
+    print(report.paper_figures(result, published))
+
+
+def main(argv=None):
+    """Measures, draws and prints; returns the exit status."""
+    options = parse_arguments(argv)
+    return exit_status(SCRIPT, lambda: _run(options), "stopped; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

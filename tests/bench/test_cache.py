@@ -1,0 +1,72 @@
+"""The model of cache use against a naive cache of lines, and counters that are there or not."""
+
+import numpy as np
+import pytest
+from tiny import SHAPE, tiny_net
+
+from branchynet.bench import cache
+from branchynet.inference.plan import make_plan
+
+
+@pytest.fixture
+def plan():
+    """Of the tiny network with two early exits."""
+    net = tiny_net()
+    net.initialise(SHAPE)
+    return make_plan(net)
+
+
+def naive_misses(plan, exits, n_lines):
+    """A cache of lines, each touched one after another, the least recently used dropped."""
+    held, missed = [], 0
+    for number, exit_index in enumerate(exits):
+        for name, size in cache._buffers(plan, exit_index):
+            name = (name, number) if name == "sample" else name
+            for line in range(-(-size // cache.LINE_BYTES)):
+                if (name, line) in held:
+                    held.remove((name, line))
+                else:
+                    missed += 1
+                    held = held[-(n_lines - 1) :] if len(held) >= n_lines else held
+                held.append((name, line))
+    return missed / len(exits)
+
+
+@pytest.mark.parametrize("n_lines", [8, 20, 40, 60, 1000])
+def test_the_model_is_a_cache_that_drops_what_was_used_least_recently(plan, n_lines, monkeypatch):
+    buffers = cache._buffers
+    rounded = {e: [(name, -(-size // 64) * 64) for name, size in buffers(plan, e)] for e in range(3)}
+    monkeypatch.setattr(cache, "_buffers", lambda plan, exit_index: rounded[exit_index])
+    exits = np.random.default_rng(0).integers(0, 3, 40)
+    assert cache.modelled_misses(plan, exits, 64 * n_lines) == naive_misses(plan, exits, n_lines)
+
+
+def test_a_sample_touches_input_weights_and_result_of_every_operation_up_to_its_exit(plan):
+    first, last = cache._buffers(plan, 0), cache._buffers(plan, 2)
+    kernels, classifier = 4 * (2 * 9 + 2), 4 * (72 * 3 + 3)
+    assert [size for _, size in first] == [4 * 36, kernels, 4 * 72, 4 * 72, classifier, 4 * 3]
+    assert [name for name, _ in last[:3]] == [name for name, _ in first[:3]] and len(last) > len(first)
+
+
+def test_in_a_cache_that_holds_all_each_sample_alone_is_missed_after_the_first(plan):
+    once = cache.modelled_misses(plan, np.full(1, 2), 1 << 30)
+    often = cache.modelled_misses(plan, np.full(101, 2), 1 << 30)
+    sample_lines = -(-4 * 36 // cache.LINE_BYTES)
+    assert 101 * often == pytest.approx(once + 100 * sample_lines)
+
+
+def test_later_exits_miss_more_and_larger_caches_less(plan):
+    misses = [[cache.modelled_misses(plan, np.full(9, e), size) for size in (128, 1024, 4096)] for e in range(3)]
+    assert np.all(np.diff(misses, axis=0) >= 0) and np.all(np.diff(misses, axis=1) <= 0)
+
+
+def test_counters_count_what_runs_between_two_readings_or_are_not_there():
+    large, answered = np.zeros(1 << 22, np.uint8), []
+    counted = cache.count_misses(lambda sample: answered.append(large[::64].sum()), range(3))
+    assert len(answered) == 3
+    assert all(count > 0 for count in counted.values())
+
+
+def test_without_counters_nothing_is_counted(monkeypatch):
+    monkeypatch.setattr(cache, "_open_counter", lambda kind, config: None)
+    assert cache.count_misses(lambda sample: sample, range(3)) == {}
