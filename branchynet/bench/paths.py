@@ -26,7 +26,7 @@ from branchynet.thresholds import as_exit_rule
 
 # Timed samples are as many as fit the budget, within these bounds.
 BUDGET_S = 20.0
-MIN_SAMPLES, MAX_SAMPLES = 100, 2000
+MIN_SAMPLES, MAX_SAMPLES = 100, 10_000
 # A turn is so many samples, and fewer where there would be less than four turns.
 _BLOCK, _MIN_TURNS = 25, 4
 
@@ -61,6 +61,7 @@ class PathCosts:
         end_to_end_ms: (K, n) latencies, everything included.
         paper_clock_ms: (K, n) the same by the paper's clock.
         labels, exits: (K, n) what the compiled network answered.
+        processes: (n,) the number of the process that timed each sample.
     """
 
     plain_chainer_ms: np.ndarray
@@ -69,20 +70,38 @@ class PathCosts:
     paper_clock_ms: np.ndarray
     labels: np.ndarray
     exits: np.ndarray
+    processes: np.ndarray
 
-    def summary(self) -> dict:
-        """Latency summaries and gains, by both clocks, of the first setting; JSON-able."""
+    @classmethod
+    def pooled(cls, parts) -> PathCosts:
+        """What several processes timed, of the same settings, one after another; process n made part n."""
+        arrays = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
+            for field in dataclasses.fields(cls)
+        }
+        numbers = np.repeat(np.arange(len(parts)), [len(part.plain_ms) for part in parts])
+        return cls(**{**arrays, "processes": numbers})
+
+    def summary(self, setting=0, n_exits=1) -> dict:
+        """Latency summaries and gains, by both clocks, of one of the settings; JSON-able."""
         chainer_ms, plain_ms = self.plain_chainer_ms, self.plain_ms
-        end_to_end_ms, paper_clock_ms = self.end_to_end_ms[0], self.paper_clock_ms[0]
+        end_to_end_ms, paper_clock_ms = self.end_to_end_ms[setting], self.paper_clock_ms[setting]
+        leaving = np.bincount(self.exits[setting], minlength=n_exits)
+
+        def gain_over(baseline_ms, latency_ms):
+            return gain(baseline_ms, latency_ms, processes=self.processes)
+
         return {
             "n_samples_timed": len(plain_ms),
+            "n_processes_timed": len(np.unique(self.processes)),
+            "timed_exit_pct": (100 * leaving / len(plain_ms)).tolist(),
             "plain_chainer_ms": latency_summary(chainer_ms),
             "plain_ms": latency_summary(plain_ms),
             "end_to_end_ms": latency_summary(end_to_end_ms),
             "paper_clock_ms": latency_summary(paper_clock_ms),
-            "end_to_end_gain": gain(plain_ms, end_to_end_ms),
-            "gain_over_chainer": gain(chainer_ms, end_to_end_ms),
-            "paper_clock_gain": gain(chainer_ms, paper_clock_ms),
+            "end_to_end_gain": gain_over(plain_ms, end_to_end_ms),
+            "gain_over_chainer": gain_over(chainer_ms, end_to_end_ms),
+            "paper_clock_gain": gain_over(chainer_ms, paper_clock_ms),
         }
 
 
@@ -140,18 +159,25 @@ def path_costs(contenders, samples, budget_s=BUDGET_S) -> PathCosts:
         samples: (n, C, H, W) float32 on the host; as many of them are used as fit the budget.
         budget_s: seconds for all of them.
     """
-    return _time_settings(contenders, samples, contenders.compiled.thresholds_of_each_exit(), budget_s)
+    return time_settings(contenders, samples, contenders.compiled.thresholds_of_each_exit(), budget_s)
 
 
-def measure(contenders, samples, thresholds, budget_s=BUDGET_S) -> PathCosts:
-    """Times one setting of T, as of `branchynet.inference.run`, and both baselines, in turn, for real.
+def measure(contenders, samples, settings, budget_s=BUDGET_S, time_all=None) -> PathCosts:
+    """Times settings of T, as of `branchynet.inference.run`, and both baselines, in turn, for real.
+
+    Args:
+        contenders, samples, budget_s: as of `path_costs`.
+        settings: K of them.
+        time_all: what times them, `time_settings` by default; another one may do so in several processes, on the first
+            of the samples, in their order.
 
     Raises:
         RuntimeError: a timed run answered otherwise than the reference path.
     """
-    measured = _time_settings(contenders, samples, [thresholds], budget_s)
-    answered, used = (measured.labels[0], measured.exits[0]), samples[: len(measured.plain_ms)]
-    check_answers(contenders.net, used, thresholds, *answered, contenders.compiled.measure)
+    measured = (time_all or time_settings)(contenders, samples, settings, budget_s)
+    used = samples[: len(measured.plain_ms)]
+    for thresholds, labels, exits in zip(settings, measured.labels, measured.exits):
+        check_answers(contenders.net, used, thresholds, labels, exits, contenders.compiled.measure)
     return measured
 
 
@@ -199,7 +225,8 @@ def time_paths(paths, samples, device, budget_s=BUDGET_S, batch_size=1, at_least
         return time_interleaved(contenders, batches[:n_batches], clock, block=block)
 
 
-def _time_settings(contenders, samples, settings, budget_s):
+def time_settings(contenders, samples, settings, budget_s) -> PathCosts:
+    """Times settings of T and both baselines in this process, as `measure` does, but without a look at the answers."""
     net, compiled, plain = contenders
     clock, each = Clock(net.device), range(len(settings))
     paths = {"plain chainer": chainer_path(net), "plain": compiled_path(plain, ())}
@@ -215,4 +242,5 @@ def _time_settings(contenders, samples, settings, budget_s):
         np.array([results["end to end", n][0] for n in each]),
         np.array([[trunk_ms for trunk_ms, _ in results["trunk", n][1]] for n in each]),
         *answers.swapaxes(0, 1),
+        np.zeros(len(results["plain"][0]), int),
     )

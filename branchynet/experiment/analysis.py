@@ -24,6 +24,8 @@ def analyse(
     budget_s=paths.BUDGET_S,
     plain_net=None,
     paper=None,
+    order_seed=0,
+    time_all=None,
 ):
     """Evaluates, times and chooses.
 
@@ -40,18 +42,21 @@ def analyse(
         goal: choose thresholds of any value that serve this goal, as of `branchynet.thresholds.parse_goal`, by the
             measured end-to-end time of each exit, or by multiply-adds if the goal is in them; by default the knee of
             the settings of the grid.
-        budget_s: seconds for timing the paths, and again for timing the chosen setting and each of the others.
+        budget_s: seconds for timing the paths, and again in each process that times the chosen setting and the others.
         plain_net: a `BranchyNet` whose plain network was trained as long, to be compared with; by default that of net.
         paper: the paper's row of this network, as of `branchynet.records.load_published`; None if there is none.
+        order_seed: of the order in which test samples are timed.
+        time_all: as of `branchynet.bench.paths.measure`.
 
     Raises:
         ThresholdError: nothing serves the goal.
 
     Returns:
-        (results, test records). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two baselines, and
-        the keys "engine", "exits", "points", "chosen", "choice", "measured" and "operating_points" of
+        (results, test records, timed). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two
+        baselines, and the keys "engine", "exits", "points", "chosen", "choice", "measured" and "operating_points" of
         `branchynet.records`; "plain_accuracy_pct" of the plain network (test). The `ExitRecords` of the test samples
-        are given on for the pictures.
+        are given on for the pictures; what was timed, to be kept: {name: array of `PathCosts`; settings: (K,
+        n_exits - 1); images: (n,) indices of the test samples}.
     """
     x = {split: transform(samples.images) for split, samples in _evaluated(splits)}
     recorded = {split: record_exits(net, x[split], samples.labels) for split, samples in _evaluated(splits)}
@@ -61,7 +66,9 @@ def analyse(
     }
     validation, test = recorded["validation"], recorded["test"]
     contenders = paths.Contenders.of(net, engine)
-    costs = paths.path_costs(contenders, x["test"], budget_s)
+    order = np.random.default_rng(order_seed).permutation(len(splits.test))
+    shuffled = x["test"][order]
+    costs = paths.path_costs(contenders, shuffled, budget_s)
 
     settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
     choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
@@ -71,9 +78,15 @@ def analyse(
     best_on_test = on_test[_knee(on_test, test)]
     end_to_end_ms = costs.end_to_end_ms.mean(axis=1)
     asked = operating.settings_asked_for(validation, plain_right["validation"], ExitCosts(end_to_end_ms, "ms"), paper)
+    settings_timed = [tuple(choice["thresholds"]), *(found for found in asked.values() if found is not None)]
+    timed = paths.measure(contenders, shuffled, settings_timed, budget_s, time_all)
     measured, *others = (
-        operating.measure(contenders, test, plain_right["test"], x["test"], thresholds, budget_s)
-        for thresholds in (choice["thresholds"], *asked.values())
+        {"thresholds": None}
+        if thresholds is None
+        else operating.described(
+            test, plain_right["test"], thresholds, timed.summary(settings_timed.index(thresholds), net.n_exits)
+        )
+        for thresholds in (settings_timed[0], *asked.values())
     )
     results = {
         "engine": contenders.compiled.engine,
@@ -91,7 +104,8 @@ def analyse(
         "operating_points": [{"name": name, **entry} for name, entry in zip(asked, others)],
         "plain_accuracy_pct": 100 * float(plain_right["test"].mean()),
     }
-    return results, test
+    kept = {**vars(timed), "settings": np.array(settings_timed), "images": order[: len(timed.plain_ms)]}
+    return results, test, kept
 
 
 def _evaluated(splits):

@@ -20,7 +20,9 @@ from branchynet.training import WEIGHTINGS
 RELEASED = "released"
 # Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that the plain
 # network was taken from the last name is kept, for it says which network that was.
-_FOLDER_OPTIONS = ("--data-dir", "--out", "--weights")
+# How a process is started that times a part: `branchynet.experiment.processes`.
+TIMING_JOB = "--timing-job"
+_FOLDER_OPTIONS = ("--data-dir", "--out", "--weights", TIMING_JOB)
 _PLAIN_FROM = "--plain-from"
 
 
@@ -67,6 +69,9 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         resume=options.resume,
         command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)]),
         recorded=recorded,
+        n_processes_timed=options.processes_timed,
+        timing_job=options.timing_job,
+        argv=(str(experiment.script), *argv),
     )
 
 
@@ -158,8 +163,16 @@ def _add_training_options(add):
 def _add_inference_options(group):
     text = "of the timed path; auto: the first that can be used (default: %(default)s)"
     group.add_argument("--engine", help=text, choices=engine_names(), default="auto")
-    text = "seconds for timing the paths to the exits, and again for the chosen T (default: %(default)g)"
+    text = "seconds for timing the exits, and again in each process that times T (default: %(default)g)"
     group.add_argument("--budget", help=text, type=positive_number, default=BUDGET_S, metavar="S")
+    group.add_argument(
+        "--processes-timed",
+        help="that time T, each a part of the images (default: %(default)s)",
+        type=whole_number(1),
+        default=5,
+        metavar="N",
+    )
+    group.add_argument(TIMING_JOB, help=argparse.SUPPRESS, type=pathlib.Path)
     which_thresholds = group.add_mutually_exclusive_group()
     which_thresholds.add_argument(
         "--thresholds",

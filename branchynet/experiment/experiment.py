@@ -8,7 +8,7 @@ import numpy as np
 
 from branchynet import datasets, plots, records, report
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import steps
+from branchynet.experiment import processes, steps
 from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
 from branchynet.experiment.request import Experiment
@@ -16,16 +16,13 @@ from branchynet.experiment.scripts import exit_status
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import describe, get_device, is_gpu
-from branchynet.machine.files import locked
+from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
 from branchynet.serialization import read_description
 from branchynet.thresholds import as_exit_rule, parse_goal
 from branchynet.training import JointLoss
-
-# Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
-TIMING_THREADS = 1
 
 
 def main(experiment: Experiment, argv=None) -> int:
@@ -39,6 +36,8 @@ def main(experiment: Experiment, argv=None) -> int:
         the exit status, as of `exit_status`.
     """
     request, name = parse_request(experiment, argv), experiment.script.name
+    if request.timing_job is not None:
+        return exit_status(name, lambda: processes.do_job(request))
     found = []
     status = exit_status(name, lambda: found.append(get_workers(on_gpu=is_gpu(request.device))))
     if status:
@@ -94,8 +93,8 @@ def _run_alone(request, workers, device):
             training, longer = steps.train(net, dataset, splits, transform, request, workers)
     if not workers.is_first:
         return
-    with threads.limited(TIMING_THREADS):
-        results, test = analyse(
+    with threads.limited(processes.TIMING_THREADS):
+        results, test, timed = analyse(
             net,
             splits,
             transform,
@@ -106,7 +105,11 @@ def _run_alone(request, workers, device):
             request.budget_s,
             longer,
             _row_of_the_paper(request, device, published),
+            request.seed,
+            processes.timer(request),
         )
+    with replacing(request.out / "timings.npz") as handle:
+        np.savez_compressed(handle, **timed)
     run = _record(request, device, dataset, training, results)
     _write_results(request.out, run, published, dataset, splits, test)
     print(report.summary(run, published, request.out))
@@ -143,7 +146,7 @@ def _record(request, device, dataset, training, results):
         "training_workers": training["workers"],
         "trained_by": training.get("run"),
         "plain_from": training.get("plain_from"),
-        "environment": records.environment(describe(device), TIMING_THREADS),
+        "environment": records.environment(describe(device), processes.TIMING_THREADS),
         "baselines": [
             dict(zip(("name", "training", "engine", "accuracy_pct", "latency_ms"), values)) for values in baselines
         ],

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from branchynet.bench import paths
 from branchynet.errors import ThresholdError
 from branchynet.thresholds import choose_thresholds, parse_goal, thresholds_for_shares
 
@@ -64,28 +63,23 @@ def settings_asked_for(validation, plain_right, costs, paper) -> dict:
     return found
 
 
-def measure(contenders, test, plain_right, test_x, thresholds, budget_s) -> dict:
-    """Times one setting of T and compares what it answers with the plain network.
+def described(test, plain_right, thresholds, timed) -> dict:
+    """One setting of T: what it answers, compared with the plain network, and how fast.
 
     Args:
-        contenders: `branchynet.bench.paths.Contenders`.
         test: `ExitRecords` of the test samples.
         plain_right: (N,) bool, which of them the equally trained plain network has right.
-        test_x: (N, C, H, W) float32, the test images.
-        thresholds: None where no T does what was asked for.
-        budget_s: seconds for the timing.
+        thresholds: one for each early exit.
+        timed: what `PathCosts.summary` gives of it.
 
     Returns:
-        JSON-able: thresholds; unless they are None also accuracy_pct, exit_pct, against_plain, and what
-        `PathCosts.summary` gives.
+        JSON-able: thresholds, accuracy_pct, exit_pct, against_plain, and what is in `timed`.
     """
-    if thresholds is None:
-        return {"thresholds": None}
     outcome = test.evaluate([thresholds])
     return {
         "thresholds": list(thresholds),
         "accuracy_pct": 100 * float(outcome.accuracies[0]),
         "exit_pct": (100 * outcome.exit_shares[0]).tolist(),
         "against_plain": against_plain(test.right_at(thresholds), plain_right),
-        **paths.measure(contenders, test_x, thresholds, budget_s).summary(),
+        **timed,
     }

@@ -72,6 +72,9 @@ class Request:
         resume: go on from the snapshots in `out`.
         command: the command line as text, without folders of the machine.
         recorded: {option: value}, JSON-able, without folders of the machine.
+        n_processes_timed: processes that time the settings of T, each a part of the test images.
+        timing_job: folder of what one of these processes is to time; None for a run.
+        argv: the command line itself, by which such a process is started.
     """
 
     network: typing.Any
@@ -95,3 +98,6 @@ class Request:
     resume: bool
     command: str
     recorded: dict
+    n_processes_timed: int
+    timing_job: pathlib.Path | None
+    argv: tuple

@@ -15,7 +15,8 @@ _FRONT_HEADINGS = (
 )
 _NOTES = (
     "Ours: T chosen on validation, at the knee unless another goal is named, figures on the test set, one sample at a "
-    "time, one thread; gain with its 95 % bootstrap interval. With several seeds: mean ± half its 95 % interval by t, "
+    "time, one thread; gain with its 95 % interval, a bootstrap over images or, where several processes timed it, by t "
+    "over processes. With several seeds: mean ± half its 95 % interval by t, "
     "the mean share of each exit, and each T. *Paper's clock*: plain Chainer, the trunk alone inside the clock. *End "
     "to end*: all that a caller waits for, compiled; *same engine*: over the plain network compiled alike; *over plain "
     "Chainer*: over the plain network in plain Chainer, the paper's setting. The paper's and the authors' times are "

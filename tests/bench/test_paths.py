@@ -82,7 +82,7 @@ def test_every_path_costs_what_is_computed_on_it_and_nothing_is_computed_twice(s
 
 
 def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
-    measured = paths.measure(slow, tiny_batch(30)[0], 1.0, budget_s=1)
+    measured = paths.measure(slow, tiny_batch(30)[0], [1.0], budget_s=1)
     summary, chainer_ms = measured.summary(), measured.plain_chainer_ms[0]
     assert summary["n_samples_timed"] == 30 and chainer_ms > 3
     assert summary["plain_ms"] == {"mean": 3, "p50": 3, "p90": 3, "p99": 3}
@@ -103,7 +103,7 @@ def test_a_timed_path_that_answers_otherwise_is_found_out(contenders):
 
     wrong = contenders._replace(compiled=Wrong(contenders.compiled, FakeClock(), 0))
     with pytest.raises(RuntimeError, match="30 of 30 answers differ from those of the reference path"):
-        paths.measure(wrong, tiny_batch(30)[0], 1.0, budget_s=0.01)
+        paths.measure(wrong, tiny_batch(30)[0], [1.0], budget_s=0.01)
 
 
 def test_the_exits_of_several_compiled_networks_are_timed_on_the_same_samples(contenders, clock):

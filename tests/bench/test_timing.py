@@ -108,6 +108,32 @@ def test_a_resample_takes_whole_blocks(rng):
     assert width > 1.5 * too_small
 
 
+def test_the_interval_has_a_term_between_processes():
+    """Ratios 2, 3 and 4.5 of three processes: Student's interval of their logarithms, by hand."""
+    processes = np.repeat([0, 1, 2], 10)
+    found = gain(np.array([2.0, 3.0, 4.5])[processes], np.ones(30), processes=processes)
+    half_width = 4.302653 * np.log(1.5) / np.sqrt(3)  # t of 2 degrees of freedom
+    assert found["value"] == pytest.approx(9.5 / 3)
+    assert np.log(found["high"] / found["value"]) == pytest.approx(half_width, rel=1e-5)
+    assert np.log(found["value"] / found["low"]) == pytest.approx(half_width, rel=1e-5)
+
+
+def test_of_one_process_the_interval_is_that_of_its_samples(rng):
+    baseline, branchy = rng.gamma(4, 2, 500), rng.gamma(4, 1, 500)
+    assert gain(baseline, branchy, processes=np.zeros(500, int)) == gain(baseline, branchy)
+
+
+@pytest.mark.parametrize("spread", [0, 0.2])
+def test_the_interval_over_processes_covers_the_truth_as_often_as_it_says(spread):
+    rng, processes, covered = np.random.default_rng(2), np.repeat(np.arange(5), 40), 0
+    for _ in range(400):
+        slower = np.exp(spread * rng.normal(size=5))[processes]
+        own, other = rng.gamma(50, 1 / 50, (2, 200))
+        found = gain(2 * slower * own, other, processes=processes)
+        covered += found["low"] <= 2 * np.exp(spread**2 / 2) <= found["high"]
+    assert 0.91 <= covered / 400 <= 0.98
+
+
 def coverage(n_blocks, repeats=1, **options):
     """How often the interval covers the true ratio 2, where one noise slows both down and each has one of its own."""
     rng, covered = np.random.default_rng(1), 0

@@ -34,8 +34,10 @@ EXPERIMENT = Experiment(
     datasets=("mnist", "fashion-mnist"),
     presets={"standard": Preset(SETTINGS, SETTINGS, "1 + 1 epochs")},
 )
+QUICKLY = ["--budget", "0.1", "--processes-timed", "1"]
 RESULTS = {
     "run.json", "sweep.csv", "table.md", "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
+    "timings.npz",
     "plain.log.json", "joint.log.json", "plain.snapshot.npz", "joint.snapshot.npz",
     "longer.log.json", "longer.snapshot.npz",
     "plain.npz", "plain.json", "weights.npz", "weights.json", "longer.npz", "longer.json",
@@ -44,7 +46,7 @@ RESULTS = {
 
 def main(experiment, argv):
     """The exit status, after little timing."""
-    return run_main(experiment, [*argv, "--budget", "0.1"])
+    return run_main(experiment, [*argv, *QUICKLY])
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +62,7 @@ def test_a_run_leaves_records_table_and_figures(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == RESULTS
     run = records.read_json(tmp_path / "run.json")
     assert run["network"] == "Tiny" and run["branchy_network"] == "B-Tiny" and run["seed"] == 3
-    assert run["command"] == "experiments/tiny.py --seed 3 --budget 0.1"
+    assert run["command"] == "experiments/tiny.py --seed 3 --budget 0.1 --processes-timed 1"
     assert [entry["phase"] for entry in run["history"]] == ["plain", "joint", "longer"]
     assert run["measured"]["split"] == "test" and run["choice"]["split"] == "validation"
     with open(tmp_path / "sweep.csv", newline="") as lines:
@@ -98,7 +100,7 @@ def test_other_ways_to_train_are_recorded(tmp_path):
     joint, first = run["training_settings"]["joint"], run["training_settings"]["plain"]
     assert (joint["weighting"], joint["freeze_trunk"], joint["loss_weights"]) == ("confidence", True, [1, 0.5, 0.3])
     assert (first["weighting"], first["freeze_trunk"], first["loss_weights"]) == (None, False, None)
-    assert run["command"] == "experiments/tiny.py " + " ".join([*argv, "--budget", "0.1"])
+    assert run["command"] == "experiments/tiny.py " + " ".join([*argv, *QUICKLY])
     with np.load(tmp_path / "plain.npz") as before, np.load(tmp_path / "weights.npz") as after:
         moved = {key for key in before.files if (before[key] != after[key]).any()}
     assert moved and all(key.startswith("exits/") for key in moved)
@@ -205,7 +207,7 @@ def test_each_script_tells_its_options(script):
     assert result.returncode == 0 and result.stderr == ""
     for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
         assert f"--{option}" in result.stdout
-    assert len(result.stdout.splitlines()) <= 80
+    assert len(result.stdout.splitlines()) <= 86
 
 
 def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
@@ -218,10 +220,41 @@ def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
     assert [row["accuracy_pct"] for row in second["baselines"]] == [row["accuracy_pct"] for row in first["baselines"]]
     assert [entry["accuracy_pct"] for entry in second["exits"]] == [entry["accuracy_pct"] for entry in first["exits"]]
     assert (
-        second["command"] == "experiments/tiny.py --thresholds 1 1 --budget 0.1"
+        second["command"] == "experiments/tiny.py --thresholds 1 1 --budget 0.1 --processes-timed 1"
         and "weights" not in second["arguments"]
     )
     assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
+
+
+SCRIPT = """
+import pathlib, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+import branchynet
+from tiny import tiny_list, tiny_samples
+from branchynet.experiment import Experiment, Preset, main
+from branchynet.training import TrainingSettings
+from networks import Network
+network = Network("tiny", "Tiny", tiny_list, "mnist", "normalise", (0.1, 0.8, 1.0, 1.2))
+preset = Preset(*[TrainingSettings(epochs=1, batch_size=32, alpha=1e-2)] * 2, "")
+sys.exit(main(Experiment(pathlib.Path(__file__), "Tiny", lambda options: network, ("mnist",), {{"standard": preset}})))
+"""
+
+
+def test_t_is_timed_in_processes_of_their_own_each_on_its_part_of_the_shuffled_images(tmp_path):
+    script = tmp_path / "tiny.py"
+    script.write_text(SCRIPT.format(root=str(ROOT), tests=str(ROOT / "tests")))
+    several = dataclasses.replace(EXPERIMENT, script=script)
+    argv = ["--out", str(tmp_path / "out"), "--seed", "3", "--processes-timed", "3", "--budget", "5"]
+    assert run_main(several, argv) == 0
+    measured = records.read_json(tmp_path / "out" / "run.json")["measured"]
+    assert (measured["n_processes_timed"], measured["n_samples_timed"]) == (3, 60)
+    assert measured["timed_exit_pct"] == pytest.approx(measured["exit_pct"]), "all images were timed"
+    with np.load(tmp_path / "out" / "timings.npz") as timed:
+        assert timed["processes"].tolist() == [0] * 20 + [1] * 20 + [2] * 20
+        assert timed["images"].tolist() == np.random.default_rng(3).permutation(60).tolist()
+        gain = timed["plain_ms"].mean() / timed["end_to_end_ms"][0].mean()
+        assert timed["settings"][0].tolist() == measured["thresholds"]
+    assert measured["end_to_end_gain"]["value"] == pytest.approx(gain)
 
 
 def test_the_papers_settings_are_measured_where_the_paper_has_the_network(tmp_path):
@@ -253,7 +286,7 @@ def test_step_2_starts_from_the_plain_network_of_an_earlier_run(tmp_path):
     assert second["history"][0] == first["history"][0] and second["history"][1] != first["history"][1]
     assert second["training_settings"]["plain"]["seed"] == 4 and second["training_settings"]["joint"]["seed"] == 0
     assert second["plain_from"]["command"] == first["command"] and first["plain_from"] is None
-    assert second["command"] == "experiments/tiny.py --plain-from first --budget 0.1"
+    assert second["command"] == "experiments/tiny.py --plain-from first --budget 0.1 --processes-timed 1"
     assert second["arguments"]["plain_from"] == "first"
     assert not (tmp_path / "next" / "plain.snapshot.npz").exists()
     again = ["--weights", str(tmp_path / "next"), "--out", str(tmp_path / "again")]

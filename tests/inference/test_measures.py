@@ -175,7 +175,7 @@ def test_the_benchmark_times_any_measure(name, measures, net):
     contenders = benchmark.Contenders.of(net, "arrays", measures[name])
     records = record_exits(net, x, labels, measure=measures[name])
     thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
-    measurement = benchmark.measure(contenders, x, thresholds, budget_s=0.01)
+    measurement = benchmark.measure(contenders, x, [thresholds], budget_s=0.01)
     expected = records.exits_at(thresholds)
     assert measurement.exits[0].tolist() == expected[: len(measurement.exits[0])].tolist()
     costs = benchmark.path_costs(contenders, x, budget_s=0.01)
