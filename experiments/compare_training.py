@@ -44,6 +44,7 @@ def variants(n_exits) -> dict:
         "joint, equal loss weights": {"loss_weights": (1.0,) * n_exits},
         "the plain network alone, as long": {"loss_weights": (*(0.0,) * (n_exits - 1), 1.0)},
         "separate: exits on the frozen trunk": {"freeze_trunk": True},
+        "joint, averaged weights": {"average": 0.999},
         **{f"joint, {name}": {"weighting": name} for name in WEIGHTINGS.names()},
     }
 

@@ -92,6 +92,7 @@ def _settings_of_steps(preset, options):
         weighting=options.weighting,
         loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         freeze_trunk=options.freeze_trunk,
+        average=options.average,
     )
     return plain, joint
 
@@ -148,6 +149,8 @@ def _add_training_options(add):
     text = "how samples and exits weigh in joint training (default: all alike, the paper's)"
     add("--weighting", help=text, choices=WEIGHTINGS.names())
     add("--loss-weights", help="one for each exit (default: the network's)", type=finite_number, nargs="+", metavar="W")
+    text = "step 2 gives the moving average of its weights, of this decay, as 0.999 (default: none)"
+    add("--average", help=text, type=_decay, default=0.0, metavar="D")
     add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
     text = "folder of results to take step 1, the plain network, from"
     add(_PLAIN_FROM, help=text, type=pathlib.Path, metavar="DIR")
@@ -190,6 +193,14 @@ def _add_inference_options(group):
     )
 
 
+def _decay(text):
+    """An argparse type: a number in [0, 1)."""
+    decay = finite_number(text)
+    if not 0 <= decay < 1:
+        raise argparse.ArgumentTypeError(f"expected a number in [0, 1), got {text!r}")
+    return decay
+
+
 def _goal(text):
     """An argparse type: the text of a goal that can be parsed."""
     try:
@@ -213,6 +224,8 @@ def _folder_name(experiment, network, options):
         words.append(options.weighting)
     if options.loss_weights is not None:
         words.append("w" + "-".join(f"{weight:g}" for weight in options.loss_weights))
+    if options.average:
+        words.append(f"average{options.average:g}")
     if options.freeze_trunk:
         words.append("frozen")
     if options.plain_from is not None:

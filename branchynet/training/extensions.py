@@ -25,9 +25,17 @@ def validation(loss, samples, transform, device, workers, batch_size=500):
         batch_size: samples at a time.
     """
 
-    def validate(trainer):
+    def mean_statistics():
         for part in loss.targets().values():  # the statistics of a frozen trunk are the same in all workers
             workers.mean_statistics(part)
+
+    def validate(trainer):
+        mean_statistics()
+        with trainer.updater.evaluated():
+            mean_statistics()
+            evaluate()
+
+    def evaluate():
         summary = chainer.reporter.DictSummary()
         shard = workers.shard(len(samples))
         with chainer.using_config("train", False), chainer.no_backprop_mode():

@@ -129,6 +129,8 @@ def _train(phase, make_loss, net, splits, transform, settings, out, augment, res
         if updater.iteration < n_iterations:
             save(trainer)
             raise KeyboardInterrupt
+    if updater.average is not None:
+        updater.average.exchange()
     return [_history_entry(phase, entry) for entry in log.log]
 
 

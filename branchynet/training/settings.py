@@ -27,6 +27,7 @@ _RULES = {
     "beta2": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
     "weight_decay": (float, lambda decay: 0 <= decay < math.inf, "a finite number >= 0"),
     "seed": (int, lambda n: 0 <= n < 2**32, "a whole number in [0, 2**32)"),
+    "average": (float, lambda decay: 0 <= decay < 1, "a number in [0, 1)"),
     "freeze_trunk": (bool, lambda flag: True, "True or False"),
 }
 _SHARE = (float, lambda share: 0 < share <= 1, "shares in (0, 1]")
@@ -53,6 +54,8 @@ class TrainingSettings:
         loss_weights: joint training only: weights of the exits' losses, the last exit last, in place of those of the
             branches.
         freeze_trunk: joint training only: train the exits alone, on the trunk as it is.
+        average: decay in [0, 1) of the moving average of the weights that is validated, and is the result, in place of
+            the weights of the last step (`branchynet.training.averaging`); 0 for none.
 
     Raises:
         TrainingError: a setting is of another type or out of its range.
@@ -70,6 +73,7 @@ class TrainingSettings:
     weighting: str | None = None
     loss_weights: tuple | None = None
     freeze_trunk: bool = False
+    average: float = 0.0
 
     def __post_init__(self):
         checked = {name: _checked(name, getattr(self, name), *rule) for name, rule in _RULES.items()}

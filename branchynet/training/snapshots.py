@@ -28,6 +28,9 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
         a dictionary, as JSON gives it back.
     """
     checksums = samples.sha256()
+    described = dataclasses.asdict(settings)
+    if not settings.average:
+        del described["average"]  # snapshots that were made before there was one stay valid
     description = {
         "phase": phase,
         "n_samples": len(samples),
@@ -36,7 +39,7 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
         "transform": getattr(transform, "name", None),
         "transform_sha256": _sha256(getattr(transform, "arrays", dict)()),
         "start_weights_sha256": None if start is None else _sha256(_arrays_of(start)),
-        **dataclasses.asdict(settings),
+        **described,
         "architecture": net.describe(),
     }
     return json.loads(json.dumps(description))

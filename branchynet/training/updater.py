@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import chainer
@@ -10,6 +11,7 @@ import numpy as np
 from branchynet.errors import TrainingError
 from branchynet.functions import drawn_for
 from branchynet.machine.workers import Workers
+from branchynet.training.averaging import WeightAverage
 
 
 class JointUpdater(chainer.training.updaters.StandardUpdater):
@@ -33,6 +35,7 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         self.settings = settings
         self.n_iterations = n_iterations
         self.workers = workers or Workers()
+        self.average = WeightAverage(loss.targets(), settings.average) if settings.average else None
 
     def update_core(self):
         """Runs one step."""
@@ -52,6 +55,18 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         for optimizer in self.get_all_optimizers().values():
             self.workers.mean_gradients(optimizer.target)
             optimizer.update()
+        if self.average is not None:
+            self.average.update(self.iteration)
+
+    def serialize(self, serializer):
+        """Saves or loads the state of the training, the average of the weights included."""
+        super().serialize(serializer)
+        if self.average is not None:
+            self.average.serialize(serializer["average"])
+
+    def evaluated(self):
+        """A context in which the network has the weights that are the result: their average, where there is one."""
+        return contextlib.nullcontext() if self.average is None else self.average.exchanged()
 
     def _reported_loss(self, x, t, shard):
         """The loss of this worker's shard. What is reported, and checked, is the mean over all workers."""

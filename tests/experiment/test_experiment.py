@@ -94,11 +94,12 @@ def test_thresholds_of_the_command_line_are_used(tmp_path):
 
 
 def test_other_ways_to_train_are_recorded(tmp_path):
-    argv = ["--weighting", "confidence", "--freeze-trunk", "--loss-weights", "1", "0.5", "0.3"]
+    argv = ["--weighting", "confidence", "--freeze-trunk", "--loss-weights", "1", "0.5", "0.3", "--average", "0.9"]
     assert main(EXPERIMENT, ["--out", str(tmp_path), *argv]) == 0
     run = records.read_json(tmp_path / "run.json")
     joint, first = run["training_settings"]["joint"], run["training_settings"]["plain"]
     assert (joint["weighting"], joint["freeze_trunk"], joint["loss_weights"]) == ("confidence", True, [1, 0.5, 0.3])
+    assert (joint["average"], first["average"]) == (0.9, 0)
     assert (first["weighting"], first["freeze_trunk"], first["loss_weights"]) == (None, False, None)
     assert run["command"] == "experiments/tiny.py " + " ".join([*argv, *QUICKLY])
     with np.load(tmp_path / "plain.npz") as before, np.load(tmp_path / "weights.npz") as after:
@@ -169,6 +170,7 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
         ["--choose", "fastest"],
         ["--weighting", "none"],
         ["--loss-weights", "nan"],
+        ["--average", "1"],
         ["--choose", "knee", "--thresholds", "0.5", "0.5"],
     ],
 )

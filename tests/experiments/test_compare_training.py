@@ -40,7 +40,7 @@ def run_script(tmp_path, monkeypatch):
 def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_on(run_script, monkeypatch, capsys):
     result = run_script("--seeds", 0, 1)
     names = [variant["name"] for variant in result["variants"]]
-    assert names == list(script.variants(3)) and len(names) == 4 + len(WEIGHTINGS.names())
+    assert names == list(script.variants(3)) and len(names) == 5 + len(WEIGHTINGS.names())
     assert (result["schema"], result["network"], result["epochs"]) == (2, "tiny", 1)
     for variant in result["variants"]:
         assert len(variant["seeds"]) == 2 and len(variant["seeds"][0]["exit_accuracy_pct"]) == 3
