@@ -49,6 +49,7 @@ class Subject:
         labels: (n,) int32.
         rule: `Thresholds`.
         weights_sha256: of the file of weights.
+        dataset_sha256: of the test images.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Subject:
     labels: np.ndarray
     rule: Thresholds
     weights_sha256: str
+    dataset_sha256: str = ""
 
 
 def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) -> Subject:
@@ -84,7 +86,7 @@ def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) ->
     order = np.random.default_rng(seed).permutation(len(splits.test))
     x, labels = trained.transform(splits.test.images[order]), splits.test.labels[order]
     sha256 = read_description((folder or network.folder) / "weights")["sha256"]
-    return Subject(name, trained.net, x, labels, rule, sha256)
+    return Subject(name, trained.net, x, labels, rule, sha256, splits.test.sha256()["images"])
 
 
 def _at_the_papers_mix(network, trained, validation):
@@ -177,6 +179,7 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
     return {
         "network": subject.name,
         "weights_sha256": subject.weights_sha256,
+        "dataset_sha256": subject.dataset_sha256,
         "thresholds": list(rule.values),
         "exit_pct": exit_pct,
         "accuracy_pct": 100 * float(outcome.accuracies[0]),

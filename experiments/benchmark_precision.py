@@ -102,6 +102,7 @@ def bench_network(subject, splits, transform, budget_s) -> dict:
     return {
         "network": subject.name,
         "weights_sha256": subject.weights_sha256,
+        "dataset_sha256": subject.dataset_sha256,
         "multiply_add_limit_of_gain": allowed["multiply_add_limit_of_gain"],
         "left_out": left_out,
         "rows": rows,

@@ -26,7 +26,7 @@ from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import describe, get_device
 from branchynet.machine.workers import Workers, get_workers
-from branchynet.serialization import load_transform
+from branchynet.serialization import load_transform, read_description
 from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal
 from branchynet.training import WEIGHTINGS, train_joint
 from networks import zoo
@@ -173,6 +173,7 @@ def _run(arguments, workers):
             "schema": SCHEMA,
             "command": shlex.join(words + (["--variants", *chosen] if chosen else [])),
             "network": name,
+            "plain_sha256": read_description(plain)["sha256"],
             "seeds": seeds,
             "epochs": epochs,
             "environment": records.environment(describe(get_device("cpu"))),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import numpy as np
 
 from branchynet.bench import paths
 from branchynet.bench.timing import latency_summary
+from branchynet.errors import ThresholdError
 from branchynet.experiment import operating
 from branchynet.inference import record_exits
 from branchynet.thresholds import ExitCosts, as_exit_rule, choose_thresholds, front, knee, parse_goal
+
+N_RESAMPLES = 100
 
 
 def analyse(
@@ -72,6 +76,10 @@ def analyse(
 
     settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
     choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
+    if fixed_thresholds is None:
+        grid_settings, text = (settings, "knee") if goal is None else (None, goal)
+        by = _exit_costs(parse_goal(text), costs, contenders.compiled.plan)
+        choice["uncertainty"] = uncertainty_of_choice(validation, test, by, text, grid_settings, choice["thresholds"])
     if chosen is None:  # not on the grid: one more setting
         chosen, settings = len(settings), np.concatenate([settings, [choice["thresholds"]]])
     on_test = _points(test, "test", settings, costs)
@@ -119,14 +127,59 @@ def _choose(validation, settings, fixed_thresholds, goal, costs, plan):
         return {"goal": None, "rule": "given by the user", "thresholds": thresholds, "details": {}}, None
     grid = settings if goal is None else None
     goal = parse_goal("knee" if goal is None else goal)
-    if goal.unit == "multiply-adds":
-        exit_costs = ExitCosts(np.array(plan.path_multiply_adds()), goal.unit)
-    else:
-        exit_costs = ExitCosts(costs.end_to_end_ms.mean(axis=1), "ms")
-    choice = choose_thresholds(validation, exit_costs, goal, grid=grid)
+    choice = choose_thresholds(validation, _exit_costs(goal, costs, plan), goal, grid=grid)
     details = {**choice.details, "expected_cost": choice.expected_cost, "unit": choice.unit}
     entry = {"goal": choice.goal, "rule": choice.rule, "thresholds": list(choice.thresholds), "details": details}
     return entry, choice.index
+
+
+def _exit_costs(goal, costs, plan):
+    if goal.unit == "multiply-adds":
+        return ExitCosts(np.array(plan.path_multiply_adds()), goal.unit)
+    return ExitCosts(costs.end_to_end_ms.mean(axis=1), "ms")
+
+
+def uncertainty_of_choice(validation, test, costs, goal, grid, thresholds, n_resamples=N_RESAMPLES, seed=0) -> dict:
+    """How T would differ with other validation samples, by a bootstrap over them: T is chosen anew on each resample.
+
+    Args:
+        validation, test: `ExitRecords`.
+        costs: `ExitCosts`, taken as known.
+        goal: as text.
+        grid: (K, n_exits - 1) settings to choose from; None for any.
+        thresholds: what was chosen on the samples as they are.
+        n_resamples, seed: of the bootstrap.
+
+    Returns:
+        JSON-able: n_resamples; none_pct, in which share of them nothing serves the goal; another_T_pct, in which share
+        T is another one; accuracy_pct and relative_cost, {low, high} of 95 % of what the T of the resamples give on the
+        test samples, as accuracy and as cost over that of the chosen T (None where no T was found at all).
+    """
+    rng, n, found = np.random.default_rng(seed), len(validation.labels), []
+    for _ in range(n_resamples):
+        with contextlib.suppress(ThresholdError):
+            resample = validation.take(rng.integers(n, size=n))
+            found.append(tuple(choose_thresholds(resample, costs, parse_goal(goal), grid=grid).thresholds))
+    n_other = sum(one != tuple(thresholds) for one in found)
+    accuracies = relative = None
+    if found:
+        outcomes = test.evaluate([tuple(thresholds), *found])
+        expected = outcomes.expected_costs(costs)
+        accuracies, relative = 100 * outcomes.accuracies[1:], expected[1:] / expected[0]
+    return {
+        "n_resamples": n_resamples,
+        "none_pct": 100 * (n_resamples - len(found)) / n_resamples,
+        "another_T_pct": 100 * n_other / n_resamples,
+        "accuracy_pct": _middle(accuracies),
+        "relative_cost": _middle(relative),
+    }
+
+
+def _middle(values):
+    if values is None:
+        return None
+    low, high = np.percentile(values, (2.5, 97.5))
+    return {"low": float(low), "high": float(high)}
 
 
 def _points(exit_records, split, settings, costs):

@@ -18,12 +18,13 @@ from branchynet.training import WEIGHTINGS
 
 # In place of a folder of weights: those in results/released.
 RELEASED = "released"
-# Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that the plain
-# network was taken from the last name is kept, for it says which network that was.
+# Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that weights
+# were taken from the path within the clone is kept, or its last name: it says which weights those were.
 # How a process is started that times a part: `branchynet.experiment.processes`.
 TIMING_JOB = "--timing-job"
-_FOLDER_OPTIONS = ("--data-dir", "--out", "--weights", TIMING_JOB)
+_FOLDER_OPTIONS = ("--data-dir", "--out", TIMING_JOB)
 _PLAIN_FROM = "--plain-from"
+_KEPT_FOLDERS = (_PLAIN_FROM, "--weights")
 
 
 def parse_request(experiment: Experiment, argv=None) -> Request:
@@ -41,9 +42,11 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     if options.plain_from is not None and options.epochs_plain is not None:
         parser.error(f"--epochs-plain: step 1 is not trained with {_PLAIN_FROM}; give one of them")
     network, plain_from = experiment.network(options), options.plain_from and options.plain_from.resolve()
-    recorded = {key: value for key, value in vars(options).items() if _is_recorded(key, value)}
-    if plain_from is not None:
-        recorded["plain_from"] = plain_from.name
+    recorded = {key: value for key, value in vars(options).items() if not _is_folder(key)}
+    clone = experiment.script.parents[1]
+    for key in ("plain_from", "weights"):
+        if recorded[key] not in (None, RELEASED):
+            recorded[key] = _relative(recorded[key], clone)
     plain_settings, joint_settings = _settings_of_steps(experiment.presets[options.preset], options)
     results = experiment.script.parent / "results"
     weights = results / RELEASED / network.name if options.weights == RELEASED else options.weights
@@ -67,7 +70,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         weights=None if weights is None else pathlib.Path(weights),
         plain_from=plain_from,
         resume=options.resume,
-        command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv)]),
+        command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv, clone)]),
         recorded=recorded,
         n_processes_timed=options.processes_timed,
         timing_job=options.timing_job,
@@ -75,8 +78,14 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     )
 
 
-def _is_recorded(key, value):
-    return f"--{key.replace('_', '-')}" not in _FOLDER_OPTIONS or value == RELEASED
+def _is_folder(key):
+    return f"--{key.replace('_', '-')}" in _FOLDER_OPTIONS
+
+
+def _relative(folder, clone):
+    """A folder as a record names it: by its path within the clone, or by its last name."""
+    folder = pathlib.Path(folder).resolve()
+    return folder.relative_to(clone).as_posix() if folder.is_relative_to(clone) else folder.name
 
 
 def _settings_of_steps(preset, options):
@@ -236,17 +245,18 @@ def _folder_name(experiment, network, options):
     return "-".join([*words, f"seed{options.seed}"])
 
 
-def _without_folders(argv):
-    """The arguments less those that say where, not what."""
+def _without_folders(argv, clone):
+    """The arguments less those that say where, not what; folders of weights as `_relative` names them."""
     kept, skip = [], False
     for word, following in zip(argv, [*argv[1:], None]):
         option, sign, value = word.partition("=")
+        value = value if sign else following
         if skip:
             skip = False
-        elif option == _PLAIN_FROM:
-            kept += [_PLAIN_FROM, pathlib.Path(value if sign else following).resolve().name]
+        elif option in _FOLDER_OPTIONS:
             skip = not sign
-        elif option in _FOLDER_OPTIONS and (value if sign else following) != RELEASED:
+        elif option in _KEPT_FOLDERS and value != RELEASED:
+            kept += [option, _relative(value, clone)]
             skip = not sign
         else:
             kept.append(word)

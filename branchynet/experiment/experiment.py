@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 
-from branchynet import datasets, plots, records, report
+from branchynet import datasets, plots, records, report, serialization
 from branchynet.datasets import TRANSFORMS
 from branchynet.experiment import processes, steps
 from branchynet.experiment.analysis import analyse
@@ -20,7 +20,6 @@ from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
-from branchynet.serialization import read_description
 from branchynet.thresholds import as_exit_rule, parse_goal
 from branchynet.training import JointLoss
 
@@ -135,8 +134,8 @@ def _record(request, device, dataset, training, results):
         "branchy_network": f"B-{title}",
         "variant": request.network.variant,
         "dataset": dataset.name,
-        "weights_sha256": read_description(_weights_of(request))["sha256"],
         "dataset_sha256": {"train": dataset.train.sha256(), "test": dataset.test.sha256()},
+        "weights_sha256": _weights_sha256(request),
         "device": "gpu" if is_gpu(device) else "cpu",
         "preset": earlier["preset"],
         "seed": earlier["seed"],
@@ -155,8 +154,14 @@ def _record(request, device, dataset, training, results):
     }
 
 
-def _weights_of(request):
-    return (request.out if request.weights is None else request.weights) / "weights"
+def _weights_sha256(request):
+    """{file: hash} of the weights that the figures are of: an earlier run's where they were taken from there."""
+    found = {}
+    for stem in ("plain", "weights", "longer"):
+        folders = [folder for folder in (request.weights, request.out) if folder is not None]
+        folder = next(folder for folder in folders if (folder / f"{stem}.npz").exists())
+        found[stem] = serialization.read_description(folder / stem)["sha256"]
+    return found
 
 
 def _row_of_the_paper(request, device, published):

@@ -78,7 +78,7 @@ def take_earlier(net, dataset, splits, transform, request, workers) -> tuple:
     description = serialization.load_weights(net, folder / "weights")
     earlier = _read_run(folder, request)
     _check_trained_on(dataset, folder / "weights", description)
-    if earlier.get("weights_sha256") not in (None, description["sha256"]):
+    if earlier.get("weights_sha256", {}).get("weights") not in (None, description["sha256"]):
         raise SnapshotError(f"{folder}: expected the record of the run that made the weights, got another run's")
     if (folder / "longer.npz").exists():
         longer = _new_net(request, splits, transform)

@@ -12,6 +12,7 @@ import subprocess
 
 import threadpoolctl
 
+from branchynet.machine import processor
 from branchynet.machine.devices import describe, get_device
 from branchynet.machine.threads import usable_cores
 
@@ -23,7 +24,10 @@ _DISTRIBUTIONS = {
     "onnxruntime": ["onnxruntime", "onnxruntime-gpu"],
     "matplotlib": ["matplotlib"],
 }
+# Also recorded, but too many for a table.
+_MORE = ("scipy", "pillow", "onnx", "openvino", "torch", "mpi4py", "filelock", "threadpoolctl", "tqdm", "ziglang")
 _GIT_TIMEOUT_S = 10
+_LOAD_AT_START = processor.load()
 
 
 def environment(device_description: str | None = None, threads: int | None = None) -> dict:
@@ -35,7 +39,8 @@ def environment(device_description: str | None = None, threads: int | None = Non
 
     Returns:
         JSON-able: {device, cpu, n_cores (usable), threads, platform, python, versions: {package: version, of those that
-        are installed}, blas: list of text, commit: hash or None, dirty: bool or None, utc: ISO 8601}.
+        are installed}, packages: {more of them}, blas: list of text, processor: of `branchynet.machine.processor`,
+        load: {before: when this process began, after: now}, commit: hash or None, dirty: bool or None, utc: ISO 8601}.
         `dirty`: a Python file of the checkout differs from the commit. Outside a checkout `commit` is None.
     """
     commit, dirty = _git_state(pathlib.Path(__file__).resolve())
@@ -48,7 +53,10 @@ def environment(device_description: str | None = None, threads: int | None = Non
         "platform": " ".join(word for word in (platform.system(), platform.machine(), *platform.libc_ver()) if word),
         "python": platform.python_version(),
         "versions": {name: version for name, version in versions.items() if version},
+        "packages": {name: version for name in _MORE if (version := _version([name]))},
         "blas": _blas(),
+        "processor": processor.processor(),
+        "load": {"before": _LOAD_AT_START, "after": processor.load()},
         "commit": commit,
         "dirty": dirty,
         "utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -108,7 +108,7 @@ def _notes(run, published):
         f"{formats.machine(run)}; "
         f"engine {run['engine']}; preset {run['preset']}, seed {run['seed']}; `{run['command']}`; "
         f"{formats.commit(environment)}; {formats.versions(environment)}; {environment.get('utc', 'no date')}. "
-        f"T was chosen on the {choice['split']} split: {choice['rule']}.",
+        f"T was chosen on the {choice['split']} split: {choice['rule']}.{_uncertainty(choice)}",
         f"- ({_NOTE_OF_CHOICE}) Chosen on the test split itself, as the paper did: the knee of the sweep there, so its "
         "accuracy is optimistic. The time is computed from the shares and the latency of each exit.",
         f"- ({_NOTE_OF_CLOCK}) Plain Chainer, with only the trunk inside the clock; branches, softmax, entropy and the "
@@ -144,4 +144,22 @@ def _timed(measured):
     return (
         f"{measured['n_samples_timed']} of its samples{shares}, one at a time, the baseline and the branchy network in "
         f"turn; gain with its {words}"
+    )
+
+
+def _uncertainty(choice):
+    """How T would differ with other validation samples; nothing for a record that lacks it."""
+    found = choice.get("uncertainty")
+    if not found:
+        return ""
+    words = (
+        f" Chosen anew on {found['n_resamples']} resamples of it, T is another one in {found['another_T_pct']:.0f} %"
+        + (f", and none serves the goal in {found['none_pct']:.0f} %" if found["none_pct"] else "")
+    )
+    if found["accuracy_pct"] is None:
+        return words + "."
+    accuracy, cost = found["accuracy_pct"], found["relative_cost"]
+    return (
+        f"{words}; 95 % of these T give {accuracy['low']:.2f} to {accuracy['high']:.2f} % on the test split, at "
+        f"{cost['low']:.2f} to {cost['high']:.2f} times the expected cost (computed): no interval above holds that."
     )

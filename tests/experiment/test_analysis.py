@@ -5,9 +5,9 @@ import pytest
 from tiny import SHAPE, as_float, tiny_net, tiny_splits
 
 from branchynet.errors import ThresholdError
-from branchynet.experiment.analysis import analyse
+from branchynet.experiment.analysis import analyse, uncertainty_of_choice
 from branchynet.inference import record_exits
-from branchynet.thresholds import KNEE_RULE, knee
+from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee, parse_goal
 
 GRID = (0.5, 0.9, 1.0, 1.05, 1.2)
 
@@ -100,6 +100,38 @@ def test_the_cost_that_a_goal_expects_is_that_of_its_unit(splits):
     np.testing.assert_allclose(chosen["exit_pct"], [50, 25, 25])
     assert results["choice"]["details"]["expected_cost"] == pytest.approx(chosen["end_to_end_ms"])
     assert analyse_tiny(splits, goal="multiply-adds<=2000")["choice"]["details"]["expected_cost"] <= 2000
+
+
+def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits):
+    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
+    grid = np.array([(low, high) for low in GRID for high in GRID])
+    chosen = choose_thresholds(validation, costs, parse_goal("knee"), grid=grid).thresholds
+    found = uncertainty_of_choice(validation, test, costs, "knee", grid, chosen, n_resamples=40, seed=7)
+    rng, others, accuracies = np.random.default_rng(7), 0, []
+    for _ in range(40):
+        resample = validation.take(rng.integers(60, size=60))
+        again = choose_thresholds(resample, costs, parse_goal("knee"), grid=grid).thresholds
+        others += tuple(again) != tuple(chosen)
+        accuracies.append(100 * test.right_at(again).mean())
+    assert others > 0 and found["another_T_pct"] == 100 * others / 40 and found["none_pct"] == 0
+    assert found["accuracy_pct"]["low"] == pytest.approx(np.percentile(accuracies, 2.5))
+    assert found["relative_cost"]["low"] <= 1 <= found["relative_cost"]["high"]
+
+
+def test_where_all_validation_samples_are_one_t_is_certain(splits):
+    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    test, same = records_of(net, splits.test), records_of(net, splits.validation).take(np.zeros(30, int))
+    chosen = choose_thresholds(same, costs, parse_goal("exits=100,100")).thresholds
+    found = uncertainty_of_choice(same, test, costs, "exits=100,100", None, chosen, n_resamples=5)
+    assert found["another_T_pct"] == 0 and found["relative_cost"] == {"low": 1, "high": 1}
+
+
+def test_a_goal_that_no_resample_can_serve_leaves_no_interval(splits):
+    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
+    found = uncertainty_of_choice(validation, test, costs, "latency<=0.5ms", None, (0.0, 0.0), n_resamples=5)
+    assert (found["none_pct"], found["accuracy_pct"]) == (100, None)
 
 
 def test_without_a_goal_the_knee_of_the_grid_is_chosen(splits):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -222,10 +223,38 @@ def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
     assert [row["accuracy_pct"] for row in second["baselines"]] == [row["accuracy_pct"] for row in first["baselines"]]
     assert [entry["accuracy_pct"] for entry in second["exits"]] == [entry["accuracy_pct"] for entry in first["exits"]]
     assert (
-        second["command"] == "experiments/tiny.py --thresholds 1 1 --budget 0.1 --processes-timed 1"
-        and "weights" not in second["arguments"]
+        second["command"] == "experiments/tiny.py --weights first --thresholds 1 1 --budget 0.1 --processes-timed 1"
+        and second["arguments"]["weights"] == "first"
     )
     assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
+
+
+def without_times(value):
+    """A record less all that a second run may have otherwise."""
+    if isinstance(value, dict):
+        # Which T is chosen for equal accuracy, and which point is on the front, follows from measured times.
+        left_out = ("ms", "gain", "environment", "command", "on_front", "choice", "chosen", "timed", "count", "latency")
+        left_out += ("operating_points",)
+        return {k: without_times(v) for k, v in value.items() if not any(w in k for w in (*left_out, "elapsed"))}
+    return [without_times(entry) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("options", [["--seed", "5", "--thresholds", "0.9", "1"], ["--weights", "results/first"]])
+def test_the_command_of_a_record_gives_that_record_again(tmp_path, monkeypatch, options):
+    (tmp_path / "experiments").mkdir()
+    experiment = dataclasses.replace(EXPERIMENT, script=tmp_path / "experiments" / "tiny.py")
+    monkeypatch.chdir(tmp_path)
+    assert main(experiment, ["--out", "results/first", "--thresholds", "0.9", "1"]) == 0
+    more = [] if "--thresholds" in options else ["--thresholds", "0.9", "1"]
+    assert main(experiment, ["--out", str(tmp_path / "a"), *options, *more]) == 0
+    recorded = records.read_json(tmp_path / "a" / "run.json")
+    script, *words = shlex.split(recorded["command"])
+    assert script == "experiments/tiny.py" and words[:2] == options[:2]
+    assert run_main(experiment, [*words, "--out", "b"]) == 0
+    again = records.read_json(tmp_path / "b" / "run.json")
+    assert without_times(again) == without_times(recorded)
+    assert again["weights_sha256"] == recorded["weights_sha256"] and len(recorded["weights_sha256"]) == 3
+    assert again["command"] == recorded["command"]
 
 
 SCRIPT = """
@@ -340,7 +369,7 @@ def test_weights_of_other_data_or_of_another_run_are_refused(tmp_path, capsys, m
     again = ["--out", str(tmp_path / "again"), "--weights", str(tmp_path / "first")]
     run_path = tmp_path / "first" / "run.json"
     run = records.read_json(run_path)
-    records.write_json(run_path, {**run, "weights_sha256": "0" * 64})
+    records.write_json(run_path, {**run, "weights_sha256": {**run["weights_sha256"], "weights": "0" * 64}})
     assert main(EXPERIMENT, again) == 2
     assert "expected the record of the run that made the weights, got another run's" in capsys.readouterr().err
     records.write_json(run_path, run)

@@ -95,6 +95,8 @@ def test_the_environment_tells_versions_and_commit_but_no_names_of_machine_or_us
     environment = records.environment("Model X", 1)
     assert (environment["device"], environment["threads"]) == ("Model X", 1)
     assert environment["versions"]["chainer"] == "7.8.1"
+    assert environment["packages"]["scipy"] and environment["processor"]["model"] == environment["cpu"]
+    assert set(environment["load"]) == {"before", "after"}
     text = json.dumps(environment)
     assert str(pathlib.Path.home()) not in text and "hostname" not in text
 
