@@ -24,6 +24,8 @@ ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
 OPENVINO = [*ONNX, "openvino>=2024.4"]
 # A C compiler, where the machine has none.
 NATIVE = ["ziglang>=0.13"]
+# The report of a run: templates, and Vega-Lite's JavaScript, which goes into the file.
+REPORT = ["jinja2>=3", "vl-convert-python>=1.7"]
 # Training by several processes: what ChainerMN speaks MPI with, and an MPI that pip can install, with its mpiexec.
 MPI = ["mpi4py>=4", "mpich>=4; sys_platform != 'win32'"]
 
@@ -40,6 +42,7 @@ setup(
         "branchynet.inference.cuda": ["kernels.cuh"],
         "branchynet.inference.native": ["*.h"],
         "branchynet.machine": ["*.h"],
+        "branchynet.report.html": ["templates/*"],
     },
     install_requires=[
         "chainer==7.8.1",  # the framework; branchynet/_compat.py is written for this one version
@@ -62,9 +65,10 @@ setup(
         "onnx": ONNX,
         "openvino": OPENVINO,
         "mpi": MPI,
+        "report": REPORT,
         "bench": [*OPENVINO, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": [*OPENVINO, *MPI, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
+        "test": [*OPENVINO, *MPI, *REPORT, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

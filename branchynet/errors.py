@@ -40,6 +40,10 @@ class OutputError(UserError):
     """A result cannot be written where it was asked for."""
 
 
+class ReportError(UserError):
+    """A report that cannot be made: a package is missing, or the exit records are not those of the run."""
+
+
 class CompileError(UserError):
     """A network, an engine or a device that a plan cannot be made for."""
 

@@ -11,6 +11,7 @@ from branchynet.bench import paths
 from branchynet.bench.timing import latency_summary
 from branchynet.errors import ThresholdError
 from branchynet.experiment import operating
+from branchynet.experiment.recorded import record_by_measure
 from branchynet.inference import record_exits
 from branchynet.thresholds import ExitCosts, as_exit_rule, choose_thresholds, front, knee, parse_goal
 
@@ -56,19 +57,20 @@ def analyse(
         ThresholdError: nothing serves the goal.
 
     Returns:
-        (results, test records, timed). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two
+        (results, exit records, timed). Results: "plain_chainer_ms" and "plain_ms", latency summaries of the two
         baselines, and the keys "engine", "exits", "points", "chosen", "choice", "measured" and "operating_points" of
-        `branchynet.records`; "plain_accuracy_pct" of the plain network (test). The `ExitRecords` of the test samples
-        are given on for the pictures; what was timed, to be kept: {name: array of `PathCosts`; settings: (K,
-        n_exits - 1); images: (n,) indices of the test samples}.
+        `branchynet.records`; "plain_accuracy_pct" of the plain network (test). Exit records of the test samples are
+        those of `branchynet.experiment.recorded.record_by_measure`, for the pictures and the report. What was timed, to
+        be kept: {name: array of `PathCosts`; settings: (K, n_exits - 1); images: (n,) indices of the test samples}.
     """
     x = {split: transform(samples.images) for split, samples in _evaluated(splits)}
-    recorded = {split: record_exits(net, x[split], samples.labels) for split, samples in _evaluated(splits)}
+    validation = record_exits(net, x["validation"], splits.validation.labels)
     plain_right = {
         split: record_exits(plain_net or net, x[split], samples.labels).right[-1]
         for split, samples in _evaluated(splits)
     }
-    validation, test = recorded["validation"], recorded["test"]
+    by_measure = record_by_measure(net, x["test"], splits.test.labels)
+    test = by_measure["entropy"]
     contenders = paths.Contenders.of(net, engine)
     order = np.random.default_rng(order_seed).permutation(len(splits.test))
     shuffled = x["test"][order]
@@ -113,7 +115,7 @@ def analyse(
         "plain_accuracy_pct": 100 * float(plain_right["test"].mean()),
     }
     kept = {**vars(timed), "settings": np.array(settings_timed), "images": order[: len(timed.plain_ms)]}
-    return results, test, kept
+    return results, by_measure, kept
 
 
 def _evaluated(splits):

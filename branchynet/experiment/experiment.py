@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from branchynet.datasets import TRANSFORMS
 from branchynet.experiment import processes, steps
 from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
+from branchynet.experiment.recorded import EXIT_RECORDS, REPORT
 from branchynet.experiment.request import Experiment
 from branchynet.experiment.scripts import exit_status
 from branchynet.inference.engines import check_engine
@@ -20,6 +22,7 @@ from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
+from branchynet.report.html import write_report
 from branchynet.thresholds import as_exit_rule, parse_goal
 from branchynet.training import JointLoss
 
@@ -93,7 +96,7 @@ def _run_alone(request, workers, device):
     if not workers.is_first:
         return
     with threads.limited(processes.TIMING_THREADS):
-        results, test, timed = analyse(
+        results, by_measure, timed = analyse(
             net,
             splits,
             transform,
@@ -110,8 +113,9 @@ def _run_alone(request, workers, device):
     with replacing(request.out / "timings.npz") as handle:
         np.savez_compressed(handle, **timed)
     run = _record(request, device, dataset, training, results)
-    _write_results(request.out, run, published, dataset, splits, test)
+    _write_results(request.out, run, published, dataset, splits, by_measure)
     print(report.summary(run, published, request.out))
+    _write_report(request.out, run, published, dataset, by_measure)
 
 
 def _record(request, device, dataset, training, results):
@@ -170,13 +174,27 @@ def _row_of_the_paper(request, device, published):
     return select(names, published).paper_branchy
 
 
-def _write_results(out, run, published, dataset, splits, test):
+def _write_results(out, run, published, dataset, splits, by_measure):
     records.check_run(run)
     records.write_json(out / "run.json", run)
+    provenance = {"command": run["command"], "seed": run["seed"], "split": "test"}
+    serialization.save_exit_records(by_measure, out / EXIT_RECORDS, provenance)
     records.write_sweep(out / "sweep.csv", run)
     records.write_text(out / "table.md", report.table(run, published))
     plots.tradeoff(run, published, out / "tradeoff")
     plots.training(run, out / "training.png")
+    test = by_measure["entropy"]
     exits = test.exits_at(run["choice"]["thresholds"])
     plots.exits(splits.test.images, test, exits, out / "exits.png", dataset.class_names)
     plots.exit_share(run, out / "exit_share.png")
+
+
+def _write_report(out, run, published, dataset, by_measure):
+    """Writes the report and says where. All else is written by now: without a report the run ends well, too."""
+    path = out / REPORT
+    try:
+        write_report(path, run, published, by_measure, dataset.test.images, dataset.class_names)
+    except Exception as error:  # whatever it is, no hours of training are to end in a traceback
+        print(f"no report: {error}", file=sys.stderr)
+    else:
+        print(f"Report: {report.shorter_path(path)}")

@@ -8,19 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from branchynet.machine.files import replacing
-
-# Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008).
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#999999"
-OF_EXITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+from branchynet.report.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, of_exit  # noqa: F401  (for all figures)
 
 DPI = 150
 FONT_SIZE = 9
-
-
-def of_exit(index):
-    """The colour of an exit, 0 for the first one."""
-    return OF_EXITS[index % len(OF_EXITS)]
 
 
 def new_figure(width_in, height_in, layout="constrained"):

@@ -2,7 +2,7 @@
 
 `rows` holds the clocks and the gains, once, for every table and figure; the other modules choose columns. Everywhere
 `run` is a run's record (`branchynet.records`), and `published` is what `load_published` reads: the figures of the paper
-and its authors. The room computes nothing but means over seeds.
+and its authors. `html` makes pages of them. The room computes nothing but means over seeds.
 """
 
 from branchynet.records.published import load_published
@@ -10,7 +10,7 @@ from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.paper_figures import paper_figures, published_sweep
 from branchynet.report.precision import precision_table
-from branchynet.report.summary import summary
+from branchynet.report.summary import shorter_path, summary
 from branchynet.report.table import OPERATING_HEADINGS, operating_cells, operating_points, table
 from branchynet.report.table_one import front_table, table_one
 
@@ -26,6 +26,7 @@ __all__ = [
     "paper_figures",
     "precision_table",
     "published_sweep",
+    "shorter_path",
     "summary",
     "table",
     "table_one",

@@ -32,7 +32,7 @@ def summary(run: dict, published: dict, out_dir) -> str:
         "",
         *_remarks(run),
     ]
-    return "\n".join([*map(_cut, lines), f"Table, figures and records: {_shorter_path(out_dir)}"])
+    return "\n".join([*map(_cut, lines), f"Table, figures and records: {shorter_path(out_dir)}"])
 
 
 def _cells(name, row):
@@ -75,7 +75,7 @@ def _wrapped(text):
     return textwrap.wrap(text, MAX_COLUMNS, max_lines=2, subsequent_indent="  ")
 
 
-def _shorter_path(path):
+def shorter_path(path):
     """The path from the current folder where that is shorter."""
     absolute = os.path.abspath(path)
     try:

@@ -1,9 +1,10 @@
-"""Weights, snapshots and fitted measures as `.npz` without pickle, each with a description of what it belongs to.
+"""Weights, snapshots, exit records and fitted measures as `.npz` without pickle, each with what it belongs to.
 
 Nothing is ever unpickled, and what belongs to another network, run or measure is refused. The room knows nets,
-transforms and measures; it knows no data set, no training and no command line.
+transforms, measures and exit records; it knows no data set, no training and no command line.
 """
 
+from branchynet.serialization.exit_records import load_exit_records, save_exit_records
 from branchynet.serialization.measures import load_measure, save_measure
 from branchynet.serialization.snapshots import load_snapshot, read_snapshot_description, save_snapshot
 from branchynet.serialization.weights import (
@@ -17,6 +18,7 @@ from branchynet.serialization.weights import (
 
 __all__ = [
     "check_architecture",
+    "load_exit_records",
     "load_measure",
     "load_plain_network",
     "load_snapshot",
@@ -24,6 +26,7 @@ __all__ = [
     "load_weights",
     "read_description",
     "read_snapshot_description",
+    "save_exit_records",
     "save_measure",
     "save_snapshot",
     "save_weights",

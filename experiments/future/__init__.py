@@ -5,7 +5,7 @@ costs with them; the comparisons ask it. All are held against one *reference set
 the authors' grid, chosen on validation samples. Test labels choose nothing, they are only reported on.
 """
 
-from future.calibration import expected_calibration_error, reliability, reliability_bins
+from future.calibration import reliability
 from future.combination import best_combination, time_against_reference
 from future.curves import mix_at_accuracy, mix_at_cost
 from future.fitting import best_settings, fit_measures, try_settings
@@ -25,12 +25,10 @@ __all__ = [
     "compare_measures",
     "compare_on_unknown",
     "difference",
-    "expected_calibration_error",
     "fit_measures",
     "mix_at_accuracy",
     "mix_at_cost",
     "reliability",
-    "reliability_bins",
     "time_against_reference",
     "try_settings",
 ]

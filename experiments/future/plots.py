@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from branchynet.plots import style
+from branchynet.report.colours import OF_EXITS
 
 _LINES = ("-", "--", ":")
 _MARKERS = "os^vDPX<>*"
-_COLOURS = (*style.OF_EXITS, style.GREY)
+_COLOURS = (*OF_EXITS, style.GREY)
 # Of settings slower than so many times the reference only the line towards them is drawn.
 _FARTHEST = 1.6
 

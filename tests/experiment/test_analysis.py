@@ -153,7 +153,8 @@ def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits):
 
 def test_the_test_records_are_given_on(splits):
     net = initialised_net()
-    results, test, _ = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    results, by_measure, _ = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    test = by_measure["entropy"]
     np.testing.assert_array_equal(test.scores, records_of(net, splits.test).scores)
     shares = np.bincount(test.exits_at(results["choice"]["thresholds"]), minlength=3) / len(splits.test)
     assert results["measured"]["exit_pct"] == (100 * shares).tolist()

@@ -37,8 +37,9 @@ EXPERIMENT = Experiment(
 )
 QUICKLY = ["--budget", "0.1", "--processes-timed", "1"]
 RESULTS = {
-    "run.json", "sweep.csv", "table.md", "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
+    "run.json", "sweep.csv", "table.md", "exit_records.npz", "exit_records.json", "report.html",
     "timings.npz",
+    "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
     "plain.log.json", "joint.log.json", "plain.snapshot.npz", "joint.snapshot.npz",
     "longer.log.json", "longer.snapshot.npz",
     "plain.npz", "plain.json", "weights.npz", "weights.json", "longer.npz", "longer.json",

@@ -1,0 +1,26 @@
+"""What a run leaves for its report: exit records of the test samples by the measures that a report shows."""
+
+from __future__ import annotations
+
+from branchynet.inference import record_logits
+from branchynet.thresholds import ExitRecords
+
+# Names in the folder of the results; the first without its endings.
+EXIT_RECORDS, REPORT = "exit_records", "report.html"
+# The exit rule's own, and the one whose reliability is told.
+_MEASURES = ("entropy", "max-probability")
+
+
+def record_by_measure(net, x, labels) -> dict:
+    """The exit records of samples, from one pass of a net.
+
+    Args:
+        net: a `BranchyNet`.
+        x: (N, C, H, W) float32.
+        labels: (N,) integers.
+
+    Returns:
+        {name of a measure: `branchynet.thresholds.ExitRecords`}, the entropy among them.
+    """
+    logits = record_logits(net, x)
+    return {name: ExitRecords.of(logits, labels, name) for name in _MEASURES}
