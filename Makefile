@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future figures table compare docs test page page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future figures table compare docs test page site page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -37,7 +37,8 @@ help:
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
 	@echo "make test       lint and tests"
-	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it in a browser"
+	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it and the reports in a browser"
+	@echo "make site       the page that lists the released runs, with a report for each"
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
@@ -105,10 +106,13 @@ page: $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --editable '.[test,native]'
 	@$(VENV)/bin/python experiments/page.py $(ARGS)
 
+site: $(STAMP)
+	@$(VENV)/bin/python experiments/report.py --site $(ARGS)
+
 page-test: $(STAMP)
 	@command -v chromium >/dev/null || apt-get install --yes --quiet chromium
 	@$(VENV)/bin/python -m pip install --quiet playwright
-	$(VENV)/bin/python -m pytest tests/experiments/test_page.py $(ARGS)
+	$(VENV)/bin/python -m pytest tests/experiments/test_page.py tests/experiments/test_reports.py $(ARGS)
 
 c-targets: $(STAMP)
 	@command -v qemu-arm >/dev/null && command -v node >/dev/null || apt-get install --yes --quiet qemu-user nodejs

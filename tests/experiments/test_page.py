@@ -7,11 +7,11 @@ import base64
 import json
 import pathlib
 import re
-import shutil
 
 import numpy as np
 import page as script
 import pytest
+from browsers import browser, listening  # noqa: F401  (a fixture)
 from PIL import Image
 
 import networks
@@ -21,7 +21,6 @@ from networks import zoo
 
 PAGE = zoo.RELEASED / "page" / "index.html"
 NAMES = list(script.N_IMAGES)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # What `answerAll` gives at the thresholds of the page, as plain lists.
 ANSWERS = """() => { net.early.setThresholds(net.thresholds); const found = answerAll(net.early);
     return [[...found.labels], [...found.exits], [...found.scores]]; }"""
@@ -38,30 +37,12 @@ def images_of(network):
     return pixels.reshape(-1, *network["shape"])
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make page-test")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: make page-test")
-    with api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
-def opened(browser):
-    """The page, ready; afterwards it must have asked for nothing but itself, and have said nothing on the console."""
-    page = browser.new_page(viewport={"width": 1100, "height": 1100})
-    requests, words = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: words.append(message.text))
-    page.on("pageerror", lambda error: words.append(str(error)))
-    page.goto(PAGE.as_uri())
-    page.wait_for_selector("body[data-ready=lenet]")
-    yield page
-    page.close()
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [PAGE.as_uri()] and words == []
+def opened(browser):  # noqa: F811
+    """The page, ready."""
+    with listening(browser, PAGE) as page:
+        page.wait_for_selector("body[data-ready=lenet]")
+        yield page
 
 
 def choose(page, name):
