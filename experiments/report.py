@@ -23,7 +23,7 @@ SCRIPT = "report.py"
 # What stands above the table of the released runs: text, file, what is there.
 _INTRODUCTION = (
     ("Draw a digit and watch it leave", "page/index.html", "the networks run in the page, on your machine"),
-    ("Benchmarks of the engines", "bench", "early exit against the plain network, contender by contender"),
+    ("Benchmarks of the engines", "bench/lenet/bench.md", "early exit against the plain network"),
     ("The paper's future work", "future/report.md", "measures of confidence, goals, unknown images"),
 )
 

@@ -7,8 +7,8 @@ from branchynet.report.html.rendering import render
 from branchynet.report.rows import PAPERS_CLOCK, SAME_ENGINE, our_rows
 
 _HEADINGS = (
-    *("Network", "Data", "Seed", "T for", "Acc. plain (%)", "Acc. branchy (%)", "Plain (ms)", "Branchy (ms)"),
-    *("Gain end to end", "Gain, paper's clock", "Exit (%)", "Thrshld. T", "Look at"),
+    *("Network", "Look at", "Data", "Seed", "T for", "Acc. plain (%)", "Acc. branchy (%)", "Plain (ms)"),
+    *("Branchy (ms)", "Gain end to end", "Gain, paper's clock", "Exit (%)", "Thrshld. T"),
 )
 
 

@@ -139,7 +139,7 @@ async function drawCharts() {
   const style = getComputedStyle(document.documentElement), ink = style.getPropertyValue("--ink").trim();
   const line = style.getPropertyValue("--line").trim(), font = "system-ui, sans-serif", titleFontWeight = "normal";
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, titleFontWeight };
-  const legend = { labelColor: ink, titleColor: ink, symbolStrokeWidth: 2, symbolBaseStrokeColor: ink };
+  const legend = { labelColor: ink, titleColor: ink, symbolStrokeWidth: 2 };
   const config = { font, axis, legend, style: { cell: { stroke: line } }, range: { category: exitColours } };
   const rows = { points: data.points, marks: data.marks, training: data.training, reliability: data.reliability, now: now(evaluate(thresholds)) };
   const options = { config, actions: false, renderer: "svg", tooltip: { theme: matchMedia(DARK).matches ? "dark" : "light" } };
