@@ -105,7 +105,6 @@ function tile(i, exit) {
   const score = scores[exit][i], entropy = score < 1e-4 ? "< 0.0001" : text(Number(score.toPrecision(3)));
   const said = `exit ${exit + 1} says ${answer}`;
   const picture = element("span", { class: "tile", style, role: "img", "aria-label": `test image ${i}, ${truth}` });
-  picture.style.backgroundImage = "var(--tiles)";
   return element("li", {}, picture, truth, element("br"),
     element("span", { class: isRight ? "right" : "wrong" }, isRight ? said : said + ", wrong"), element("br"), entropy);
 }
@@ -181,7 +180,7 @@ $("settings").append(...data.settings.map((setting, index) => {
   button.addEventListener("click", () => set(setting.thresholds));
   return button;
 }));
-document.documentElement.style.setProperty("--tiles", `url(data:image/png;base64,${data.images.png})`);
+document.head.append(element("style", {}, `.tile { background-image: url(data:image/png;base64,${data.images.png}); }`));
 $("held").textContent = data.images.rows.length.toLocaleString("en");
 const draw = () => drawCharts().then(() => { document.body.dataset.ready = "true"; });
 set(thresholds);
