@@ -8,8 +8,7 @@ import numpy as np
 
 from branchynet.confidence import as_measure
 from branchynet.errors import SnapshotError, ThresholdError
-from branchynet.machine.files import replacing
-from branchynet.serialization.arrays import open_arrays, paths_of, read_description_of, write_description
+from branchynet.serialization.arrays import paths_of, read_pair, write_pair
 from branchynet.thresholds import ExitRecords
 
 # In front of the names of measures.
@@ -28,15 +27,11 @@ def save_exit_records(by_measure, stem, provenance=None) -> None:
     Raises:
         OutputError: the files cannot be written.
     """
-    npz_path, json_path = paths_of(stem)
     first = next(iter(by_measure.values()))
     kind = np.min_scalar_type(first.n_classes)
     arrays = {f"{_SCORES}{name}": records.scores for name, records in by_measure.items()}
-    with replacing(npz_path) as handle:
-        np.savez_compressed(
-            handle, labels=first.labels.astype(kind), predictions=first.predictions.astype(kind), **arrays
-        )
-    write_description(npz_path, json_path, {"measures": list(by_measure)}, provenance)
+    arrays.update(labels=first.labels.astype(kind), predictions=first.predictions.astype(kind))
+    write_pair(stem, arrays, {"measures": list(by_measure)}, provenance)
 
 
 def load_exit_records(stem) -> dict:
@@ -49,15 +44,13 @@ def load_exit_records(stem) -> dict:
         SnapshotError: the files are missing, damaged, or do not belong together.
         MeasureError: a measure is not known.
     """
-    npz_path, json_path = paths_of(stem)
-    names = read_description_of(npz_path, json_path, "exit records").get("measures")
+    description, arrays = read_pair(stem, "exit records")
     try:
-        with open_arrays(npz_path) as arrays:
-            labels, predictions = (arrays[key].astype(np.int32) for key in ("labels", "predictions"))
-            scores = {name: arrays[f"{_SCORES}{name}"] for name in names}
+        labels, predictions = (arrays[key].astype(np.int32) for key in ("labels", "predictions"))
+        scores = {name: arrays[f"{_SCORES}{name}"] for name in description.get("measures")}
         first = ExitRecords(next(iter(scores.values())), predictions, labels)
     except (KeyError, TypeError, ValueError, StopIteration, ThresholdError) as error:
-        raise SnapshotError(f"exit records: expected labels, predictions and scores in {npz_path}: {error}") from error
+        raise SnapshotError(f"exit records: expected labels, predictions and scores in {paths_of(stem)[0]}: {error}") from error
     return {
         name: dataclasses.replace(first, scores=array, lowest=as_measure(name).lowest) for name, array in scores.items()
     }

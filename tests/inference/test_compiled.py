@@ -19,7 +19,7 @@ from tiny import N_CLASSES, SHAPE, assert_same_answers, mixed_thresholds, tiny_b
 
 from branchynet import FL, Branch, BranchyNet, PercentExits, run
 from branchynet.errors import CompileError, NetworkError, ThresholdError
-from branchynet.inference import compile_net, compile_plain, register_lowering
+from branchynet.inference import compile_net, compile_plain, record_exits, register_lowering
 from branchynet.inference.engines import engine_classes, engine_names
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
