@@ -50,7 +50,8 @@ def load_exit_records(stem) -> dict:
         scores = {name: arrays[f"{_SCORES}{name}"] for name in description.get("measures")}
         first = ExitRecords(next(iter(scores.values())), predictions, labels)
     except (KeyError, TypeError, ValueError, StopIteration, ThresholdError) as error:
-        raise SnapshotError(f"exit records: expected labels, predictions and scores in {paths_of(stem)[0]}: {error}") from error
+        expected = f"expected labels, predictions and scores in {paths_of(stem)[0]}"
+        raise SnapshotError(f"exit records: {expected}: {error}") from error
     return {
         name: dataclasses.replace(first, scores=array, lowest=as_measure(name).lowest) for name, array in scores.items()
     }
