@@ -156,7 +156,7 @@ INLINE void convolution(const float *in, const float *weights, float *out, struc
                 const float sum = sum_of_parts<PARTS>(sums[o][p]);
                 const int channel = group * GROUP + o;
                 if (tile.exists && tile.part == 0 && channel < n_outputs && x + p < out_w)
-                    out[tile.sample + (channel * out_h + y) * out_w + x + p] = relu && !(sum > 0) ? 0.0f : sum;
+                    out[tile.sample + (channel * out_h + y) * out_w + x + p] = relu && sum < 0 ? 0.0f : sum;
             }
     }
 }
@@ -175,7 +175,7 @@ INLINE void pooling(const float *in, float *out, struct team team, int channels,
         for (int row = larger(y, 0); row < smaller(y + kh, in_h); row++)
             for (int column = larger(x, 0); column < smaller(x + kw, in_w); column++) {
                 const float value = plane[row * in_w + column];
-                result = is_maximum ? (value > result ? value : result) : result + value;
+                result = !is_maximum ? result + value : value <= result ? result : value; /* NaN stays */
             }
         if (tile.exists) out[tile.sample + tile.number] = is_maximum ? result : result / (float)(kh * kw);
     }
@@ -211,7 +211,7 @@ INLINE void scale(const float *in, const float *factors, float *out, struct team
         const int c = tile.number / pixels;
         float value = in[tile.sample + tile.number];
         if (factors) value = value * factors[c] + factors[channels + c];
-        if (tile.exists) out[tile.sample + tile.number] = relu && !(value > 0) ? 0.0f : value;
+        if (tile.exists) out[tile.sample + tile.number] = relu && value < 0 ? 0.0f : value;
     }
 }
 
@@ -226,24 +226,32 @@ INLINE void add_shortcut(const float *in, float *sum, struct team team, int chan
         const float *image = in + tile.sample;
         float value = sum[tile.sample + tile.number];
         if (c < channels) value += image[(c * in_h + y * stride) * in_w + x * stride];
-        if (tile.exists) sum[tile.sample + tile.number] = relu && !(value > 0) ? 0.0f : value;
+        if (tile.exists) sum[tile.sample + tile.number] = relu && value < 0 ? 0.0f : value;
     }
 }
 
 /* ---- Samples in, answers out --------------------------------------------------------------------------------------- */
 
-/* What host and GPU tell each other: the number of the request, that of the one last answered, and whether a sample
- * held a number that is not finite. */
-enum { REQUEST, ANSWERED, NOT_FINITE };
+/* What host and GPU tell each other: the number of the request, that of the one last answered, and whether a sample was
+ * too large or not finite, or logits were not. */
+enum { REQUEST, ANSWERED, BAD_SAMPLE, BAD_LOGITS };
 
-/* Copies a sample to where the network reads it. 0 times a number is NaN, not 0, unless the number is finite. */
+/* Copies a sample to where the network reads it. */
 INLINE void take_sample(const float *sample, float *to, int n, struct team team, volatile int *messages)
 {
     for (int i = team.rank; i < n; i += team.size) {
         const float value = sample[i];
-        if (value * 0.0f != 0.0f) messages[NOT_FINITE] = 1;
+        if (!(fabsf(value) <= LARGEST)) messages[BAD_SAMPLE] = 1;
         to[i] = value;
     }
+}
+
+/* Looks at logits that a decision is to rest on; one thread does. 0 times a number is 0 only if that is finite. */
+INLINE void check_logits(const float *logits, int classes, volatile int *messages)
+{
+    float sum = 0;
+    for (int c = 0; c < classes; c++) sum += 0.0f * logits[c];
+    if (sum != 0) messages[BAD_LOGITS] = 1;
 }
 
 INLINE int largest(const float *logits, int n); /* in scores.h */

@@ -17,6 +17,7 @@ import pathlib
 
 from branchynet.inference.cuda.stages import BLOCK, GRID, LAYER
 from branchynet.inference.native.source import SCORES, score_expression
+from branchynet.inference.reference import LARGEST
 
 _KERNELS = pathlib.Path(__file__).with_name("kernels.cuh")
 # Floats of one sample's numbers that a block may keep in shared memory: 96 KB, which every GPU since Volta has.
@@ -62,6 +63,8 @@ def whole_source(program, measure) -> str:
     Raises:
         CompileError: a measure that the kernels do not know.
     """
+    # Larger samples are refused, as on every path.
+    limit = f"#define LARGEST {LARGEST:.9e}f\n"
     kernels, scores = (path.read_text(encoding="utf-8") for path in (_KERNELS, SCORES))
     teams = ("block",) if fits_block(program) else ("grid", "layer")
     used = {stage.functions[team] for segment in program.segments for stage in segment.stages for team in teams}
@@ -69,7 +72,7 @@ def whole_source(program, measure) -> str:
     written = [_by_block(program, measure)] if fits_block(program) else [_by_grid(program, measure)]
     if not fits_block(program):
         written += [_take(program), *_layers(program, measure)]
-    return "\n".join([kernels, scores, _sizes(program), *functions, _PARAMETERS, *written])
+    return "\n".join([limit, kernels, scores, _sizes(program), *functions, _PARAMETERS, *written])
 
 
 def _sizes(program):
@@ -98,6 +101,7 @@ def _through_the_exits(program, measure, team, barrier, indent):
             lines += [_call(stage, team), barrier]
         is_last = index == len(program.segments) - 1
         lines.append(f"logits = work + {segment.logits.at};")
+        lines.append("if (team.rank == 0) check_logits(logits, BRANCHYNET_N_CLASSES, messages);")
         lines.append(f"score = {score_expression(measure, index, 'cuda')};")
         answer = f"write_answer(row, {index}, score, logits, BRANCHYNET_N_CLASSES, threadIdx.x, blockDim.x);"
         if team is GRID:  # every block knows the answer
@@ -190,6 +194,7 @@ KERNEL(leave_{index + 1}, {THREADS["layer"]})
     for (int i = team.rank; i < team.n_left; i += team.size) {{
         const int sample = team.left[i];
         const float *logits = memory + (long long)sample * N_FLOATS + {segment.logits.at};
+        check_logits(logits, BRANCHYNET_N_CLASSES, messages);
         const float score = {score_expression(measure, index, "cuda")};
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         if ({"1" if is_last else f"score < thresholds[{index}]"})

@@ -12,7 +12,7 @@ import numpy as np
 from branchynet.errors import NetworkError
 from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import MOST_SAMPLES, THREADS, fits_block, kernel_names, whole_source
-from branchynet.inference.reference import Answers
+from branchynet.inference.reference import LARGEST, Answers
 from branchynet.machine.cuda_graph import captured
 
 _OPTIONS = ("--std=c++14",)
@@ -23,7 +23,7 @@ BLOCKS_VARIABLE = "BRANCHYNET_GPU_BLOCKS"
 _N_LOOKS = 20_000
 _FLOAT_BYTES = 4
 # What host and GPU tell each other: see kernels.cuh.
-_REQUEST, _ANSWERED, _NOT_FINITE = range(3)
+_REQUEST, _ANSWERED, _BAD_SAMPLE, _BAD_LOGITS = range(4)
 _MAX_REQUEST = 1 << 30
 
 
@@ -103,7 +103,7 @@ class _Workspace:
     def __init__(self, engine):
         self._engine, plan, xp = engine, engine.plan, engine.device.xp
         self._row_size = 3 + plan.n_classes
-        shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (3,)]
+        shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (4,)]
         self._sample, self._thresholds, self._row, self._messages = _pinned(
             xp, shapes, (np.float32, np.float32, np.int32, np.int32)
         )
@@ -186,9 +186,12 @@ class _Workspace:
         return (_address(self._engine.weights), samples, np.int32(n), thresholds, *others)
 
     def _check_finite(self):
-        if self._messages[_NOT_FINITE]:
-            self._messages[_NOT_FINITE] = 0
-            raise NetworkError("expected finite numbers, got NaN or infinity")
+        bad_sample, bad_logits = self._messages[_BAD_SAMPLE:]
+        self._messages[_BAD_SAMPLE:] = 0
+        if bad_sample:
+            raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN, infinity or a larger one")
+        if bad_logits:
+            raise NetworkError("expected finite logits, got NaN or infinity: a sample is too large")
 
 
 def _pinned(xp, shapes, dtypes):
