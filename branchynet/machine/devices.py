@@ -96,6 +96,14 @@ def to_host(array) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else chainer.get_device("@numpy").send(array)
 
 
+def as_floats(scalars) -> list:
+    """Scalars of one device as floats; from a GPU they are read all at once, for each reading waits for it."""
+    xp = chainer.backend.get_array_module(*scalars)
+    if xp is np:
+        return [float(scalar) for scalar in scalars]
+    return to_host(xp.stack([xp.asarray(scalar, np.float64) for scalar in scalars])).tolist()
+
+
 def describe(device: chainer.backend.Device) -> str:
     """The model of the processor that `device` is, such as "NVIDIA H100 80GB HBM3"."""
     if device.xp is np:

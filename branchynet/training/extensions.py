@@ -44,7 +44,8 @@ def validation(loss, samples, transform, device, workers, batch_size=500):
                 x = device.send(transform(samples.images[rows]))
                 t = device.send(samples.labels[rows])
                 for number, logits in loss.logits(x).items():
-                    summary.add(ExitOutput(number, logits, t).reports("validation/"))
+                    reports = ExitOutput(number, logits, t).reports("validation/")
+                    summary.add({name: (float(value), n) for name, (value, n) in reports.items()})
         n_samples = (shard.stop - shard.start) if shard.weight else 0
         means = workers.mean({name: (mean, n_samples) for name, mean in summary.compute_mean().items()})
         chainer.report({name: mean for name, (mean, _) in means.items()})

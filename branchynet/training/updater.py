@@ -10,6 +10,7 @@ import numpy as np
 
 from branchynet.errors import TrainingError
 from branchynet.functions import drawn_for
+from branchynet.machine.devices import as_floats
 from branchynet.machine.workers import Workers
 from branchynet.training.averaging import WeightAverage
 
@@ -73,9 +74,11 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
         reporter, reports = chainer.Reporter(), {}
         with reporter.scope(reports), drawn_for(shard):
             loss = self.loss_func(x, t, shard.weight)
+        reports = {"loss": (loss.array, shard.weight), **reports}
+        values, weights = as_floats([value for value, _ in reports.values()]), [n for _, n in reports.values()]
         if shard.weight == 0:
-            reports = {name: (value, 0) for name, (value, _) in reports.items()}
-        means = self.workers.mean({"loss": (float(loss.array), shard.weight), **reports})
+            weights = [0] * len(values)
+        means = self.workers.mean(dict(zip(reports, zip(values, weights))))
         self._check_finite(means.pop("loss")[0])
         # The numbers of samples stay whole: Chainer reads a summary that was saved within an epoch back as such.
         chainer.report({name: (value, round(n_samples)) for name, (value, n_samples) in means.items()})

@@ -148,3 +148,9 @@ def test_a_cpu_that_tells_no_model_still_has_a_description(monkeypatch):
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert devices.describe(chainer.get_device("@numpy")) == "riscv64"
+
+
+def test_scalars_of_a_device_are_read_as_floats(device):
+    scalars = [device.xp.array([1.5, 2.5], np.float32).sum(), device.xp.array([True, False]).mean()]
+    assert devices.as_floats(scalars) == [4.0, 0.5]
+    assert all(type(value) is float for value in devices.as_floats(scalars))

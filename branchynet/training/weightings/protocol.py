@@ -52,9 +52,10 @@ class ExitOutput:
         return F.mean(self.sample_losses * weights)
 
     def reports(self, prefix="") -> dict:
-        """What is reported of the exit: {"exitN/loss": (nats, n), "exitN/accuracy": (in [0, 1], n)}, with a prefix."""
+        """What is reported of the exit: {"exitN/loss": (nats, n), "exitN/accuracy": (in [0, 1], n)}, with a prefix. The
+        numbers are scalars on the device: reading one waits for a GPU."""
         values = {"loss": self.cross_entropy.array, "accuracy": (self.logits.array.argmax(axis=1) == self.t).mean()}
-        return {f"{prefix}exit{self.number}/{name}": (float(value), len(self.t)) for name, value in values.items()}
+        return {f"{prefix}exit{self.number}/{name}": (value, len(self.t)) for name, value in values.items()}
 
 
 class Weighting:
