@@ -325,3 +325,23 @@ def test_batch_normalisation_is_folded_and_dropout_is_gone():
     assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution"]
     assert [type(op).__name__ for op in plan.segments[0].head] == ["Residual", "Relu", "Linear"]
     assert [type(op).__name__ for op in plan.segments[0].head[0].body] == ["Convolution", "Relu", "Convolution"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["cuda", "arrays"])
+def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    first = get_device("gpu:0")
+    if first.xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one GPU is here, two are needed")
+    first.use()
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    compiled = compile_net(net, SHAPE, engine=name, device="gpu:1")
+    for n_samples in (1, 6):
+        assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
+        answers = compiled.run(get_device("gpu:1").send(x[:n_samples]), 0.9)
+        assert {array.device.id for array in answers} == {1}
+        with ThreadPoolExecutor(1) as pool:  # another thread has another current device
+            assert_same_answers(pool.submit(compiled.run, x[:n_samples], 0.9).result(), run(net, x[:n_samples], 0.9))
+    assert first.xp.cuda.runtime.getDevice() == 0
