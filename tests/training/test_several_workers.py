@@ -11,6 +11,7 @@ import pytest
 from tiny import tiny_net
 
 from branchynet import records, serialization
+from branchynet.machine.devices import get_device, gpu_problem
 
 from .runs import assert_same_arrays, both, weights
 from .train_tiny import SETTINGS, SPLITS
@@ -40,11 +41,23 @@ def run_two(*command):
     )
 
 
+def skip_without_two_gpus():
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    if get_device("gpu").xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one GPU is here, two are needed")
+
+
 @pytest.mark.parametrize("n_batches", [(), (6,)], ids=["not stopped", "stopped within an epoch, and resumed"])
-def test_two_workers_give_the_loss_curve_and_the_weights_of_one(tmp_path, n_batches):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def test_two_workers_give_the_loss_curve_and_the_weights_of_one(tmp_path, device, n_batches):
+    if device == "gpu":
+        skip_without_two_gpus()
     one, two = tiny_net(), tiny_net(seed=9)
+    get_device(device).use()
+    one.to_device(get_device(device))
     both(one, tmp_path / "one", settings=SETTINGS, splits=SPLITS)
-    ended = run_two("-m", "training.train_tiny", tmp_path / "two", *n_batches)
+    ended = run_two("-m", "training.train_tiny", tmp_path / "two", device, *n_batches)
     assert ended.returncode == 0 and "was not stopped" not in ended.stderr, ended.stderr
     for phase in ("plain", "joint"):
         logs = [records.read_json(tmp_path / name / f"{phase}.log.json") for name in ("one", "two")]
