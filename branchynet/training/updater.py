@@ -72,7 +72,7 @@ class JointUpdater(chainer.training.updaters.StandardUpdater):
     def _reported_loss(self, x, t, shard):
         """The loss of this worker's shard. What is reported, and checked, is the mean over all workers."""
         reporter, reports = chainer.Reporter(), {}
-        with reporter.scope(reports), drawn_for(shard):
+        with reporter.scope(reports), drawn_for(shard, (self.settings.seed << 24) + self.iteration):
             loss = self.loss_func(x, t, shard.weight)
         reports = {"loss": (loss.array, shard.weight), **reports}
         values, weights = as_floats([value for value, _ in reports.values()]), [n for _, n in reports.values()]

@@ -189,7 +189,7 @@ class _Workspace:
         bad_sample, bad_logits = self._messages[_BAD_SAMPLE:]
         self._messages[_BAD_SAMPLE:] = 0
         if bad_sample:
-            raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN, infinity or a larger one")
+            raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity, or a larger one")
         if bad_logits:
             raise NetworkError("expected finite logits, got NaN or infinity: a sample is too large")
 
