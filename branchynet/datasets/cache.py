@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from branchynet.datasets import formats
 from branchynet.errors import DataError
+from branchynet.machine import terminal
 
 ENVIRONMENT_VARIABLE = "BRANCHYNET_DATA"
 # How a user names a folder, for messages.
@@ -111,5 +111,5 @@ def _acquire(lock, spec):
     try:
         return lock.acquire(timeout=_PATIENCE_S)
     except Timeout:
-        print(f"{spec.name}: waiting for another process that is fetching it", file=sys.stderr)
+        terminal.say(f"{spec.name}: waiting for another process that is fetching it")
         return lock.acquire()

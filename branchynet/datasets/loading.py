@@ -16,6 +16,7 @@ from branchynet.datasets import cache
 from branchynet.datasets.samples import Dataset, Samples
 from branchynet.datasets.specs import SPECS, identify
 from branchynet.errors import DataError
+from branchynet.machine import terminal
 
 NAMES = tuple(SPECS)
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
@@ -136,7 +137,7 @@ def _from_sources(spec, folder, reasons):
         OSError: the disk is full, so no other source helps; or the cache cannot be written.
     """
     for number, source in enumerate(spec.sources):
-        print(f"{spec.name}: fetching from {source.title}", file=sys.stderr)
+        terminal.say(f"{spec.name}: fetching from {source.title}")
         files = cache.workshop(spec, folder) / f"source-{number}"
         try:
             files.mkdir()

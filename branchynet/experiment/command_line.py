@@ -18,6 +18,8 @@ from branchynet.training import WEIGHTINGS
 
 # In place of a folder of weights: those in results/released.
 RELEASED = "released"
+# How a run is told, not what is done: records know nothing of it.
+_TELLING = ("--quiet", "--json")
 # Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that weights
 # were taken from the path within the clone is kept, or its last name: it says which weights those were.
 # How a process is started that times a part: `branchynet.experiment.processes`.
@@ -42,7 +44,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     if options.plain_from is not None and options.epochs_plain is not None:
         parser.error(f"--epochs-plain: step 1 is not trained with {_PLAIN_FROM}; give one of them")
     network, plain_from = experiment.network(options), options.plain_from and options.plain_from.resolve()
-    recorded = {key: value for key, value in vars(options).items() if not _is_folder(key)}
+    recorded = {key: value for key, value in vars(options).items() if _option(key) not in _FOLDER_OPTIONS + _TELLING}
     clone = experiment.script.parents[1]
     for key in ("plain_from", "weights"):
         if recorded[key] not in (None, RELEASED):
@@ -75,11 +77,13 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         n_processes_timed=options.processes_timed,
         timing_job=options.timing_job,
         argv=(str(experiment.script), *argv),
+        quiet=options.quiet,
+        as_json=options.json,
     )
 
 
-def _is_folder(key):
-    return f"--{key.replace('_', '-')}" in _FOLDER_OPTIONS
+def _option(key):
+    return f"--{key.replace('_', '-')}"
 
 
 def _relative(folder, clone):
@@ -109,6 +113,7 @@ def _settings_of_steps(preset, options):
 def _parser(experiment):
     parser = argparse.ArgumentParser(
         prog=experiment.script.name,
+        usage="%(prog)s [OPTION ...]",
         description=f"Trains {experiment.title} and B-{experiment.title}, chooses the thresholds T, measures, and "
         "writes table, figures and records.",
         allow_abbrev=False,
@@ -120,6 +125,8 @@ def _parser(experiment):
     parser.add_argument(
         "--device", help="where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N"
     )
+    parser.add_argument("--quiet", help="no progress and no summary; errors are told", action="store_true")
+    parser.add_argument("--json", help="the record to stdout, in place of the summary", action="store_true")
     _add_data_options(parser.add_argument_group("data and results").add_argument, experiment)
     _add_training_options(parser.add_argument_group("training").add_argument)
     _add_inference_options(parser.add_argument_group("inference"))
@@ -246,7 +253,7 @@ def _folder_name(experiment, network, options):
 
 
 def _without_folders(argv, clone):
-    """The arguments less those that say where, not what; folders of weights as `_relative` names them."""
+    """The arguments less those that say where, or how it is told; folders of weights as `_relative` names them."""
     kept, skip = [], False
     for word, following in zip(argv, [*argv[1:], None]):
         option, sign, value = word.partition("=")
@@ -258,6 +265,6 @@ def _without_folders(argv, clone):
         elif option in _KEPT_FOLDERS and value != RELEASED:
             kept += [option, _relative(value, clone)]
             skip = not sign
-        else:
+        elif option not in _TELLING:
             kept.append(word)
     return kept

@@ -16,7 +16,7 @@ from branchynet.experiment.recorded import EXIT_RECORDS, REPORT
 from branchynet.experiment.request import Experiment
 from branchynet.experiment.scripts import exit_status
 from branchynet.inference.engines import check_engine
-from branchynet.machine import memory, threads
+from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import describe, get_device, is_gpu
 from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import get_workers
@@ -50,7 +50,9 @@ def main(experiment: Experiment, argv=None) -> int:
         run_experiment(request, workers)
         workers.wait()
 
-    return exit_status(name, run, "stopped; the same command with --resume goes on from here", workers)
+    again = "the same command" if request.resume else "the same command with --resume"
+    with terminal.silenced(request.quiet or not workers.is_first):
+        return exit_status(name, run, f"stopped; {again} goes on from what is there", workers)
 
 
 def run_experiment(request, workers) -> None:
@@ -114,8 +116,11 @@ def _run_alone(request, workers, device):
         np.savez_compressed(handle, **timed)
     run = _record(request, device, dataset, training, results)
     _write_results(request.out, run, published, dataset, splits, by_measure)
-    print(report.summary(run, published, request.out))
-    _write_report(request.out, run, published, dataset, by_measure)
+    if request.as_json:
+        sys.stdout.write((request.out / "run.json").read_text(encoding="utf-8"))
+    elif not request.quiet:
+        print(report.summary(run, published, request.out, terminal.stressing(sys.stdout)))
+    _write_report(request, run, published, dataset, by_measure)
 
 
 def _record(request, device, dataset, training, results):
@@ -181,20 +186,26 @@ def _write_results(out, run, published, dataset, splits, by_measure):
     serialization.save_exit_records(by_measure, out / EXIT_RECORDS, provenance)
     records.write_sweep(out / "sweep.csv", run)
     records.write_text(out / "table.md", report.table(run, published))
-    plots.tradeoff(run, published, out / "tradeoff")
-    plots.training(run, out / "training.png")
     test = by_measure["entropy"]
     exits = test.exits_at(run["choice"]["thresholds"])
-    plots.exits(splits.test.images, test, exits, out / "exits.png", dataset.class_names)
-    plots.exit_share(run, out / "exit_share.png")
+    figures = (
+        lambda: plots.tradeoff(run, published, out / "tradeoff"),
+        lambda: plots.training(run, out / "training.png"),
+        lambda: plots.exits(splits.test.images, test, exits, out / "exits.png", dataset.class_names),
+        lambda: plots.exit_share(run, out / "exit_share.png"),
+    )
+    for draw in terminal.counted("drawing", figures, "figure"):
+        draw()
 
 
-def _write_report(out, run, published, dataset, by_measure):
+def _write_report(request, run, published, dataset, by_measure):
     """Writes the report and says where. All else is written by now: without a report the run ends well, too."""
-    path = out / REPORT
+    path = request.out / REPORT
     try:
         write_report(path, run, published, by_measure, dataset.test.images, dataset.class_names)
     except Exception as error:  # whatever it is, no hours of training are to end in a traceback
         print(f"no report: {error}", file=sys.stderr)
     else:
-        print(f"Report: {report.shorter_path(path)}")
+        stream = sys.stderr if request.as_json else sys.stdout
+        if not request.quiet:
+            print(f"Report: {report.shorter_path(path)}", file=stream)

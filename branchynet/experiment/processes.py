@@ -20,20 +20,30 @@ import numpy as np
 from branchynet import serialization
 from branchynet.bench import paths
 from branchynet.experiment.command_line import TIMING_JOB
-from branchynet.machine import threads
+from branchynet.machine import terminal, threads
 from branchynet.machine.devices import get_device
 from branchynet.machine.workers import LAUNCHER_VARIABLES
 from branchynet.net import BranchyNet
 
 # Latency is timed on one thread: at batch 1 more threads only add noise, and the paper's clock is one core's.
 TIMING_THREADS = 1
+# About how long a process takes before it times.
+_START_S = 4.0
 _NET, _JOB, _SAMPLES, _SETTINGS, _TIMED = "net", "job.json", "samples.npy", "settings.npy", "timed.npz"
 
 
 def timer(request):
     """What times settings of T for a `Request`, as of `branchynet.bench.paths.measure`: in as many processes as it
-    asks for; None, for this process, where that is one."""
-    return None if request.n_processes_timed == 1 else functools.partial(_time_in_processes, request)
+    asks for, which is this one where that is one."""
+    n, time_all, seconds = request.n_processes_timed, paths.time_settings, request.budget_s
+    if n > 1:
+        time_all, seconds = functools.partial(_time_in_processes, request), n * (_START_S + request.budget_s)
+
+    def timed(*arguments):
+        with terminal.elapsing("timing T", seconds):
+            return time_all(*arguments)
+
+    return timed
 
 
 def do_job(request) -> None:
@@ -75,6 +85,10 @@ def _time_in_processes(request, contenders, samples, settings, budget_s):
 
 
 def _start_process(request, folder):
-    """One process, from its start to its end; it belongs to no launcher of workers."""
+    """One process, from its start to its end; it belongs to no launcher of workers.
+
+    Ctrl-C reaches this process alone, which ends the other one: one that is just importing could say nothing sensible.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in LAUNCHER_VARIABLES}
-    subprocess.run([sys.executable, *request.argv, TIMING_JOB, str(folder)], env=environment, check=True)
+    command = [sys.executable, *request.argv, TIMING_JOB, str(folder)]
+    subprocess.run(command, env=environment, check=True, start_new_session=True)

@@ -75,6 +75,8 @@ class Request:
         n_processes_timed: processes that time the settings of T, each a part of the test images.
         timing_job: folder of what one of these processes is to time; None for a run.
         argv: the command line itself, by which such a process is started.
+        quiet: nothing is told but errors, and what `as_json` asks for.
+        as_json: the record goes to stdout, in place of the summary, and all else to stderr.
     """
 
     network: typing.Any
@@ -101,3 +103,5 @@ class Request:
     n_processes_timed: int
     timing_job: pathlib.Path | None
     argv: tuple
+    quiet: bool
+    as_json: bool

@@ -10,43 +10,54 @@ from branchynet.report.rows import baseline_rows, our_rows, published_rows
 
 MAX_COLUMNS = 100
 
-_HEADINGS = ("", "Acc. (%)", "Time (ms)", "Gain", "Exit (%)", "T")
-_WIDTHS = (31, 9, 10, 19, 14, 11)
+_HEADINGS = ("", "Acc. %", "ms", "Gain", "Exit %", "T")
 
 
-def summary(run: dict, published: dict, out_dir) -> str:
-    """What came out, for the terminal; `out_dir` is the folder of the results.
+def summary(run: dict, published: dict, out_dir, stressed=str) -> str:
+    """What came out, for the terminal.
+
+    Args:
+        run, published: as everywhere in this room.
+        out_dir: folder of the results.
+        stressed: function line -> line, of the headings and of the row that answers the question: branchy, end to end.
 
     Returns:
         plain text, at most 24 lines of at most 100 columns; only the name of the folder may be longer.
     """
     rows = [(row.network, row) for row in baseline_rows(run)[:4]]
+    answer = 1 + len(rows)  # under the headings
     rows += [(f"{row.network}, {row.clock.short}", row) for row in our_rows(run)]
     rows += [(f"{row.source}: {row.network}", row) for row in published_rows(run, published)]
     lines = [
         f"{run['branchy_network']} on {run['dataset']}, preset {run['preset']}, seed {run['seed']}, {run['engine']}",
         f"{run['device'].upper()}: {formats.machine(run)}",
         "",
-        _line(_HEADINGS),
-        *(_line(_cells(name, row)) for name, row in rows),
-        "",
-        *_remarks(run),
     ]
-    return "\n".join([*map(_cut, lines), f"Table, figures and records: {shorter_path(out_dir)}"])
+    table = [
+        stressed(line) if number in (0, answer) else line
+        for number, line in enumerate(map(_cut, _aligned([_HEADINGS, *(_cells(name, row) for name, row in rows)])))
+    ]
+    remarks = map(_cut, ["", *_remarks(run)])
+    return "\n".join([*map(_cut, lines), *table, *remarks, f"Table, figures and records: {shorter_path(out_dir)}"])
 
 
 def _cells(name, row):
     accuracy, time, gain, thresholds, _ = row.cells(1)
-    return name, accuracy, time, gain, formats.exit_shares(row.exit_pct, decimals=1), thresholds
+    exits = formats.exit_shares(row.exit_pct, decimals=1)
+    return name, accuracy, time, gain, *(cell.replace(", ", " ") for cell in (exits, thresholds))
 
 
-def _line(cells):
-    """Cells in columns: the two columns of plain numbers to the right, text to the left; short, and ASCII only."""
-    short = {formats.NOT_MEASURED: "-"}
-    name, accuracy, time, gain, *lists = (short.get(cell, cell).replace("\N{EN DASH}", "-") for cell in cells)
-    numbers = f"{name:<{_WIDTHS[0]}}{accuracy:>{_WIDTHS[1]}}{time:>{_WIDTHS[2]}}"
-    texts = [gain, *(cell.replace(", ", " ") for cell in lists)]
-    return "  ".join([numbers, *(f"{cell:<{width}}" for cell, width in zip(texts, _WIDTHS[3:]))]).rstrip()
+def _aligned(rows):
+    """Lines of cells in columns: the two columns of plain numbers to the right, text to the left; ASCII only."""
+    rows = [[_short(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    sides = "<>><<<"
+    for row in rows:
+        yield "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip()
+
+
+def _short(cell):
+    return "-" if cell == formats.NOT_MEASURED else cell.replace("\N{EN DASH}", "-")
 
 
 def _cut(line):

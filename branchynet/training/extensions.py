@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 
 import chainer
-import tqdm
 
+from branchynet.machine import terminal
 from branchynet.training.weightings import ExitOutput
 
 
@@ -74,21 +73,14 @@ class Progress(chainer.training.Extension):
 
     def initialize(self, trainer):
         """Draws the bar, at the step where the run stands."""
-        self.bar = tqdm.tqdm(
-            total=self.n_iterations,
-            initial=trainer.updater.iteration,
-            desc=self.phase,
-            unit="step",
-            disable=None if self.show else True,
-            file=sys.stderr,
-            leave=False,
-        )
+        with terminal.silenced(not self.show):
+            self.bar = terminal.bar(self.phase, self.n_iterations, "step", initial=trainer.updater.iteration)
 
     def __call__(self, trainer):
         """Moves the bar by one step; writes a line at the end of an epoch."""
         self.bar.update(1)
         if self.show and trainer.updater.is_new_epoch:
-            self.bar.write(self._line(self.log_report.log[-1]), file=sys.stderr)
+            terminal.say(self._line(self.log_report.log[-1]))
 
     def finalize(self):
         """Removes the bar."""
