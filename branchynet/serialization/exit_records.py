@@ -47,11 +47,12 @@ def load_exit_records(stem) -> dict:
     description, arrays = read_pair(stem, "exit records")
     try:
         labels, predictions = (arrays[key].astype(np.int32) for key in ("labels", "predictions"))
-        scores = {name: arrays[f"{_SCORES}{name}"] for name in description.get("measures")}
-        first = ExitRecords(next(iter(scores.values())), predictions, labels)
-    except (KeyError, TypeError, ValueError, StopIteration, ThresholdError) as error:
+        by_measure = {
+            name: ExitRecords(arrays[f"{_SCORES}{name}"], predictions, labels) for name in description.get("measures")
+        }
+        if not by_measure:
+            raise KeyError("no measure")
+    except (KeyError, TypeError, ValueError, ThresholdError) as error:
         expected = f"expected labels, predictions and scores in {paths_of(stem)[0]}"
         raise SnapshotError(f"exit records: {expected}: {error}") from error
-    return {
-        name: dataclasses.replace(first, scores=array, lowest=as_measure(name).lowest) for name, array in scores.items()
-    }
+    return {name: dataclasses.replace(of_one, lowest=as_measure(name).lowest) for name, of_one in by_measure.items()}

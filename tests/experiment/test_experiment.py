@@ -51,11 +51,15 @@ def main(experiment, argv):
     return run_main(experiment, [*argv, *QUICKLY])
 
 
+def tiny_dataset():
+    """So many images that the last 5,000 of them can be validation images."""
+    return Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(60, 1), "made by the test")
+
+
 @pytest.fixture(autouse=True)
 def tiny_world(monkeypatch):
     """A tiny data set in place of the real ones."""
-    names = tuple("abc")
-    dataset = Dataset("mnist", names, tiny_samples(5100), tiny_samples(60, 1), "made by the test")
+    dataset = tiny_dataset()
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
 
 

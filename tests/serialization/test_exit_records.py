@@ -1,0 +1,157 @@
+"""Exit records as .npz + JSON: a round trip, and an error where the files are not what they should be."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import tiny_logits
+
+from branchynet.confidence import as_measure
+from branchynet.errors import MeasureError, OutputError, SnapshotError
+from branchynet.serialization import load_exit_records, save_exit_records
+from branchynet.serialization.arrays import read_pair, write_pair
+from branchynet.thresholds import ExitRecords
+
+NAMES = ("entropy", "max-probability")
+
+
+def some_records(names=NAMES, **options):
+    """{name of a measure: records of the same pass}"""
+    logits, labels = tiny_logits(**options)
+    return {name: ExitRecords.of(logits, labels, name) for name in names}
+
+
+@pytest.fixture
+def stem(tmp_path):
+    """Saved records."""
+    save_exit_records(some_records(), tmp_path / "exit_records", {"seed": 3})
+    return tmp_path / "exit_records"
+
+
+def test_records_survive_a_round_trip_with_every_setting_of_t(stem):
+    saved, loaded = some_records(), load_exit_records(stem)
+    assert list(loaded) == list(NAMES)
+    for name, ours in loaded.items():
+        for key in ("scores", "predictions", "labels"):
+            np.testing.assert_array_equal(getattr(ours, key), getattr(saved[name], key))
+        assert ours.lowest == saved[name].lowest
+        settings = [(0.0, 0.0), (0.4, 0.2), (9.0, 0.0)]
+        np.testing.assert_array_equal(ours.evaluate(settings).accuracies, saved[name].evaluate(settings).accuracies)
+
+
+def test_a_measure_keeps_its_lower_bound(tmp_path, monkeypatch):
+    """T at the bound lets no sample leave, which 0 would not where scores may be negative."""
+    monkeypatch.setattr(type(as_measure("max-probability")), "lowest", -2.0)
+    save_exit_records(some_records(), tmp_path / "r")
+    assert {name: loaded.lowest for name, loaded in load_exit_records(tmp_path / "r").items()} == {
+        "entropy": 0.0,
+        "max-probability": -2.0,
+    }
+
+
+def test_what_they_are_of_stands_beside_them(stem):
+    description, arrays = read_pair(stem, "exit records")
+    assert description["provenance"] == {"seed": 3} and description["measures"] == list(NAMES)
+    assert arrays["labels"].dtype == arrays["predictions"].dtype == np.uint8, "small, in as few bytes as classes need"
+
+
+@pytest.mark.parametrize("n", [1, 300])
+def test_one_sample_and_many_are_kept(tmp_path, n):
+    save_exit_records(some_records(n=n), tmp_path / "r")
+    assert load_exit_records(tmp_path / "r")["entropy"].scores.shape == (3, n)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json"])
+def test_a_missing_file_is_missed(stem, ending):
+    stem.with_suffix(ending).unlink()
+    with pytest.raises(SnapshotError, match=r"exit records: expected exit_records\.npz and exit_records\.json in "):
+        load_exit_records(stem)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: content.replace(b"e", b"f", 1)],
+    ids=["cut short", "emptied", "a byte changed"],
+)
+def test_damage_to_either_file_is_refused(stem, ending, damage):
+    path = stem.with_suffix(ending)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SnapshotError, match="exit records: "):
+        load_exit_records(stem)
+
+
+def test_the_files_of_two_runs_do_not_fit_each_other(stem, tmp_path):
+    save_exit_records(some_records(seed=1), tmp_path / "other")
+    (tmp_path / "other.npz").replace(stem.with_suffix(".npz"))
+    with pytest.raises(SnapshotError, match="is not the file that exit_records.json describes"):
+        load_exit_records(stem)
+
+
+def changed(**changes):
+    """Saves the pair anew with other arrays (None: without) or, under "measures", another description."""
+
+    def spoil(stem):
+        description, arrays = read_pair(stem, "exit records")
+        provenance = description.pop("provenance")
+        description["measures"] = changes.get("measures", description["measures"])
+        arrays = {**arrays, **{key: value for key, value in changes.items() if key != "measures"}}
+        write_pair(stem, {key: array for key, array in arrays.items() if array is not None}, description, provenance)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        changed(labels=None),
+        changed(predictions=None),
+        changed(labels=np.zeros(3, np.uint8)),
+        changed(predictions=np.zeros((3, 7), np.uint8)),
+        changed(labels=np.array("text")),
+        changed(**{"scores/entropy": np.zeros((3, 200))}),
+        changed(measures=None),
+        changed(measures=[]),
+        changed(measures=5),
+        changed(measures=["entropy", "margin"]),
+    ],
+)
+def test_foreign_files_are_refused(stem, spoil):
+    spoil(stem)
+    with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores in .*npz: "):
+        load_exit_records(stem)
+
+
+def test_scores_of_a_second_measure_that_are_of_other_samples_are_refused(stem):
+    changed(**{"scores/max-probability": np.zeros((3, 7), np.float32)})(stem)
+    with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores in "):
+        load_exit_records(stem)
+
+
+def test_an_unknown_measure_is_named(stem):
+    changed(measures=["mine"], **{"scores/mine": np.zeros((3, 200), np.float32)})(stem)
+    with pytest.raises(MeasureError, match="mine"):
+        load_exit_records(stem)
+
+
+def test_weights_are_no_exit_records(stem):
+    write_pair(stem, {"trunk/0/W": np.zeros(3)}, {"loss_weights": [1.0]}, {})
+    with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores"):
+        load_exit_records(stem)
+
+
+def test_nothing_is_unpickled(stem):
+    with np.load(stem.with_suffix(".npz"), allow_pickle=False) as arrays:
+        assert all(arrays[key].dtype != object for key in arrays.files)
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        save_exit_records(some_records(), tmp_path / "no" / "r")
+
+
+def test_an_older_pair_is_kept_whole_if_json_cannot_say_what_the_new_one_is_of(stem):
+    before = json.loads(stem.with_suffix(".json").read_text())
+    with pytest.raises(OutputError, match="expected values that JSON knows"):
+        save_exit_records(some_records(seed=1), stem, {"seed": object()})
+    assert json.loads(stem.with_suffix(".json").read_text()) == before and load_exit_records(stem)
