@@ -115,12 +115,8 @@ def _run_alone(request, workers, device):
     with replacing(request.out / "timings.npz") as handle:
         np.savez_compressed(handle, **timed)
     run = _record(request, device, dataset, training, results)
-    _write_results(request.out, run, published, dataset, splits, by_measure)
-    if request.as_json:
-        sys.stdout.write((request.out / "run.json").read_text(encoding="utf-8"))
-    elif not request.quiet:
-        print(report.summary(run, published, request.out, terminal.stressing(sys.stdout)))
-    _write_report(request, run, published, dataset, by_measure)
+    problem = _write_results(request.out, run, published, dataset, splits, by_measure)
+    _tell(request, run, published, problem)
 
 
 def _record(request, device, dataset, training, results):
@@ -180,6 +176,7 @@ def _row_of_the_paper(request, device, published):
 
 
 def _write_results(out, run, published, dataset, splits, by_measure):
+    """Writes record, tables, figures and report; gives what kept the report from being written, or None."""
     records.check_run(run)
     records.write_json(out / "run.json", run)
     provenance = {"command": run["command"], "seed": run["seed"], "split": "test"}
@@ -193,19 +190,29 @@ def _write_results(out, run, published, dataset, splits, by_measure):
         lambda: plots.training(run, out / "training.png"),
         lambda: plots.exits(splits.test.images, test, exits, out / "exits.png", dataset.class_names),
         lambda: plots.exit_share(run, out / "exit_share.png"),
+        # Last: all else is written by then.
+        lambda: _try_report(out / REPORT, run, published, dataset, by_measure),
     )
-    for draw in terminal.counted("drawing", figures, "figure"):
-        draw()
+    return [draw() for draw in terminal.counted("drawing", figures, "file")][-1]
 
 
-def _write_report(request, run, published, dataset, by_measure):
-    """Writes the report and says where. All else is written by now: without a report the run ends well, too."""
-    path = request.out / REPORT
+def _try_report(path, run, published, dataset, by_measure):
+    """Writes the report; gives the error where that fails. Without a report the run ends well, too."""
     try:
         write_report(path, run, published, by_measure, dataset.test.images, dataset.class_names)
     except Exception as error:  # whatever it is, no hours of training are to end in a traceback
-        print(f"no report: {error}", file=sys.stderr)
-    else:
-        stream = sys.stderr if request.as_json else sys.stdout
-        if not request.quiet:
-            print(f"Report: {report.shorter_path(path)}", file=stream)
+        return error
+    return None
+
+
+def _tell(request, run, published, problem):
+    """The summary, or the record as JSON, to stdout; the path of the report last."""
+    others = sys.stderr if request.as_json else sys.stdout
+    if request.as_json:
+        sys.stdout.write((request.out / "run.json").read_text(encoding="utf-8"))
+    elif not request.quiet:
+        print(report.summary(run, published, request.out, terminal.stressing(sys.stdout)))
+    if problem is not None:
+        print(f"no report: {problem}", file=sys.stderr)
+    elif not request.quiet:
+        print(f"Report: {report.shorter_path(request.out / REPORT)}", file=others)

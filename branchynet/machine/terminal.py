@@ -15,6 +15,7 @@ import time
 import tqdm
 
 _TICK_S = 1.0
+_IN_TIME = "{l_bar}{bar}| [{elapsed}<{remaining}]"
 _silent = False
 
 
@@ -60,7 +61,7 @@ def counted(text, items, unit):
 def elapsing(text, seconds):
     """A bar for work that is known to take so many seconds."""
     start = time.monotonic()
-    return following(text, seconds, lambda: round(time.monotonic() - start))
+    return following(text, seconds, lambda: time.monotonic() - start, bar_format=_IN_TIME)
 
 
 @contextlib.contextmanager
