@@ -26,7 +26,7 @@ from branchynet.experiment import exit_status, finite_number, positive_number, w
 from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.machine import threads
+from branchynet.machine import terminal, threads
 from branchynet.machine.devices import describe, get_device, to_host
 from branchynet.serialization import read_description
 from branchynet.thresholds import Thresholds, as_exit_rule, thresholds_for_shares
@@ -137,7 +137,8 @@ def make_contenders(net, compiled, rule) -> dict:
 
 def bench(subject, contenders, batch_size, budget_s) -> list:
     """Times all contenders on batches of one size; a row for each."""
-    results = paths.time_paths(contenders, subject.x, subject.net.device, budget_s, batch_size, MIN_BATCHES)
+    with terminal.elapsing(f"{subject.name}, batches of {batch_size}", budget_s):
+        results = paths.time_paths(contenders, subject.x, subject.net.device, budget_s, batch_size, MIN_BATCHES)
     rows = []
     for name, (batch_ms, answers) in results.items():
         row = {"name": name, "batch_size": batch_size, "n_batches": len(batch_ms)}

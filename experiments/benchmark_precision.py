@@ -24,7 +24,7 @@ from branchynet.experiment import exit_status, positive_number, whole_number
 from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.machine import threads
+from branchynet.machine import terminal, threads
 from branchynet.machine.devices import describe, get_device
 from branchynet.thresholds import thresholds_for_shares
 from networks import zoo
@@ -92,7 +92,8 @@ def bench_network(subject, splits, transform, budget_s) -> dict:
         )
         contenders[engine, precision, "plain"] = paths.compiled_path(plain, ())
         contenders[engine, precision, "early"] = paths.compiled_path(early, thresholds)
-    timed = paths.time_paths(contenders, x, net.device, budget_s)
+    with terminal.elapsing("timing", budget_s):
+        timed = paths.time_paths(contenders, x, net.device, budget_s)
     for row in rows:
         plain_ms, early_ms = (timed[row["engine"], row["precision"], form][0] for form in ("plain", "early"))
         row |= {"plain_ms": latency_summary(plain_ms), "early_ms": latency_summary(early_ms)}

@@ -28,7 +28,7 @@ from branchynet.bench.timing import gain, latency_summary
 from branchynet.experiment import exit_status, positive_number, whole_number
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.machine import memory, processor, threads
+from branchynet.machine import memory, processor, terminal, threads
 from branchynet.machine.devices import describe, get_device
 from branchynet.serialization import read_description
 from branchynet.thresholds import thresholds_for_shares
@@ -88,7 +88,9 @@ def sweep_first_exit(trained, images, budget_s) -> tuple:
     ]
     compiled, plain = compile_net(net), compile_plain(net)
     timed_paths = {setting: paths.compiled_path(compiled, setting) for setting in settings}
-    timed = paths.time_paths({"plain": paths.compiled_path(plain, ()), **timed_paths}, images.x, net.device, budget_s)
+    timed_paths["plain"] = paths.compiled_path(plain, ())
+    with terminal.elapsing("timing T", budget_s):
+        timed = paths.time_paths(timed_paths, images.x, net.device, budget_s)
     outcomes, rows = test.evaluate(settings), []
     for share, setting, accuracy, shares in zip(SHARES, settings, outcomes.accuracies, outcomes.exit_shares):
         rows.append(
@@ -174,7 +176,8 @@ def measure_depths(nets, images, budget_s) -> list:
         rows.append({"n_convolutions": depth, **evaluate_variant(net, images.splits, images.transform)})
         contenders.setdefault("plain", paths.compiled_path(compile_plain(net), ()))
         contenders[depth] = paths.compiled_path(compile_net(net), tuple(rows[-1]["thresholds"]))
-    timed = paths.time_paths(contenders, images.x, next(iter(nets.values())).device, budget_s)
+    with terminal.elapsing("timing depths", budget_s):
+        timed = paths.time_paths(contenders, images.x, next(iter(nets.values())).device, budget_s)
     for row in rows:
         ms = timed[row["n_convolutions"]][0]
         row |= {"ms": latency_summary(ms), "gain": gain(timed["plain"][0], ms)}

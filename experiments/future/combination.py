@@ -8,6 +8,7 @@ from branchynet.bench import paths
 from branchynet.bench.agreement import check_answers
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import ThresholdError
+from branchynet.machine import terminal
 from branchynet.thresholds import parse_goal
 from future.recorded import difference
 from future.study import REFERENCE_MEASURE
@@ -65,7 +66,8 @@ def time_against_reference(study, best, budget_s=paths.BUDGET_S) -> dict:
         "best": (best["measure"], tuple(best["thresholds"])),
     }
     contenders = {key: paths.compiled_path(study.compiled[name], T) for key, (name, T) in settings.items()}
-    timed = paths.time_paths(contenders, study.samples, study.net.device, budget_s)
+    with terminal.elapsing("timing the best combination", budget_s):
+        timed = paths.time_paths(contenders, study.samples, study.net.device, budget_s)
     results, right = {}, {}
     for key, (name, thresholds) in settings.items():
         latency_ms, answers = timed[key]

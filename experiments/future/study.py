@@ -10,6 +10,7 @@ import numpy as np
 
 from branchynet.bench import paths
 from branchynet.inference import compile_net
+from branchynet.machine import terminal
 from branchynet.thresholds import Choice, ExitCosts, choose_thresholds, parse_goal
 from future.recorded import Recorded
 
@@ -58,7 +59,8 @@ class Study:
             name: compile_net(net, engine=engine, device=net.device.name, measure=measure)
             for name, measure in measures.items()
         }
-        exit_ms = paths.exit_times(compiled, samples, budget_s)
+        with terminal.elapsing("timing the measures", budget_s):
+            exit_ms = paths.exit_times(compiled, samples, budget_s)
         n_timed = exit_ms[REFERENCE_MEASURE].shape[1]
         costs = {name: ExitCosts(ms.mean(axis=1)) for name, ms in exit_ms.items()}
         errors = {name: ms.std(axis=1) / np.sqrt(n_timed) for name, ms in exit_ms.items()}
