@@ -206,7 +206,7 @@ def _bytes_in(folder):
     found = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # it is gone again
-            found += path.stat().st_size
+            found += path.stat().st_size if path.is_file() else 0
     return found
 
 

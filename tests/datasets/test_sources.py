@@ -210,3 +210,15 @@ def test_a_machine_without_apt_says_so_and_both_failures_of_apt_are_told(program
     programs(apt_get=APT_THAT_FAILS, dpkg_deb=DPKG_DEB_THAT_WORKS)
     with pytest.raises(DataError, match=r"E: cannot \(.*; with fresh package lists: .*E: cannot \("):
         DEBIAN.download(into)
+
+
+def test_the_progress_of_a_client_is_what_it_has_written(into, monkeypatch):
+    (into / "cache").mkdir()
+    (into / "cache" / "part").write_bytes(b"12345")
+    (into / "package.tgz").write_bytes(b"123")
+    assert sources._bytes_in(into) == 8
+    is_file = type(into).is_file
+    monkeypatch.setattr(
+        type(into), "is_file", lambda path: is_file(path) and (path.name != "part" or not path.unlink())
+    )
+    assert sources._bytes_in(into) == 3, "a file that is gone before it is measured does not count"
