@@ -155,3 +155,22 @@ def test_the_front_has_a_row_of_the_papers_and_one_of_ours_for_each_network():
     resnet = make_run(2, network="ResNet-20", branchy_network="B-ResNet-20")
     rows = [row[0] for row in rows_of(report.front_table([resnet, make_run(1)], PUBLISHED))[2:]]
     assert rows == ["LeNet, paper", "LeNet, ours", "AlexNet, paper", "ResNet-110, paper", "ResNet-20, ours"]
+
+
+def test_the_columns_of_the_summary_stay_in_line_whatever_the_width_of_a_gain():
+    run = make_run(2)
+    run["measured"]["gain_over_chainer"] = {"value": 111.271, "low": 104.1, "high": 1118.81}
+    lines = report.summary(run, PUBLISHED, "results").splitlines()
+    heading, *rows = lines[3 : lines.index("", 3)]
+    assert len(rows) >= 8 and max(map(len, lines)) <= 100
+    for column in ("Gain", "Exit %", "T"):
+        place = heading.rindex(column)
+        assert all(row[place - 2 : place].strip() == "" for row in rows)
+    assert any("111.27x (104.10-1118.81)" in row for row in rows)
+
+
+def test_the_summary_stresses_the_headings_and_the_answer_alone():
+    run, stressed = make_run(), []
+    text = report.summary(run, PUBLISHED, "results", lambda line: stressed.append(line) or line)
+    assert text == report.summary(run, PUBLISHED, "results")
+    assert "Acc. %" in stressed[0] and stressed[1].startswith("B-LeNet, end to end") and len(stressed) == 2
