@@ -73,7 +73,7 @@ bench-gpu: $(STAMP)
 	@$(VENV)/bin/python -c 'import cupy' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet --editable '.[test,gpu]'
 	@$(VENV)/bin/python -c 'import sys; from branchynet.machine.devices import gpu_problem; sys.exit(gpu_problem())'
 	$(VENV)/bin/python -m pytest -m gpu
-	@$(VENV)/bin/python experiments/benchmark.py --device gpu --out experiments/results/bench-gpu $(ARGS)
+	@$(VENV)/bin/python experiments/benchmark.py --device gpu --batch-sizes 1 32 1024 8192 --out experiments/results/bench-gpu $(ARGS)
 
 compare-training: $(STAMP)
 	@$(LAUNCH) $(VENV)/bin/python experiments/compare_training.py --out experiments/results/compare-training $(ARGS)
