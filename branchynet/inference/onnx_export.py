@@ -7,32 +7,41 @@ not below the threshold, and hands their features to the next one. Both need not
 
 from __future__ import annotations
 
+import glob
 import pathlib
+import re
 
 import numpy as np
-import onnx
-from onnx import TensorProto, numpy_helper
+
+try:
+    import onnx
+    from onnx import TensorProto
+except ImportError as error:
+    raise ImportError(
+        "the export to ONNX needs the package onnx; in the project's folder: pip install -e '.[onnx]', or "
+        f"uv sync --extra onnx ({error})"
+    ) from error
 
 from branchynet.errors import OutputError, ThresholdError
 from branchynet.inference.onnx_graph import Graph, make_model, tensor
 from branchynet.inference.plan import make_plan
-from branchynet.machine.files import replacing
+from branchynet.machine.files import remove, replacing
 from branchynet.thresholds import Thresholds, as_exit_rule
 
 # Names and types of the answer, the same in the one file and in the segments.
 _ANSWER = (("label", TensorProto.INT64), ("exit", TensorProto.INT64), ("entropy", TensorProto.FLOAT))
 
 
-def export_onnx(net, thresholds, path, transform=None, sample_shape=None) -> list:
+def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresholds_as_input=False) -> list:
     """Writes the network as ONNX files.
 
-    `PATH`: one graph for one sample. Inputs: `x` (1, C, H, W) float32, or uint8 pixels where the transform goes in, and
-    `thresholds` (n_exits - 1,) float32 in nats, which has the given values where the caller gives none. Outputs:
-    `label` (1,) int64, `exit` (1,) int64, 0 for the first, `entropy` (1,) float32 in nats, `logits` (1, n_classes)
-    float32.
+    `PATH`: one graph for one sample. Input: `x` (1, C, H, W) float32, or uint8 pixels where the transform goes in.
+    Outputs: `label` (1,) int64, `exit` (1,) int64, 0 for the first, `entropy` (1,) float32 in nats, `logits`
+    (1, n_classes) float32.
 
     `STEM.segmentN.onnx`, N from 1: for any number of samples. Input: `x` (n, ...), the samples or the features of the
     segment before. Outputs: `label`, `entropy`, `logits`, and `features`, except in the last one.
+    Segments that an earlier export of a network with more exits left under this name are removed.
 
     Args:
         net: a `BranchyNet`.
@@ -40,6 +49,8 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None) -> lis
         path: ends in .onnx; its folder exists.
         transform: of `branchynet.datasets.transforms`, to make the files take uint8 pixels; None leaves it outside.
         sample_shape: shape of one sample, (C, H, W); that of the net by default.
+        thresholds_as_input: `PATH` has a second input, `thresholds` (n_exits - 1,) float32 in nats, that each call must
+            give. (ONNX knows inputs with a default, too; but ONNX Runtime warns of them on each loading.)
 
     Returns:
         the paths of the files.
@@ -59,23 +70,28 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None) -> lis
             "export: expected thresholds in nats; a percentage is of a batch, the file is for one sample"
         )
     plan = make_plan(net, sample_shape)
-    models = {path: _whole_model(plan, rule.values, transform)}
+    models = {path: _whole_model(plan, None if thresholds_as_input else rule.values, transform)}
     for index in range(plan.n_exits):
         models[path.with_suffix(f".segment{index + 1}.onnx")] = _segment_model(plan, index, transform)
     for model_path, model in models.items():
         with replacing(model_path) as handle:
             handle.write(model.SerializeToString())
+    for stale in path.parent.glob(f"{glob.escape(path.stem)}.segment*.onnx"):
+        if re.fullmatch(r"\d+", stale.name[len(f"{path.stem}.segment") : -len(".onnx")]) and stale not in models:
+            remove(stale)
     return list(models)
 
 
 def _whole_model(plan, thresholds, transform):
-    graph = Graph()
-    defaults = numpy_helper.from_array(np.array(thresholds, np.float32), "thresholds")
-    _add_segments(graph, plan, 0, graph.transformed("x", transform, plan.in_shape), "")
-    inputs = [_samples(1, plan.in_shape, transform), tensor("thresholds", [len(thresholds)])]
-    proto = graph.build("branchynet", inputs, _answer_infos(plan, ""))
-    proto.initializer.append(defaults)  # an input with an initializer is one that may be left out
-    return make_model(proto)
+    """The one file; with thresholds None they are an input."""
+    graph, inputs = Graph(), [_samples(1, plan.in_shape, transform)]
+    if thresholds is None:
+        inputs.append(tensor("thresholds", [plan.n_exits - 1]))
+        name = "thresholds"
+    else:
+        name = graph.constant(np.array(thresholds, np.float32), "thresholds")
+    _add_segments(graph, plan, 0, graph.transformed("x", transform, plan.in_shape), "", name)
+    return make_model(graph.build("branchynet", inputs, _answer_infos(plan, "")))
 
 
 def _samples(n, shape, transform):
@@ -83,7 +99,7 @@ def _samples(n, shape, transform):
     return tensor("x", [n, *shape], TensorProto.FLOAT if transform is None else TensorProto.UINT8)
 
 
-def _add_segments(graph, plan, index, x, suffix):
+def _add_segments(graph, plan, index, x, suffix, thresholds):
     """Adds the segments from `index` on; the answer gets the names of `_ANSWER` and `logits`, with the suffix."""
     segment = plan.segments[index]
     features = graph.operations(segment.trunk, x, segment.in_shape)
@@ -93,11 +109,11 @@ def _add_segments(graph, plan, index, x, suffix):
         _add_answer(graph, logits, index, graph.entropy(logits), names)
         return
     entropy = graph.entropy(logits)
-    threshold = graph.node("Gather", "thresholds", graph.constant(np.array([index], np.int64), "exit"), axis=0)
+    threshold = graph.node("Gather", thresholds, graph.constant(np.array([index], np.int64), "exit"), axis=0)
     leaves = graph.node("Squeeze", graph.node("Less", entropy, threshold))
     answer, onward = Graph(f"leave{index}_"), Graph(f"go_on{index}_")
     _add_answer(answer, logits, index, entropy, [f"{name}_leave{index}" for name in names])
-    _add_segments(onward, plan, index + 1, features, f"{suffix}_go_on{index}")
+    _add_segments(onward, plan, index + 1, features, f"{suffix}_go_on{index}", thresholds)
     branches = {
         "then_branch": answer.build("leave", [], _infos(plan, [f"{name}_leave{index}" for name in names])),
         "else_branch": onward.build("go_on", [], _answer_infos(plan, f"{suffix}_go_on{index}")),

@@ -13,8 +13,14 @@ from filelock import FileLock, Timeout
 
 from branchynet.errors import OutputError
 
-# No file takes a day to write: a temporary file that is older was left behind by a killed run.
-_LEFT_BEHIND_S = 24 * 3600
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# A writer holds the system's lock on its temporary file, so a file that nobody holds was left behind by a killed run;
+# but one this young may have been made this moment. Where there are no such locks: no file takes a day to write.
+_LEFT_BEHIND_S = 5 if fcntl else 24 * 3600
 _SUFFIX = ".tmp"
 
 
@@ -37,6 +43,7 @@ def replacing(path, mode="wb", **open_options):
     _remove_left_behind(path)
     try:
         descriptor, temporary = tempfile.mkstemp(_SUFFIX, f".{path.name}.", path.parent)
+        _hold(descriptor)
         with os.fdopen(descriptor, mode, **open_options) as handle:
             yield handle
             handle.flush()
@@ -48,7 +55,7 @@ def replacing(path, mode="wb", **open_options):
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
-            _remove(temporary)
+            remove(temporary)
     write_through(path.parent)
 
 
@@ -71,7 +78,7 @@ def locked(folder, what=""):
     try:
         yield
     finally:
-        _remove(lock.lock_file)  # while it is held: whoever comes next makes a new one
+        remove(lock.lock_file)  # while it is held: whoever comes next makes a new one
         lock.release()
 
 
@@ -94,7 +101,22 @@ def _remove_left_behind(path):
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_SUFFIX}"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
-                left.unlink()
+                with open(left, "rb") as handle:
+                    if _hold(handle.fileno()):
+                        left.unlink()
+
+
+def _hold(descriptor):
+    """Takes the lock on an open file, until it is closed; whether nobody else had it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks; then the age alone must do
+        return os.fstat(descriptor).st_mtime < time.time() - 24 * 3600
+    return True
 
 
 def write_through(folder) -> None:
@@ -107,6 +129,7 @@ def write_through(folder) -> None:
             os.close(descriptor)
 
 
-def _remove(path):
+def remove(path) -> None:
+    """Removes a file, if it is there and can be removed."""
     with contextlib.suppress(OSError):
         os.unlink(path)

@@ -1,5 +1,6 @@
 """Exported files answer as the reference path, in ONNX Runtime alone."""
 
+import importlib
 import json
 import pathlib
 import subprocess
@@ -53,8 +54,9 @@ def test_the_one_file_answers_as_the_reference_path(exported):
         assert_answers(session.run(["label", "exit", "entropy", "logits"], {"x": x[i : i + 1]}), expected, i)
 
 
-def test_thresholds_are_an_input_with_defaults(exported):
-    net, x, _, paths = exported
+def test_thresholds_can_be_an_input(tmp_path):
+    net, (x, _) = tiny_net(), tiny_batch(N_SAMPLES)
+    paths = export_onnx(net, 0.5, tmp_path / "net.onnx", sample_shape=SHAPE, thresholds_as_input=True)
     session = onnxruntime.InferenceSession(paths[0])
     for thresholds in ([0.0, 0.0], [0.0, 9.0], [9.0, 0.0]):
         expected = run(net, x, thresholds)
@@ -77,6 +79,32 @@ def test_segments_serve_batches(exported):
         np.testing.assert_allclose(logits[leaving], expected.logits[rows], atol=1e-5)
         remaining, h = remaining[~leaving], results[3][~leaving] if index < 2 else None
     assert len(remaining) == 0
+
+
+def test_no_file_prints_a_warning_when_it_is_loaded(exported, tmp_path, capfd):
+    paths = [*exported[3], *export_onnx(exported[0], 0.5, tmp_path / "b.onnx", thresholds_as_input=True)]
+    for path in paths:
+        onnxruntime.InferenceSession(path)
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_an_export_of_fewer_exits_leaves_no_segment_of_the_one_before(exported, tmp_path):
+    others = {"net.segment9.onnx.txt", "net.segmentX.onnx", "net2.segment9.onnx"}
+    for name in {"net.segment4.onnx", "net.segment12.onnx", *others}:
+        (tmp_path / name).write_bytes(b"")
+    paths = export_onnx(exported[0], 0.5, tmp_path / "net.onnx", sample_shape=SHAPE)
+    assert {path.name for path in tmp_path.iterdir()} == others | {path.name for path in paths}
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnx.onnx_cpp2py_export"])
+def test_without_onnx_the_error_names_the_extra(monkeypatch, missing):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnx" or name.endswith(".onnx_export")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(
+        ImportError, match=r"needs the package onnx; .*pip install -e '.\[onnx\]', or uv sync --extra onnx"
+    ):
+        importlib.import_module("branchynet.inference.onnx_export")
 
 
 DEPLOYED = """
