@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(MADE_FOR))
 $(STAMP): FORCE
 endif
 
-.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future figures table compare docs test page site page-test c-targets random-networks cuda-check damage kills mutants matrix install interpreter clean FORCE
+.PHONY: help lenet alexnet resnet bench bench-gpu bench-precision bench-training compare-training future figures table compare docs test page site page-test c-targets random-networks cuda-check damage kills threads mutants matrix install interpreter clean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files"
+	@echo "make threads    100,000 calls of one compiled net by 8 threads, on each engine of the CPU"
 	@echo "make mutants    mutation testing of a room: ROOM=thresholds, inference, timing or serialization"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
@@ -131,6 +132,9 @@ damage: $(STAMP)
 
 kills: $(STAMP)
 	BRANCHYNET_KILL_STEP=1 $(VENV)/bin/python -m pytest tests/attacks/test_kills_in_training.py $(ARGS)
+
+threads: $(STAMP)
+	BRANCHYNET_N_CALLS=100000 $(VENV)/bin/python -m pytest tests/inference/test_compiled.py -k several_threads $(ARGS)
 
 ROOM ?= thresholds
 mutants: $(STAMP)
