@@ -22,7 +22,7 @@ from branchynet import BranchyNet, datasets, plots, records, report
 from branchynet.bench import agreement, limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError, DataError, ThresholdError
-from branchynet.experiment import exit_status, finite_number, positive_number, whole_number
+from branchynet.experiment import exit_status, finite_number, nonempty_path, positive_number, seed_number, whole_number
 from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -194,7 +194,7 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     names, released = list(zoo.NETWORKS), zoo.released_names()
     parser.add_argument("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
     parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="of one network (default: those released)")
@@ -206,9 +206,9 @@ def parse_arguments(argv=None):
     where.add_argument("--paper-mix", action="store_true", help="T at the paper's exit mix, not as the run chose it")
     budget = "seconds for each batch size (default: %(default)g)"
     parser.add_argument("--budget", type=positive_number, default=paths.BUDGET_S, metavar="S", help=budget)
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the order of the test images")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the order of the test images")
     text = "a folder for each network in it"
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help=text)
+    parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help=text)
     options = parser.parse_args(argv)
     if len(options.networks) > 1 and (options.weights or options.thresholds):
         parser.error("--weights and --thresholds are of one network; name it: --networks lenet")

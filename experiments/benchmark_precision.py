@@ -20,7 +20,7 @@ from branchynet import datasets, plots, records, report
 from branchynet.bench import limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError
-from branchynet.experiment import exit_status, positive_number, whole_number
+from branchynet.experiment import exit_status, nonempty_path, positive_number, seed_number
 from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -112,13 +112,13 @@ def bench_network(subject, splits, transform, budget_s) -> dict:
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     names, released = list(zoo.NETWORKS), zoo.released_names()
     parser.add_argument("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     parser.add_argument("--budget", type=positive_number, default=120.0, metavar="S", help="seconds for each network")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the order of the test images")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the order of the test images")
+    parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR")
     return parser.parse_args(argv)
 
 

@@ -27,7 +27,7 @@ from branchynet.datasets import TRANSFORMS, Samples
 from branchynet.datasets.augmentation import random_crop_and_flip
 from branchynet.datasets.specs import SPECS
 from branchynet.errors import UserError
-from branchynet.experiment import exit_status, whole_number
+from branchynet.experiment import exit_status, nonempty_path, seed_number, whole_number
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import describe, get_device
 from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
@@ -214,13 +214,14 @@ def table(record) -> str:
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--network", choices=list(zoo.NETWORKS), default="lenet", help="default: %(default)s")
-    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores()), "seed": (0, 0)}
+    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores())}
     for name, (lowest, default) in numbers.items():
         words = {"metavar": "N", "help": "default: %(default)s"}
         parser.add_argument(f"--{name}", type=whole_number(lowest), default=default, **words)
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="also write the figures to this JSON file")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
+    parser.add_argument("--out", type=nonempty_path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")
     return parser.parse_args(argv)
 

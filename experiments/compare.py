@@ -8,7 +8,7 @@ from table import REFERENCE, RELEASED
 
 from branchynet import plots, records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import exit_status
+from branchynet.experiment import exit_status, nonempty_path
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -30,7 +30,9 @@ def main(argv=None):
         metavar="DIR",
         help="folders of experiments' results (default: those released with the code)",
     )
-    parser.add_argument("--out", metavar="DIR", default=HERE / "results" / "comparison", help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "comparison", help="default: %(default)s"
+    )
     arguments = parser.parse_args(argv)
 
     def run():

@@ -20,7 +20,7 @@ from future.ways_to_train import ways_to_train
 
 from branchynet import BranchyNet, datasets, load_plain_network, records
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import exit_status, whole_number
+from branchynet.experiment import exit_status, nonempty_path, seed_number, whole_number
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, threads
@@ -138,7 +138,7 @@ def train_from_plain(build, plain, splits, transform, settings, folder, augment=
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
     parser.add_argument(
         "--variants",
@@ -147,7 +147,7 @@ def parse_arguments(argv=None):
         metavar="NAME",
         help=f"default: all: {'; '.join(variants(0))}",
     )
-    parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0], metavar="N", help="default: 0")
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0], metavar="N", help="default: 0")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
     parser.add_argument(
         "--plain-from",
@@ -156,7 +156,7 @@ def parse_arguments(argv=None):
         help="weights of the plain network, a path without its ending (default: those released)",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="for snapshots and the table")
+    parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots and the table")
     return parser.parse_args(argv)
 
 

@@ -214,7 +214,7 @@ def fill(text):
 
 def main(argv=None):
     """Writes the blocks, or checks them; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     parser.add_argument("pages", nargs="*", type=pathlib.Path, default=pages, help="default: README.md and docs/*.md")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a block is out of date")

@@ -25,7 +25,7 @@ from compare_training import NETWORKS, evaluate_variant, train_from_plain
 from branchynet import datasets, plots, records, report
 from branchynet.bench import cache, paths
 from branchynet.bench.timing import gain, latency_summary
-from branchynet.experiment import exit_status, positive_number, whole_number
+from branchynet.experiment import exit_status, nonempty_path, positive_number, seed_number, whole_number
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import memory, processor, terminal, threads
@@ -207,7 +207,7 @@ def measure_network(name, options, out) -> dict:
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add, names = parser.add_argument, zoo.released_names()
     add("--networks", choices=names, nargs="+", default=list(BRANCHES), help="default: %(default)s")
     text = "convolutions in the first branch, each trained; none: no figure 5 (default: 0 to 4, the paper's)"
@@ -217,8 +217,8 @@ def parse_arguments(argv=None):
     add("--data-dir", metavar="DIR", help="folder of the data sets")
     text = "seconds for each timing (default: %(default)g)"
     add("--budget", type=positive_number, default=3 * paths.BUDGET_S, metavar="S", help=text)
-    add("--seed", type=whole_number(0), default=0, metavar="N", help="of training and of the order of the test images")
-    add("--out", type=pathlib.Path, required=True, metavar="DIR", help="for snapshots, record and figures")
+    add("--seed", type=seed_number, default=0, metavar="N", help="of training and of the order of the test images")
+    add("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots, record and figures")
     return parser.parse_args(argv)
 
 

@@ -17,7 +17,7 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import exit_status, whole_number
+from branchynet.experiment import exit_status, nonempty_path, seed_number
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import describe, get_device
@@ -148,7 +148,7 @@ def write_report(result, out) -> str:
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=" ".join(__doc__.split()))
+    parser = argparse.ArgumentParser(description=" ".join((__doc__ or "").split()))
     parser.add_argument(
         "--networks",
         choices=list(zoo.NETWORKS),
@@ -165,8 +165,8 @@ def parse_arguments(argv=None):
         help="results of experiments/compare_training.py (default: those released)",
     )
     parser.add_argument("--budget", type=float, default=8.0, metavar="S", help="seconds of timing for each measure")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of parts, order and fitting")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", default=HERE / "results" / "future")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of parts, order and fitting")
+    parser.add_argument("--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "future")
     return parser.parse_args(argv)
 
 

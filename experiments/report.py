@@ -69,7 +69,7 @@ def make_site(data_dir=None) -> pathlib.Path:
 
 def main(argv=None):
     """Writes the reports; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="FOLDER", help="of results, with run.json")
     parser.add_argument("--site", action="store_true", help="of all released runs, and the page that lists them")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")

@@ -15,7 +15,7 @@ def add_options(parser):
     """The options that only this experiment has."""
     parser.add_argument(
         "--n",
-        type=whole_number(1),
+        type=whole_number(1, 200),  # ResNet-1202, the deepest of the ResNet paper (arXiv 1512.03385)
         default=3,
         metavar="N",
         help="residual blocks in each of the three groups; the depth is 6 N + 2: 3 is ResNet-20, 18 the paper's "

@@ -8,7 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 from branchynet import records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import exit_status
+from branchynet.experiment import exit_status, nonempty_path
 
 HERE = pathlib.Path(__file__).resolve().parent
 RELEASED = HERE / "results" / "released"
@@ -38,7 +38,9 @@ def main(argv=None):
         metavar="RUN.json",
         help="records of runs; those that differ in the seed alone become one row (default: all that are released)",
     )
-    parser.add_argument("--out", metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s"
+    )
     arguments = parser.parse_args(argv)
 
     def run():

@@ -6,6 +6,16 @@ command line everything is asked of a `Request`. The room puts the others togeth
 
 from branchynet.experiment.experiment import main
 from branchynet.experiment.request import Experiment, Preset, Request
-from branchynet.experiment.scripts import exit_status, finite_number, positive_number, whole_number
+from branchynet.experiment.scripts import (
+    exit_status,
+    finite_number,
+    nonempty_path,
+    positive_number,
+    seed_number,
+    whole_number,
+)
 
-__all__ = ["Experiment", "Preset", "Request", "exit_status", "finite_number", "main", "positive_number", "whole_number"]
+__all__ = [
+    "Experiment", "Preset", "Request", "exit_status", "finite_number", "main", "nonempty_path", "positive_number",
+    "seed_number", "whole_number",
+]  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 from branchynet.bench.paths import BUDGET_S
 from branchynet.errors import ThresholdError
 from branchynet.experiment.request import Experiment, Request
-from branchynet.experiment.scripts import finite_number, positive_number, whole_number
+from branchynet.experiment.scripts import finite_number, nonempty_path, positive_number, seed_number, whole_number
 from branchynet.inference.engines import engine_names
 from branchynet.thresholds import parse_goal
 from branchynet.training import WEIGHTINGS
@@ -20,6 +20,11 @@ from branchynet.training import WEIGHTINGS
 RELEASED = "released"
 # How a run is told, not what is done: records know nothing of it.
 _TELLING = ("--quiet", "--json")
+_TRANSFORMS = {
+    "scale": "scale: to [0, 1]",
+    "normalise": "normalise: each channel to mean 0 and deviation 1",
+    "zca": "zca: each image scaled, then whitened",
+}
 # Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that weights
 # were taken from the path within the clone is kept, or its last name: it says which weights those were.
 # How a process is started that times a part: `branchynet.experiment.processes`.
@@ -139,8 +144,8 @@ def _add_data_options(add, experiment):
     add("--dataset", help="default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
     add(
         "--transform",
-        help="what prepares the images; scale: to [0, 1]; normalise: each channel to mean 0 and deviation 1; zca: each "
-        "image scaled, then whitened (default: %(default)s)",
+        help=f"what prepares the images; {'; '.join(_TRANSFORMS[name] for name in experiment.transforms)} "
+        "(default: %(default)s)",
         choices=experiment.transforms,
         default=experiment.transforms[0],
     )
@@ -150,12 +155,12 @@ def _add_data_options(add, experiment):
         metavar="DIR",
     )
     text = "folder for the results (default: one for these settings under experiments/results)"
-    add("--out", help=text, metavar="DIR")
+    add("--out", help=text, type=nonempty_path, metavar="DIR")
 
 
 def _add_training_options(add):
     text = "of initial weights, sample order and dropout (default: 0)"
-    add("--seed", help=text, type=whole_number(0), default=0, metavar="N")
+    add("--seed", help=text, type=seed_number, default=0, metavar="N")
     for name, text in (
         ("--epochs-plain", "epochs of step 1, the plain network alone"),
         ("--epochs-joint", "epochs of step 2, all exits jointly"),

@@ -1,0 +1,141 @@
+"""Hostile command lines: each ends at once, with status 2 and one line that says what was expected.
+
+`{file}` is a file that is no folder, `{record}` a file with the JSON of the kind, `{runs}` a folder that holds it as run.json.
+"""
+
+# ruff: noqa: E501  (tables)
+
+import argparse
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from branchynet.datasets import TRANSFORMS
+from branchynet.experiment import exit_status, main, nonempty_path, seed_number, whole_number
+
+EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
+RUNS = ("lenet_mnist", "alexnet_cifar10", "resnet_cifar10")
+SEEDED = (*RUNS, "benchmark", "benchmark_precision", "benchmark_training", "figures", "future_work")
+WRITING = (*SEEDED, "compare_training", "compare", "table")
+NO_SEEDS = {
+    "-1": ">= 0",
+    "4294967296": "<= 4294967295",
+    "9" * 30: "<= 4294967295",
+    "1.5": "whole number",
+    "nan": "whole number",
+    "": "whole number",
+}
+
+# (script, command line, what the message says)
+LINES = [
+    *[(script, f"--seed={text} --out=/proc/no", words) for script in SEEDED for text, words in NO_SEEDS.items()],
+    *[("compare_training", f"--seeds={text} --out=/proc/no", words) for text, words in NO_SEEDS.items()],
+    *[(script, "--out=", "expected a path, got ''") for script in WRITING],
+    *[(script, "--out=/proc/no", "expected a folder that can be written, got /proc/no") for script in WRITING if script not in ("benchmark_training", "compare_training")],
+    *[(script, "--out={file}", "expected a folder that can be written") for script in WRITING if script not in ("benchmark", "benchmark_training", "compare_training")],
+    ("benchmark_training", "--out={file}/x.json", "expected a folder that can be written"),
+    ("benchmark_training", "--memory-of=nope", "--memory-of: expected one of branchynet, "),
+    ("resnet_cifar10", "--n=1000000000", "expected a whole number >= 1 and <= 200"),
+    ("resnet_cifar10", "--n=0", "expected a whole number >= 1"),
+    ("benchmark", "--budget=nan --out=/proc/no", "expected a finite number"),
+    ("benchmark", "--out={folder} --thresholds=inf", "expected a finite number"),
+    *[(script, f"--budget={text}", "expected a") for script in RUNS for text in ("nan", "0", "-1", "inf", "x")],
+    *[(script, f"--processes-timed={text}", "whole number") for script in RUNS for text in ("0", "-1", "x")],
+    *[(script, f"--{option}=0", "expected a whole number >= 1") for script in RUNS for option in ("epochs-plain", "epochs-joint", "batch-size")],
+    *[(script, f"--{option}=nan", "expected a finite number") for script in RUNS for option in ("average", "loss-weights", "thresholds")],
+    *[("table", f"{{record:{text}}} --out={{folder}}", "expected a record with schema") for text in ("{}", "[]", "null", "1", '{"schema":[]}', '{"schema":2.5}')],
+    *[("table", f"{{record:{text}}} --out={{folder}}", "expected") for text in ("", "{", "NaN", "[" * 10**5)],
+    *[(script, f"{{{word}:{text}}} --out={{folder}}", "run.json: run: ") for script, word in (("table", "record"), ("compare", "runs")) for text in ('{"schema":2}', '{"schema":2,"points":null}')],
+    *[("compare", f"{{runs:{text}}} --out={{folder}}", "expected") for text in ("{}", "[]", "null", "1", "", "{", "[" * 10**5)],
+    ("table", "/proc/no.json --out={folder}", "expected a record"),
+    ("compare", "/proc/no --out={folder}", "expected a record"),
+]  # fmt: skip
+
+
+def called(script, argv):
+    """The exit status of a script in this process."""
+    module = importlib.import_module(script)
+    try:
+        return main(module.EXPERIMENT, argv) if hasattr(module, "EXPERIMENT") else module.main(argv)
+    except SystemExit as end:
+        return end.code
+
+
+def filled(word, folder):
+    """A word of a command line, with files in place of what stands in braces."""
+    start, colon, text = word.partition(":")
+    if start in ("{record", "{runs"):
+        path = folder / "run.json"
+        path.write_text(text[:-1])
+        return str(path if start == "{record" else folder)
+    (folder / "file").touch()
+    return word.replace("{file}", str(folder / "file")).replace("{folder}", str(folder / "out"))
+
+
+@pytest.mark.parametrize(("script", "line", "message"), LINES, ids=lambda text: str(text)[:40])
+def test_a_hostile_command_line_ends_with_one_line_that_says_what_was_expected(script, line, message, tmp_path, capsys):
+    assert called(script, [filled(word, tmp_path) for word in line.split(" ")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "error: " in error and "Traceback" not in error
+
+
+def test_there_are_many_command_lines():
+    assert len(LINES) == len({(script, line) for script, line, _ in LINES}) > 100
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("4294967295", 2**32 - 1)])
+def test_the_first_and_the_last_seed_are_taken(text, number):
+    assert seed_number(text) == number
+
+
+def test_a_range_has_both_its_ends():
+    assert [whole_number(1, 3)(text) for text in "123"] == [1, 2, 3]
+    for text in "04":
+        with pytest.raises(argparse.ArgumentTypeError, match=f">= 1 and <= 3, got '{text}'"):
+            whole_number(1, 3)(text)
+
+
+@pytest.mark.parametrize("text", ["", "a\0b"])
+def test_what_names_no_path_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a path"):
+        nonempty_path(text)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+def test_a_reader_that_has_gone_and_a_terminal_without_the_character_end_without_a_traceback(tmp_path):
+    command = [sys.executable, EXPERIMENTS / "table.py", "--out", tmp_path]
+    reading, writing = os.pipe()
+    os.close(reading)
+    gone = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writing)
+    assert (gone.returncode, gone.stderr) == (141, "")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "") and "?" in done.stdout
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_the_status_of_an_interrupted_script_is_that_of_a_shell(error, capsys):
+    def run():
+        if error is not None:
+            raise error
+
+    assert exit_status("x.py", run) == (130 if error else 0)
+
+
+@pytest.mark.parametrize("script", WRITING)
+def test_help_needs_no_docstring_which_python_may_have_removed(script, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.import_module(script), "__doc__", None)
+    assert called(script, ["--help"]) == 0
+    assert "--out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", RUNS)
+def test_help_explains_just_the_transforms_that_there_are(script, capsys):
+    called(script, ["--help"])
+    text, transforms = " ".join(capsys.readouterr().out.split()), importlib.import_module(script).EXPERIMENT.transforms
+    assert {name: f"{name}: " in text for name in TRANSFORMS} == {name: name in transforms for name in TRANSFORMS}
