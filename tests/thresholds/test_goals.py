@@ -157,6 +157,12 @@ def test_a_larger_budget_than_the_last_exit_needs_leaves_all_to_it(rng):
     assert choice.thresholds == (0.0,) and choice.expected_cost == 2
 
 
+def test_a_budget_that_every_exit_keeps_exactly_leaves_all_to_the_last(rng):
+    records = make_records(rng, 40, 3)
+    choice = choose_thresholds(records, ExitCosts([1.0, 1.0, 1.0]), "budget<=1ms")
+    assert choice.thresholds == (0, 0) and choice.details["q"] > 1e9
+
+
 def test_a_cost_that_noise_put_below_that_of_the_exit_before_breaks_no_budget(rng):
     records = make_records(rng, 200, 3)
     choice = choose_thresholds(records, ExitCosts([1.0, 3.0, 2.9]), "budget<=2ms")
