@@ -1,5 +1,7 @@
 """What all tests share: each device in turn, a generator, one BLAS thread."""
 
+import signal
+
 import numpy as np
 import pytest
 import threadpoolctl
@@ -28,3 +30,11 @@ def one_blas_thread():
     """Tests are small: more threads would only get in each other's way."""
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """A shell lets what it runs in the background ignore Ctrl-C; tests that press it want it heard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -8,7 +8,7 @@ from training.runs import assert_same_run, both, trained
 from .kills import Killed, killed_at
 
 # Every n-th operation: all of them take minutes.
-STEP = int(os.environ.get("BRANCHYNET_KILL_STEP", 23))
+STEP = int(os.environ.get("BRANCHYNET_KILL_STEP", 61))
 
 
 @pytest.mark.parametrize("before", [False, True])
