@@ -63,7 +63,7 @@ def tiny_world(monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
 
 
-def test_a_run_leaves_records_table_and_figures(tmp_path, capsys):
+def test_a_run_leaves_records_table_and_figures(tmp_path, capsys, drawn):
     assert main(EXPERIMENT, ["--out", str(tmp_path), "--seed", "3"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == RESULTS
     run = records.read_json(tmp_path / "run.json")
