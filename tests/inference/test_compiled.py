@@ -383,3 +383,19 @@ def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
         with ThreadPoolExecutor(1) as pool:  # another thread has another current device
             assert_same_answers(pool.submit(compiled.run, x[:n_samples], 0.9).result(), run(net, x[:n_samples], 0.9))
     assert first.xp.cuda.runtime.getDevice() == 0
+
+
+@pytest.mark.gpu
+def test_one_sample_keeps_its_memory_when_a_batch_wants_more(monkeypatch):
+    """The graph for one sample holds addresses: what was there must not be given to others."""
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    compiled, xp = compile_net(net, SHAPE, engine="cuda", device="gpu"), get_device("gpu").xp
+    assert_same_answers(compiled.run(x[:1], 0.0), run(net, x[:1], 0.0))
+    assert_same_answers(compiled.run(x, 0.0), run(net, x, 0.0))
+    of_others = [xp.ones(n_floats, np.float32) for n_floats in range(16, 400, 16)]  # every size that may be free now
+    xp.cuda.Device().synchronize()
+    assert_same_answers(compiled.run(x[1:2], 0.0), run(net, x[1:2], 0.0))
+    assert all((array == 1).all() for array in of_others)

@@ -109,18 +109,20 @@ class _Workspace:
         )
         self._seen = memoryview(self._messages)
         self._device_thresholds = xp.zeros(plan.n_exits, np.float32)
-        self._memory = xp.empty((0 if engine.fits_block else 1, engine.n_floats), np.float32)
+        # Of its own: the graph for one sample holds the address, so a larger batch must not replace it.
+        self._memory_of_one = xp.empty(0 if engine.fits_block else engine.n_floats, np.float32)
+        self._memory = xp.empty((0, engine.n_floats), np.float32)
         self._lists = xp.zeros(plan.n_exits * (1 + MOST_SAMPLES), np.int32)
         self._arrived = xp.zeros(1, np.uint64)
         self._rule, self._are_on_device, self._request = None, False, 0
-        arguments = self._arguments(self._sample, 1, self._thresholds, self._row)
+        arguments = self._arguments(self._sample, 1, self._thresholds, self._memory_of_one, self._row)
         self._stream = xp.cuda.Stream(non_blocking=True)
         (self._launch,) = captured(xp, [lambda *stream: engine.launch_one(arguments)])
         xp.cuda.Device().synchronize()
 
     def n_bytes(self) -> int:
         """Memory of the buffers, on the GPU and on the host."""
-        on_device = (self._memory, self._lists, self._device_thresholds)
+        on_device = (self._memory_of_one, self._memory, self._lists, self._device_thresholds)
         return sum(array.nbytes for array in (*on_device, self._sample, self._row))
 
     def answers(self, x, rule) -> Answers:
@@ -169,7 +171,7 @@ class _Workspace:
             self._memory = xp.empty((min(len(x), step), engine.n_floats), np.float32)
         for start in range(0, len(x), step):
             part = samples[start : start + step]
-            arguments = self._arguments(part, len(part), self._device_thresholds, rows[start:])
+            arguments = self._arguments(part, len(part), self._device_thresholds, self._memory, rows[start:])
             engine.launch_batch(arguments, len(part))
         if isinstance(x, np.ndarray):
             rows = rows.get()
@@ -178,10 +180,9 @@ class _Workspace:
         self._check_finite()
         return _as_answers(rows)
 
-    def _arguments(self, samples, n, thresholds, rows):
+    def _arguments(self, samples, n, thresholds, memory, rows):
         """In the order of the kernels' parameters."""
-        memory, lists, arrived = self._memory, self._lists, self._arrived
-        arrays = (samples, thresholds, memory, lists, arrived, rows, self._messages)
+        arrays = (samples, thresholds, memory, self._lists, self._arrived, rows, self._messages)
         samples, thresholds, *others = [_address(array) for array in arrays]
         return (_address(self._engine.weights), samples, np.int32(n), thresholds, *others)
 
