@@ -80,27 +80,17 @@ def analyse(
         costs = paths.path_costs(contenders, shuffled, budget_s)
 
     settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
-    choice, chosen = _choose(validation, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
-    if fixed_thresholds is None:
-        grid_settings, text = (settings, "knee") if goal is None else (None, goal)
-        by = _exit_costs(parse_goal(text), costs, contenders.compiled.plan)
-        choice["uncertainty"] = uncertainty_of_choice(validation, test, by, text, grid_settings, choice["thresholds"])
+    choice, chosen = _choose(validation, test, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
     if chosen is None:  # not on the grid: one more setting
         chosen, settings = len(settings), np.concatenate([settings, [choice["thresholds"]]])
     on_test = _points(test, "test", settings, costs)
     best_on_test = on_test[_knee(on_test, test)]
     end_to_end_ms = costs.end_to_end_ms.mean(axis=1)
     asked = operating.settings_asked_for(validation, plain_right["validation"], ExitCosts(end_to_end_ms, "ms"), paper)
-    settings_timed = [tuple(choice["thresholds"]), *(found for found in asked.values() if found is not None)]
+    wanted = [tuple(choice["thresholds"]), *asked.values()]
+    settings_timed = [thresholds for thresholds in wanted if thresholds is not None]
     timed = paths.measure(contenders, shuffled, settings_timed, budget_s, time_all)
-    measured, *others = (
-        {"thresholds": None}
-        if thresholds is None
-        else operating.described(
-            test, plain_right["test"], thresholds, timed.summary(settings_timed.index(thresholds), net.n_exits)
-        )
-        for thresholds in (settings_timed[0], *asked.values())
-    )
+    measured, *others = _described(test, plain_right["test"], wanted, settings_timed, timed)
     results = {
         "engine": contenders.compiled.engine,
         "plain_chainer_ms": latency_summary(costs.plain_chainer_ms),
@@ -125,16 +115,31 @@ def _evaluated(splits):
     return ("validation", splits.validation), ("test", splits.test)
 
 
-def _choose(validation, settings, fixed_thresholds, goal, costs, plan):
+def _described(test, plain_right, wanted, settings_timed, timed):
+    """For each setting of T that was wanted its entry in the record; one that could not be had has no thresholds."""
+    for thresholds in wanted:
+        if thresholds is None:
+            yield {"thresholds": None}
+        else:
+            summary = timed.summary(settings_timed.index(thresholds), test.n_exits)
+            yield operating.described(test, plain_right, thresholds, summary)
+
+
+def _choose(validation, test, settings, fixed_thresholds, goal, costs, plan):
     """The keys of "choice" that say which T was chosen, and how; and its index in `settings`, or None."""
     if fixed_thresholds is not None:
         thresholds = list(as_exit_rule(fixed_thresholds, validation.n_exits).values)
         return {"goal": None, "rule": "given by the user", "thresholds": thresholds, "details": {}}, None
-    grid = settings if goal is None else None
-    goal = parse_goal("knee" if goal is None else goal)
-    choice = choose_thresholds(validation, _exit_costs(goal, costs, plan), goal, grid=grid)
-    details = {**choice.details, "expected_cost": choice.expected_cost, "unit": choice.unit}
-    entry = {"goal": choice.goal, "rule": choice.rule, "thresholds": list(choice.thresholds), "details": details}
+    grid, goal = (settings, "knee") if goal is None else (None, goal)
+    exit_costs = _exit_costs(parse_goal(goal), costs, plan)
+    choice = choose_thresholds(validation, exit_costs, goal, grid=grid)
+    entry = {
+        "goal": choice.goal,
+        "rule": choice.rule,
+        "thresholds": list(choice.thresholds),
+        "details": {**choice.details, "expected_cost": choice.expected_cost, "unit": choice.unit},
+        "uncertainty": uncertainty_of_choice(validation, test, exit_costs, goal, grid, choice.thresholds),
+    }
     return entry, choice.index
 
 
