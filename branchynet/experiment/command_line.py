@@ -25,10 +25,10 @@ _TRANSFORMS = {
     "normalise": "normalise: each channel to mean 0 and deviation 1",
     "zca": "zca: each image scaled, then whitened",
 }
-# Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that weights
-# were taken from the path within the clone is kept, or its last name: it says which weights those were.
 # How a process is started that times a part: `branchynet.experiment.processes`.
 TIMING_JOB = "--timing-job"
+# Options that name folders of the machine at hand: a record says what was done, not where. Of the folder that weights
+# were taken from the path within the clone is kept, or its last name: it says which weights those were.
 _FOLDER_OPTIONS = ("--data-dir", "--out", TIMING_JOB)
 _PLAIN_FROM = "--plain-from"
 _KEPT_FOLDERS = (_PLAIN_FROM, "--weights")
