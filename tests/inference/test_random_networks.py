@@ -7,6 +7,9 @@ import os
 
 import numpy as np
 import pytest
+
+pytest.importorskip("hypothesis")  # before anything that imports it: GPU tests run where it is not installed, too
+
 from drawn import networks
 from hypothesis import HealthCheck, assume, given, settings
 
