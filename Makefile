@@ -28,7 +28,7 @@ help:
 	@echo "make resnet     B-ResNet on CIFAR-10"
 	@echo "make bench      early exit against the plain network on every engine, with the released weights"
 	@echo "make bench-precision  early exit's gain by engine and precision: float32, bfloat16, int8"
-	@echo "make bench-gpu  the GPU tests, then the same on a GPU (needs the extra gpu)"
+	@echo "make bench-gpu  the GPU tests, then the same on a GPU; BY=python3 installs nothing"
 	@echo "make bench-training  a training step against plain Chainer (and PyTorch, where it is installed)"
 	@echo "make compare-training  does joint training help? loss weights, separate training, other weightings"
 	@echo "make future     the paper's future work on the released weights: measures, goals, unknown images"
@@ -70,11 +70,19 @@ bench: $(STAMP)
 bench-precision: $(STAMP)
 	@$(VENV)/bin/python experiments/benchmark_precision.py --out experiments/results/bench-precision $(ARGS)
 
-bench-gpu: $(STAMP)
-	@$(VENV)/bin/python -c 'import cupy' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet --editable '.[test,gpu]'
-	@$(VENV)/bin/python -c 'import sys; from branchynet.machine.devices import gpu_problem; sys.exit(gpu_problem())'
-	$(VENV)/bin/python -m pytest -m gpu
-	@$(VENV)/bin/python experiments/benchmark.py --device gpu --batch-sizes 1 32 1024 8192 --out experiments/results/bench-gpu $(ARGS)
+# All that is needed is there before anything runs. BY=python3 takes that interpreter as it is and installs nothing:
+# for a machine that has CuPy and reaches no package index.
+BY ?=
+BENCH_GPU_BY = $(or $(BY),$(VENV)/bin/python)
+BENCH_GPU_OUT = experiments/results/bench-gpu
+BENCH_GPU = experiments/benchmark.py --device gpu --batch-sizes 1 8 64 512 4096 65536 --budget 5 --out $(BENCH_GPU_OUT) $(ARGS)
+bench-gpu: $(if $(BY),,$(STAMP))
+	@$(if $(BY),,$(BENCH_GPU_BY) -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("cupy"))' \
+	    || $(BENCH_GPU_BY) -m pip install --quiet --editable '.[test,gpu]')
+	@$(BENCH_GPU_BY) $(BENCH_GPU) --check
+	$(BENCH_GPU_BY) -m pytest -m gpu
+	@$(BENCH_GPU_BY) $(BENCH_GPU)
+	@$(BENCH_GPU_BY) experiments/table.py --gpu $(BENCH_GPU_OUT) --out $(BENCH_GPU_OUT)
 
 compare-training: $(STAMP)
 	@$(LAUNCH) $(VENV)/bin/python experiments/compare_training.py --out experiments/results/compare-training $(ARGS)

@@ -2,12 +2,15 @@
 
 Takes trained weights (by default those released with the code), lets samples leave at T as given, or as the released
 run chose it, or at the paper's exit mix, and times all contenders in turn on the same shuffled test images, on one
-thread. The answers of every engine are held against the reference path on the whole test set, and those of the timed
-runs again. Writes bench.json, bench.md and latency.png for each network.
+thread; on a GPU from the host's memory and from its own, with the energy that the card tells. One sample at a time is
+timed by both clocks, too. The answers of every engine are held against the reference path on the whole test set, and
+those of the timed runs again. Writes bench.json, bench.md and latency.png for each network; of a GPU batches.png, which
+sets it beside a CPU.
 """
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import shlex
 import sys
@@ -20,14 +23,15 @@ import peers
 
 from branchynet import BranchyNet, datasets, plots, records, report
 from branchynet.bench import agreement, limits, paths
-from branchynet.bench.timing import gain, latency_summary
-from branchynet.errors import CompileError, DataError, ThresholdError
+from branchynet.bench.energy import energy_of
+from branchynet.bench.timing import Clock, gain, latency_summary
+from branchynet.errors import CompileError, DataError, DeviceError, ThresholdError
 from branchynet.experiment import exit_status, finite_number, nonempty_path, positive_number, seed_number, whole_number
-from branchynet.inference import compile_net, compile_plain, record_exits, run
+from branchynet.inference import Answers, compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
-from branchynet.machine.devices import describe, get_device, to_host
+from branchynet.machine.devices import get_device, nvml, to_host
 from branchynet.serialization import read_description
 from branchynet.thresholds import Thresholds, as_exit_rule, thresholds_for_shares
 from networks import zoo
@@ -35,6 +39,8 @@ from networks import zoo
 SCHEMA = 2
 SCRIPT = "benchmark.py"
 PLAIN, EARLY = "plain net", "early exit"
+# Where samples lie before they are answered, and answers after.
+HOST, DEVICE = "host", "device"
 MIN_BATCHES = 3
 
 
@@ -59,6 +65,11 @@ class Subject:
     rule: Thresholds
     weights_sha256: str
     dataset_sha256: str = ""
+
+    @functools.cached_property
+    def expected(self):
+        """`Answers` of the reference path to all images, on the host."""
+        return Answers(*map(to_host, run(self.net, self.x, self.rule, batch_size=500)))
 
 
 def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) -> Subject:
@@ -116,71 +127,119 @@ def compile_all(net):
 
 
 def make_contenders(net, compiled, rule) -> dict:
-    """{name: function of a batch on the host -> what it answers} of everything that is installed.
+    """{name: function of a batch -> what it answers, where the batch is} of everything that is installed.
 
     Of an early-exit contender that is (labels, exits); what a plain one answers is not looked at.
     """
-
-    def reference(x):
-        answers = run(net, x, rule)
-        return to_host(answers.labels), to_host(answers.exits)
-
-    contenders = {f"plain Chainer, {PLAIN}": paths.chainer_path(net), f"reference path, {EARLY}": reference}
+    contenders = {
+        f"plain Chainer, {PLAIN}": paths.chainer_path(net),
+        f"reference path, {EARLY}": paths.reference_path(net, rule),
+    }
     for name, compiled_net in compiled.items():
         contenders[name] = paths.compiled_path(compiled_net, rule if name.endswith(EARLY) else ())
-    if f"onnxruntime, {PLAIN}" in compiled:
+    if net.xp is np and f"onnxruntime, {PLAIN}" in compiled:
         contenders[f"ONNX Runtime itself, {PLAIN}"] = peers.plain_onnxruntime(net)
     if net.xp is np and peers.has_torch():
         contenders[f"PyTorch eager, {PLAIN}"] = peers.plain_torch(net)
     return contenders
 
 
-def bench(subject, contenders, batch_size, budget_s) -> list:
-    """Times all contenders on batches of one size; a row for each."""
-    with terminal.elapsing(f"{subject.name}, batches of {batch_size}", budget_s):
-        results = paths.time_paths(contenders, subject.x, subject.net.device, budget_s, batch_size, MIN_BATCHES)
+def bench(subject, contenders, batch_size, budget_s, samples_in=HOST, joules=None):
+    """Times all contenders on batches of one size.
+
+    Args:
+        subject: a `Subject`.
+        contenders: of `make_contenders`.
+        batch_size: samples; beyond the number of the images they come again.
+        budget_s: seconds for the times, and again for the energy where `joules` () -> J tells it.
+        samples_in: `HOST`, or `DEVICE` for the memory of the GPU.
+
+    Returns:
+        a row for each contender that had memory enough, and the names of the others
+    """
+    net, clock = subject.net, Clock(subject.net.device)
+    x = net.device.send(subject.x) if samples_in == DEVICE else subject.x
+    batches = paths.batches_of(x, batch_size, MIN_BATCHES)
+    able, unable = _with_memory_enough(contenders, batches[0])
     rows = []
+    with terminal.elapsing(f"{subject.name}, batches of {batch_size}, in memory of the {samples_in}", budget_s):
+        results = paths.time_batches(able, batches, net.device, budget_s, MIN_BATCHES)
     for name, (batch_ms, answers) in results.items():
-        row = {"name": name, "batch_size": batch_size, "n_batches": len(batch_ms)}
+        row = {"name": name, "batch_size": batch_size, "samples_in": samples_in, "n_batches": len(batch_ms)}
         row["ms_per_sample"] = latency_summary(batch_ms / batch_size)
+        if joules:
+            row["energy"] = energy_of(able[name], batches, joules, clock, budget_s / len(able))
         if name.endswith(EARLY):
             row.update(_early_exit_figures(subject, batch_ms, answers))
             plain = [other for other in results if other.endswith(PLAIN)]
             row["gain_over"] = {other: gain(results[other][0], batch_ms) for other in plain}
         rows.append(row)
-    return rows
+    return rows, unable
+
+
+def _with_memory_enough(contenders, batch):
+    """Those that can answer a batch, and the names of those that run out of memory."""
+    able, unable = {}, []
+    for name, answer in contenders.items():
+        try:
+            answer(batch)
+            able[name] = answer
+        except MemoryError:  # CuPy's is one
+            unable.append(name)
+    return able, unable
 
 
 def _early_exit_figures(subject, batch_ms, answers):
     """Exit mix and latency per exit of an early-exit contender, its answers checked."""
-    net, (labels, exits) = subject.net, np.concatenate(answers, axis=1)
-    differing = agreement.check_answers(net, subject.x[: len(labels)], subject.rule, labels, exits)
+    net, n = subject.net, len(subject.x)
+    labels, exits = np.concatenate([[to_host(array) for array in batch] for batch in answers], axis=1)
+    n_differing = 0
+    for start in range(0, len(labels), n):  # the images, as often as they came
+        found = labels[start : start + n], exits[start : start + n]
+        expected = Answers(*[array[: len(found[0])] for array in subject.expected])
+        n_differing += len(agreement.check_answers(net, subject.x, subject.rule, *found, expected=expected))
     exit_pct = 100 * np.bincount(exits, minlength=net.n_exits) / len(exits)
-    figures = {"answers_on_the_edge_of_T": len(differing), "exit_pct": exit_pct.tolist()}
+    figures = {"answers_on_the_edge_of_T": n_differing, "exit_pct": exit_pct.tolist()}
     if len(exits) == len(batch_ms):  # one sample at a time
         figures["ms_per_exit"] = [latency_summary(batch_ms[exits == n]) for n in range(net.n_exits)]
     return figures
 
 
 def bench_network(subject, batch_sizes, budget_s) -> dict:
-    """Everything that is measured of one network: a part of bench.json."""
+    """Everything that is measured of one network: a part of bench.json.
+
+    Raises:
+        CompileError: no engine can be used, so that no early exit is compared.
+    """
     net, x, rule = subject.net, subject.x, subject.rule
     outcome = record_exits(net, x, subject.labels).evaluate([rule.values])
     exit_pct = (100 * outcome.exit_shares[0]).tolist()
     compiled, costs, left_out = compile_all(net)
+    if not compiled:
+        raise CompileError(f"{subject.name}: expected an engine, got none: {left_out}")
     agreements = {
-        name: agreement.agreement(net, compiled_net, x, rule)
+        name: agreement.agreement(net, compiled_net, x, rule, expected=subject.expected)
         for name, compiled_net in compiled.items()
         if name.endswith(EARLY)
     }
-    contenders = make_contenders(net, compiled, rule)
-    rows = [row for batch_size in batch_sizes for row in bench(subject, contenders, batch_size, budget_s)]
+    one_by_one = paths.Contenders.of(net)
+    with terminal.elapsing(f"{subject.name}, one sample at a time, both clocks", budget_s):
+        measured = paths.measure(one_by_one, x, [rule], budget_s).summary(0, net.n_exits)
+    joules, energy = _energy(net.device)
+    contenders, rows = make_contenders(net, compiled, rule), []
+    for samples_in in (HOST,) if net.xp is np else (HOST, DEVICE):
+        for batch_size in batch_sizes:
+            more, unable = bench(subject, contenders, batch_size, budget_s, samples_in, joules)
+            rows += more
+            where = f"batches of {batch_size} in memory of the {samples_in}"
+            left_out.update({f"{name}, {where}": "out of memory" for name in unable})
     for name, compiled_net in compiled.items():
         costs[name]["buffers_bytes"] = compiled_net.n_bytes()
     return {
         "network": subject.name,
         "weights_sha256": subject.weights_sha256,
         "dataset_sha256": subject.dataset_sha256,
+        "n_images": len(x),
         "thresholds": list(rule.values),
         "exit_pct": exit_pct,
         "accuracy_pct": 100 * float(outcome.accuracies[0]),
@@ -188,8 +247,21 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
         "compile": costs,
         "left_out": left_out,
         "agreement": agreements,
+        "engine": one_by_one.compiled.engine,
+        "measured": measured,
+        "energy": energy,
         "rows": rows,
     }
+
+
+def _energy(device):
+    """() -> energy that the device has used, in J, or None; and what a record says of it."""
+    try:
+        joules = nvml(device).joules
+        joules()
+    except DeviceError as error:
+        return None, {"not_measured": str(error)}
+    return joules, {"source": "NVML, nvmlDeviceGetTotalEnergyConsumption: the whole card, idle power included"}
 
 
 def parse_arguments(argv=None):
@@ -204,9 +276,11 @@ def parse_arguments(argv=None):
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--thresholds", type=finite_number, nargs="+", metavar="T", help="of one network, in nats")
     where.add_argument("--paper-mix", action="store_true", help="T at the paper's exit mix, not as the run chose it")
-    budget = "seconds for each batch size (default: %(default)g)"
+    budget = "seconds for each batch size, and for both clocks (default: %(default)g)"
     parser.add_argument("--budget", type=positive_number, default=paths.BUDGET_S, metavar="S", help=budget)
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the order of the test images")
+    text = "measure nothing, but say what is missing: a GPU, weights, data"
+    parser.add_argument("--check", action="store_true", help=text)
     text = "a folder for each network in it"
     parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help=text)
     options = parser.parse_args(argv)
@@ -229,14 +303,13 @@ def _run(options):
     device.use()
     setting = (options.weights, options.thresholds, options.paper_mix, options.seed, options.data_dir, device)
     subjects = [load_subject(name, *setting) for name in options.networks]
-    n_images = min(len(subject.x) for subject in subjects)
-    if max(options.batch_sizes) > n_images:
-        raise DataError(f"--batch-sizes: expected at most the {n_images} test images, got {max(options.batch_sizes)}")
+    if options.check:
+        return
     folders = [records.prepare_output(options.out / name) for name in options.networks]
     for subject, out in zip(subjects, folders):
         with threads.limited(1):
             measured = bench_network(subject, options.batch_sizes, options.budget)
-        environment = records.environment(describe(device), 1)
+        environment = records.environment(device, 1)
         environment["versions"].update(peers.versions())
         command = _command(subject.name, options)
         header = {"schema": SCHEMA, "command": command, "seed": options.seed, "device": options.device}
@@ -244,6 +317,10 @@ def _run(options):
         records.write_json(out / "bench.json", result)
         records.write_text(out / "bench.md", report.benchmark_tables(result))
         plots.latencies(result, out / "latency.png")
+        if device.xp is not np:
+            on_cpu = zoo.RELEASED.glob(f"bench/{subject.name}/bench.json")
+            beside = [records.read_json(path) for path in on_cpu]
+            plots.by_batch_size([result, *beside], out / "batches.png")
         print(report.benchmark_tables(result))
 
 

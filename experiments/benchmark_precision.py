@@ -25,7 +25,7 @@ from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import get_device
 from branchynet.thresholds import thresholds_for_shares
 from networks import zoo
 
@@ -135,7 +135,7 @@ def _run(options):
         "schema": SCHEMA,
         "command": shlex.join([f"experiments/{SCRIPT}", *words]),
         "seed": options.seed,
-        "environment": records.environment(describe(device), 1),
+        "environment": records.environment(device, 1),
         "networks": made,
     }
     records.write_json(out / "precision.json", result)

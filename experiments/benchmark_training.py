@@ -29,7 +29,7 @@ from branchynet.datasets.specs import SPECS
 from branchynet.errors import UserError
 from branchynet.experiment import exit_status, nonempty_path, seed_number, whole_number
 from branchynet.machine import memory, threads
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import get_device
 from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
 from branchynet.report import formats
 from branchynet.training import JointLoss, ShuffledBatches, TrainingSettings
@@ -230,7 +230,7 @@ def _record(options, workers, load_average, step_ms, alone):
     names = ("network", "batch_size", "threads", "seed")
     words = [text for name in names for text in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
     launcher = ["mpiexec", "-n", str(workers.size), "python"] if workers.size > 1 else []
-    environment = records.environment(describe(CPU), options.threads)
+    environment = records.environment(CPU, options.threads)
     environment["versions"].update(peers.versions())
     memory_mb = peak_memory_mb(alone, words)
     return {

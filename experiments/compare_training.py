@@ -24,7 +24,7 @@ from branchynet.experiment import exit_status, nonempty_path, seed_number, whole
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, threads
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import get_device
 from branchynet.machine.workers import Workers, get_workers
 from branchynet.serialization import load_transform, read_description
 from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal
@@ -176,7 +176,7 @@ def _run(arguments, workers):
             "plain_sha256": read_description(plain)["sha256"],
             "seeds": seeds,
             "epochs": epochs,
-            "environment": records.environment(describe(get_device("cpu"))),
+            "environment": records.environment(get_device("cpu")),
             "variants": [{"name": variant, "seeds": results[variant]} for variant in results],
         }
         records.write_json(out / "compare_training.json", record)

@@ -78,8 +78,24 @@ def training_speed():
 
 
 def inference_speed():
-    """Mean time of a sample, of every contender, network and batch size."""
-    made = read_all("bench/*/bench.json")
+    """Mean time of a sample on the CPU, of every contender, network and batch size."""
+    return speed_table(read_all("bench/*/bench.json"))
+
+
+def gpu_speed():
+    """The same on a GPU, a table for each network and each memory that samples lie in; or that no GPU has run this."""
+    if not list(RELEASED.glob("bench-gpu/*/bench.json")):
+        return "Not measured: no GPU has run this yet. `make bench-gpu` runs the GPU's tests and writes the records."
+    parts = []
+    for record in read_all("bench-gpu/*/bench.json"):
+        for place in ("host", "device"):
+            rows = [row for row in record["rows"] if row["samples_in"] == place]
+            parts += [f"Samples and answers in memory of the {place}:", speed_table([{**record, "rows": rows}])]
+    return "\n\n".join(parts)
+
+
+def speed_table(made):
+    """Mean time of a sample, of every contender, network and batch size of some records."""
     cells = {(record["network"], row["batch_size"], row["name"]): row for record in made for row in record["rows"]}
     columns = list(dict.fromkeys(key[:2] for key in cells))
     names = list(dict.fromkeys(key[2] for key in cells))
@@ -152,6 +168,7 @@ BLOCKS = {
     "comparison": comparison,
     "training-speed": training_speed,
     "inference-speed": inference_speed,
+    "gpu-speed": gpu_speed,
     "gain-by-precision": precision,
     "ways-to-train": training_ways,
     "future-measures": future_measures,

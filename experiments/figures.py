@@ -29,7 +29,7 @@ from branchynet.experiment import exit_status, nonempty_path, positive_number, s
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import memory, processor, terminal, threads
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import get_device
 from branchynet.serialization import read_description
 from branchynet.thresholds import thresholds_for_shares
 from networks import zoo
@@ -237,7 +237,7 @@ def _run(options):
         "command": _command(options),
         "seed": options.seed,
         "networks": [measure_network(name, options, out) for name in options.networks],
-        "environment": records.environment(describe(device), 1),
+        "environment": records.environment(device, 1),
     }
     published = records.load_published(REFERENCE)
     records.write_json(out / "figures.json", result)

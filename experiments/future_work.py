@@ -20,7 +20,7 @@ from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.experiment import exit_status, nonempty_path, seed_number
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import get_device
 from networks import zoo
 
 SCHEMA = 2
@@ -180,7 +180,7 @@ def _run(arguments):
         "schema": SCHEMA,
         "command": shlex.join(words),
         "seed": seed,
-        "environment": records.environment(describe(get_device("cpu")), 1),
+        "environment": records.environment(get_device("cpu"), 1),
         "networks": [study_network(*network, arguments.data_dir, budget_s, seed) for network in networks],
         "training": read_training(arguments.training),
     }

@@ -1,4 +1,7 @@
-"""The whole of the paper's Table I, with the authors' figures and ours, from the records of runs: table.md."""
+"""The whole of the paper's Table I, with the authors' figures and ours, from the records of runs: table.md.
+
+Its half on a GPU comes from the records of `make bench-gpu`, where there are any.
+"""
 
 import argparse
 import pathlib
@@ -9,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 from branchynet import records, report
 from branchynet.errors import RecordError
 from branchynet.experiment import exit_status, nonempty_path
+from branchynet.serialization import read_description
 
 HERE = pathlib.Path(__file__).resolve().parent
 RELEASED = HERE / "results" / "released"
@@ -20,11 +24,32 @@ def released_records():
     return sorted(path for pattern in ("*/run.json", "seeds/*.json", "goals/*.json") for path in RELEASED.glob(pattern))
 
 
-def make_table(paths):
-    """The table of the runs whose records lie there, as Markdown."""
+def make_table(paths, on_gpu=RELEASED / "bench-gpu"):
+    """The table of the runs whose records lie there, as Markdown; behind it that of the benchmarks in a folder."""
     if not paths:
         raise RecordError("expected at least one record of a run, got none: run an experiment first")
-    return report.table_one([records.read_run(path) for path in paths], report.load_published(REFERENCE))
+    published = report.load_published(REFERENCE)
+    text = report.table_one([records.read_run(path) for path in paths], published)
+    runs = gpu_runs(on_gpu)
+    return f"{text}\n### On a GPU\n\n{report.table_one(runs, published)}" if runs else text
+
+
+def gpu_runs(folder):
+    """The benchmarks of released weights on a GPU, each in the form of a run's record.
+
+    How accurate the plain network is and how T was chosen are of the run that the weights come from; all else was
+    measured on the GPU.
+    """
+    runs = []
+    for path in sorted(folder.glob("*/bench.json")):
+        found = records.read_json(path)
+        run = RELEASED / str(found.get("network"))
+        if not (run / "run.json").exists() or found["weights_sha256"] != read_description(run / "weights")["sha256"]:
+            raise RecordError(f"{path}: expected a benchmark of released weights, got one of others")
+        measured = {**found["measured"], **{key: found[key] for key in ("accuracy_pct", "thresholds", "exit_pct")}}
+        of_gpu = {key: found[key] for key in ("environment", "engine", "command")}
+        runs.append({**records.read_run(run / "run.json"), **of_gpu, "device": "gpu", "measured": measured})
+    return runs
 
 
 def main(argv=None):
@@ -41,11 +66,13 @@ def main(argv=None):
     parser.add_argument(
         "--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s"
     )
+    text = "folder of benchmarks on a GPU (default: those released, where there are any)"
+    parser.add_argument("--gpu", type=pathlib.Path, metavar="DIR", default=RELEASED / "bench-gpu", help=text)
     arguments = parser.parse_args(argv)
 
     def run():
         out = records.prepare_output(arguments.out)
-        text = make_table(arguments.records)
+        text = make_table(arguments.records, arguments.gpu)
         records.write_text(out / "table.md", text)
         print(text)
 

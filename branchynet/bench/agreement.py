@@ -44,7 +44,7 @@ def check_answers(net, samples, thresholds, labels, exits, measure=ENTROPY, expe
     return differing
 
 
-def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict:
+def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000), expected=None) -> dict:
     """Holds a compiled network against the reference path on every sample, in batches of several sizes.
 
     Args:
@@ -53,6 +53,7 @@ def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict
         samples: (n, C, H, W) float32 on the host.
         thresholds: as of `branchynet.inference.run`.
         batch_sizes: samples at a time; the answers may not depend on it.
+        expected: as of `check_answers`.
 
     Returns:
         JSON-able: {n_samples, n_on_the_edge: answers that differ on the edge of a threshold, the most of any batch
@@ -61,7 +62,7 @@ def agreement(net, compiled, samples, thresholds, batch_sizes=(1, 1000)) -> dict
     Raises:
         RuntimeError: an answer differs that is not on an edge, or a logit by more than `MAX_LOGIT_DIFFERENCE`.
     """
-    expected = run(net, samples, thresholds, batch_size=500, measure=compiled.measure)
+    expected = expected or run(net, samples, thresholds, batch_size=500, measure=compiled.measure)
     n_on_the_edge, largest = 0, 0.0
     for batch_size in batch_sizes:
         parts = [compiled.run(samples[i : i + batch_size], thresholds) for i in range(0, len(samples), batch_size)]

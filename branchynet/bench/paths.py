@@ -20,7 +20,7 @@ from branchynet.bench.agreement import check_answers
 from branchynet.bench.timing import Clock, Contender, gain, latency_summary, n_within_budget, time_interleaved
 from branchynet.confidence import ENTROPY
 from branchynet.functions import plain_chainer
-from branchynet.inference import compile_net, compile_plain
+from branchynet.inference import compile_net, compile_plain, run
 from branchynet.machine.devices import to_host
 from branchynet.thresholds import as_exit_rule
 
@@ -106,24 +106,30 @@ class PathCosts:
 
 
 def chainer_path(net):
-    """The plain network in plain Chainer, as a function of a batch on the host -> labels (N,), there too."""
+    """The plain network in plain Chainer, as a function of a batch -> labels (N,), where the batch is."""
     plain_net = net.plain()
 
     def answer(x):
         with plain_chainer():
-            return to_host(plain_net(net.device.send(x)).array.argmax(axis=1))
+            labels = plain_net(net.device.send(x)).array.argmax(axis=1)
+        return to_host(labels) if isinstance(x, np.ndarray) else labels
+
+    return answer
+
+
+def reference_path(net, thresholds):
+    """The reference path at T, as a function of a batch -> labels (N,) and exits (N,), where the batch is."""
+
+    def answer(x):
+        found = run(net, x, thresholds)[:2]
+        return tuple(map(to_host, found)) if isinstance(x, np.ndarray) else found
 
     return answer
 
 
 def compiled_path(compiled, thresholds):
-    """Compiled inference at T, as a function of a batch on the host -> labels (N,) and exits (N,), there too."""
-
-    def answer(x):
-        answers = compiled.run(x, thresholds)
-        return to_host(answers.labels), to_host(answers.exits)
-
-    return answer
+    """Compiled inference at T, as a function of a batch -> labels (N,) and exits (N,), where the batch is."""
+    return lambda x: compiled.run(x, thresholds)[:2]
 
 
 def trunk_path(net, thresholds, clock, measure=ENTROPY):
@@ -203,12 +209,30 @@ def exit_times(compiled_nets, samples, budget_s=BUDGET_S) -> dict:
     }
 
 
-def time_paths(paths, samples, device, budget_s=BUDGET_S, batch_size=1, at_least=MIN_SAMPLES) -> dict:
+def time_paths(paths, samples, device, budget_s=BUDGET_S) -> dict:
+    """Times functions of one sample, in turn, as `time_batches` does; samples: (n, C, H, W) float32 on the host."""
+    return time_batches(paths, batches_of(samples, 1), device, budget_s)
+
+
+def batches_of(samples, batch_size, at_least=1) -> list:
+    """Samples (n, ...), on the host or on a GPU, as batches of one size: views, one behind the other.
+
+    There are at least so many: beyond the last sample the first one comes again, so that place p of all batches one
+    behind the other is sample p % n.
+    """
+    n, n_batches = len(samples), max(len(samples) // batch_size, at_least)
+    if n_batches * batch_size > n:
+        samples = chainer.backend.get_array_module(samples).concatenate([samples] * (1 + -(-batch_size // n)))
+    starts = [number * batch_size % n for number in range(n_batches)]
+    return [samples[start : start + batch_size] for start in starts]
+
+
+def time_batches(paths, batches, device, budget_s=BUDGET_S, at_least=MIN_SAMPLES) -> dict:
     """Times functions of a batch, in turn, on as many batches as fit a budget.
 
     Args:
-        paths: {name: function of a batch (batch_size, C, H, W)}.
-        samples: (n, C, H, W) float32 on the host, at least one batch.
+        paths: {name: function of a batch (n, C, H, W)}.
+        batches: list of batches, at least one.
         device: chainer device that they compute on.
         budget_s: seconds for all of them.
         at_least: batches that are timed whatever the budget, where there are so many.
@@ -217,8 +241,7 @@ def time_paths(paths, samples, device, budget_s=BUDGET_S, batch_size=1, at_least
         {name: (latency_ms of a batch (n_batches,), answers, a list)}
     """
     clock, contenders = Clock(device), {name: Contender(answer) for name, answer in paths.items()}
-    starts = range(0, len(samples) - batch_size + 1, batch_size)[:MAX_SAMPLES]
-    batches = [samples[start : start + batch_size] for start in starts]
+    batches = batches[:MAX_SAMPLES]
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
         block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))

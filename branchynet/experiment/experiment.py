@@ -17,7 +17,7 @@ from branchynet.experiment.request import Experiment
 from branchynet.experiment.scripts import exit_status
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, terminal, threads
-from branchynet.machine.devices import describe, get_device, is_gpu
+from branchynet.machine.devices import get_device, is_gpu
 from branchynet.machine.files import locked, replacing
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
@@ -150,7 +150,7 @@ def _record(request, device, dataset, training, results):
         "training_workers": training["workers"],
         "trained_by": training.get("run"),
         "plain_from": training.get("plain_from"),
-        "environment": records.environment(describe(device), processes.TIMING_THREADS),
+        "environment": records.environment(device, processes.TIMING_THREADS),
         "baselines": [
             dict(zip(("name", "training", "engine", "accuracy_pct", "latency_ms"), values)) for values in baselines
         ],

@@ -13,6 +13,7 @@ import numpy as np
 
 from branchynet.errors import DeviceError
 from branchynet.machine import processor
+from branchynet.machine.nvml import Nvml
 
 _EXPECTED = "expected cpu, gpu, gpu:N, or a Chainer device such as @numpy or @cupy:0"
 _GPU_SPECIFIER = re.compile(r"(?:gpu|@cupy)(?::([0-9]+))?")
@@ -110,6 +111,45 @@ def describe(device: chainer.backend.Device) -> str:
         return processor.model()
     name = _runtime().getDeviceProperties(device.device.id)["name"]
     return name.decode() if isinstance(name, bytes) else name
+
+
+def gpu_details(device: chainer.backend.Device) -> dict:
+    """What times on a GPU depend on besides its model, JSON-able; empty for the CPU.
+
+    Returns:
+        {driver: version of NVIDIA's driver, None where NVML is not there; cuda_driver: the newest CUDA that it knows;
+        cuda: the one that CuPy computes with; compute_capability, n_multiprocessors, memory_bytes}
+    """
+    if device.xp is np:
+        return {}
+    runtime, attributes = _runtime(), device.device.attributes
+    try:
+        driver = nvml(device).driver()
+    except DeviceError:
+        driver = None
+    return {
+        "driver": driver,
+        "cuda_driver": _cuda_version(runtime.driverGetVersion()),
+        "cuda": _cuda_version(runtime.runtimeGetVersion()),
+        "compute_capability": f"{attributes['ComputeCapabilityMajor']}.{attributes['ComputeCapabilityMinor']}",
+        "n_multiprocessors": attributes["MultiProcessorCount"],
+        "memory_bytes": device.device.mem_info[1],
+    }
+
+
+def nvml(device: chainer.backend.Device) -> Nvml:
+    """A GPU as NVIDIA's management library knows it.
+
+    Raises:
+        DeviceError: it is not there, or the device is no GPU.
+    """
+    if device.xp is np:
+        raise DeviceError("NVML: expected a GPU, got the CPU")
+    return Nvml(device.device.pci_bus_id)
+
+
+def _cuda_version(number):
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _runtime():

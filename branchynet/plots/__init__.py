@@ -1,5 +1,6 @@
 """The figures of a run. Nothing here touches pyplot, so a program that imports this keeps its own backend."""
 
+from branchynet.plots.batches import by_batch_size
 from branchynet.plots.digits import exits
 from branchynet.plots.epochs import training
 from branchynet.plots.gains import gains
@@ -9,4 +10,14 @@ from branchynet.plots.precision import gains_by_precision
 from branchynet.plots.shares import exit_share
 from branchynet.plots.tradeoffs import tradeoff
 
-__all__ = ["exit_share", "exits", "gains", "gains_by_precision", "latencies", "paper_figures", "tradeoff", "training"]
+__all__ = [
+    "by_batch_size",
+    "exit_share",
+    "exits",
+    "gains",
+    "gains_by_precision",
+    "latencies",
+    "paper_figures",
+    "tradeoff",
+    "training",
+]

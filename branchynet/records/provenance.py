@@ -13,7 +13,7 @@ import subprocess
 import threadpoolctl
 
 from branchynet.machine import processor
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine.devices import describe, get_device, gpu_details
 from branchynet.machine.threads import usable_cores
 
 # Several distributions may bring the same module: the first one that is installed counts.
@@ -30,23 +30,25 @@ _GIT_TIMEOUT_S = 10
 _LOAD_AT_START = processor.load()
 
 
-def environment(device_description: str | None = None, threads: int | None = None) -> dict:
+def environment(device, threads: int | None = None) -> dict:
     """What a figure depends on besides the code's arguments.
 
     Args:
-        device_description: model of the processor that computed, such as `branchynet.machine.devices.describe` gives.
+        device: Chainer device that computed.
         threads: how many threads computed while the clock ran.
 
     Returns:
-        JSON-able: {device, cpu, n_cores (usable), threads, platform, python, versions: {package: version, of those that
-        are installed}, packages: {more of them}, blas: list of text, processor: of `branchynet.machine.processor`,
-        load: {before: when this process began, after: now}, commit: hash or None, dirty: bool or None, utc: ISO 8601}.
-        `dirty`: a Python file of the checkout differs from the commit. Outside a checkout `commit` is None.
+        JSON-able: {device: its model, gpu: of `branchynet.machine.devices.gpu_details`, cpu, n_cores (usable), threads,
+        platform, python, versions: {package: version, of those that are installed}, packages: {more of them}, blas:
+        list of text, processor: of `branchynet.machine.processor`, load: {before: when this process began, after: now},
+        commit: hash or None, dirty: bool or None, utc: ISO 8601}. `dirty`: a Python file of the checkout differs from
+        the commit. Outside a checkout `commit` is None.
     """
     commit, dirty = _git_state(pathlib.Path(__file__).resolve())
     versions = {name: _version(distributions) for name, distributions in _DISTRIBUTIONS.items()}
     return {
-        "device": device_description,
+        "device": describe(device),
+        "gpu": gpu_details(device),
         "cpu": describe(get_device("cpu")),
         "n_cores": usable_cores(),
         "threads": threads,

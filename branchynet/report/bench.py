@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from branchynet.report import formats
+from branchynet.report.rows import CLOCKS
 
 # Heading: what stands below it, of one early exit.
 _LIMITS = {
@@ -19,16 +20,18 @@ def benchmark_tables(result: dict) -> str:
 
     Args:
         result: what `experiments/benchmark.py` writes: network, device, thresholds, exit_pct, accuracy_pct, limits (of
-            `branchynet.bench.limits.gain_limits`), compile, agreement, environment, rows.
+            `branchynet.bench.limits.gain_limits`), compile, agreement, environment, n_images, measured, energy, rows.
     """
     environment, limits = result["environment"], result["limits"]
     parts = [
-        f"### {result['network']}, {result['device']}: {environment['device']}, {environment['threads']} thread",
+        f"### {result['network']}, {result['device']}: {formats.machine(result)}",
         f"T = {', '.join(f'{t:.4g}' for t in result['thresholds'])}; exit mix "
         f"{formats.exit_shares(result['exit_pct'], decimals=1)} %; test accuracy {result['accuracy_pct']:.2f} %; "
         f"the multiply-adds allow a gain of {limits['multiply_add_limit_of_gain']:.2f}x. "
         f"{formats.commit(environment)}; {formats.versions(environment)}.",
+        _both_clocks(result),
         _contenders(result["rows"]),
+        f"A batch of more than the {result['n_images']:,} test images holds images again. {_energy(result['energy'])}",
         _gains(result["rows"]),
         formats.markdown_table(
             _LIMITS, [[cell.format_map(exit_) for cell in _LIMITS.values()] for exit_ in limits["early_exits"]]
@@ -39,26 +42,44 @@ def benchmark_tables(result: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _both_clocks(result):
+    measured = result["measured"]
+    lines = [
+        [clock.words, *(formats.mean_ms(measured[key]) for key in (clock.plain_ms, clock.branchy_ms))]
+        + [formats.gain(measured[clock.gain])]
+        for clock in CLOCKS
+    ]
+    headings = (f"One sample at a time, engine {result['engine']}", "Plain (ms)", "Branchy (ms)", "Gain")
+    return formats.markdown_table(headings, lines)
+
+
+def _energy(energy):
+    if "not_measured" in energy:
+        return f"Energy: not measured: {energy['not_measured']}."
+    return f"Energy: {energy['source']}."
+
+
 def _contenders(rows):
-    headings = ("Contender", "Batch", "Mean (ms per sample)", "p50", "p90", "p99", "By exit: mean (ms)")
+    headings = ("Contender", "Samples in", "Batch", "Mean (ms per sample)", "p50", "p90", "p99", "By exit: mean (ms)")
     lines = []
     for row in rows:
         latency = [f"{row['ms_per_sample'][key]:.4f}" for key in ("mean", "p50", "p90", "p99")]
         by_exit = ", ".join(f"{exit_ms['mean']:.4f}" if exit_ms else "-" for exit_ms in row.get("ms_per_exit", []))
         gain = row.get("gain_over", {}).get(row["name"].replace("early exit", "plain net"))
-        cells = [row["name"], str(row["batch_size"]), *latency, by_exit]
-        lines.append([*cells, formats.gain(gain) if gain else ""])
-    return formats.markdown_table((*headings, "Same-engine gain"), lines)
+        energy = formats.ms(row["energy"]["mj_per_sample"]) if "energy" in row else ""
+        cells = [row["name"], row["samples_in"], str(row["batch_size"]), *latency, by_exit]
+        lines.append([*cells, formats.gain(gain) if gain else "", energy])
+    return formats.markdown_table((*headings, "Same-engine gain", "Energy (mJ per sample)"), lines)
 
 
 def _gains(rows):
     lines = [
-        [row["name"], other, str(row["batch_size"]), formats.gain(gain)]
+        [row["name"], other, row["samples_in"], str(row["batch_size"]), formats.gain(gain)]
         for row in rows
         if "reference" not in row["name"]
         for other, gain in row.get("gain_over", {}).items()
     ]
-    return formats.markdown_table(("Early exit of", "over", "Batch", "Gain"), lines)
+    return formats.markdown_table(("Early exit of", "over", "Samples in", "Batch", "Gain"), lines)
 
 
 def _engines(result):

@@ -75,8 +75,10 @@ def machine(run: dict) -> str:
     environment = run["environment"]
     threads = environment.get("threads")
     words = [environment.get("device") or environment.get("cpu") or "a processor not recorded"]
-    if run["device"] == "gpu" and environment.get("cpu"):
-        words.append(f"host {environment['cpu']}")
+    gpu = environment.get("gpu")
+    if gpu:
+        driver = f"driver {gpu['driver']}, " if gpu["driver"] else ""
+        words += [f"{driver}CUDA {gpu['cuda']}", f"host {environment['cpu']}"]
     if threads:
         words.append(f"{threads} thread{'' if threads == 1 else 's'}")
     return ", ".join(words)

@@ -9,7 +9,7 @@ from tiny import SHAPE, between, tiny_batch, tiny_net
 from branchynet import run
 from branchynet.bench import paths
 from branchynet.functions import plain_chainer
-from branchynet.inference import record_exits
+from branchynet.inference import compile_net, record_exits
 from branchynet.machine.devices import to_host
 
 
@@ -120,8 +120,35 @@ def test_batches_are_whole_and_as_many_as_fit_the_budget_in_four_turns_or_more(d
         return lambda batch: turns.append(name) or batch.shape
 
     timed = {name: clock.spending(10, answer(name)) for name in "ab"}
-    results = paths.time_paths(timed, x, device, budget_s=0.16, batch_size=6, at_least=3)
+    batches = paths.batches_of(x, 6)
+    results = paths.time_batches(timed, batches, device, budget_s=0.16, at_least=3)
     assert results["a"][1] == [(6, *SHAPE)] * 8 and results["b"][0].tolist() == [10] * 8
     n_changes = sum(one != other for one, other in zip(turns, turns[1:]))
     assert n_changes == 6, "trial, warm-up and four blocks, every other one in the other order"
-    assert len(paths.time_paths(timed, x, device, budget_s=0.001, batch_size=6, at_least=3)["a"][0]) == 3
+    assert len(paths.time_batches(timed, batches, device, budget_s=0.001, at_least=3)["a"][0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "at_least", "n_batches"), [(1, 1, 5), (2, 1, 2), (2, 4, 4), (5, 1, 1), (13, 3, 3)]
+)
+def test_batches_follow_each_other_and_from_the_first_sample_again(device, batch_size, at_least, n_batches):
+    batches = paths.batches_of(device.xp.arange(5), batch_size, at_least)
+    places = [int(place) for batch in batches for place in batch]
+    assert [len(batch) for batch in batches] == [batch_size] * n_batches
+    assert places == [place % 5 for place in range(batch_size * n_batches)]
+
+
+def test_answers_are_where_the_batch_is(device):
+    net = tiny_net()
+    net.initialise(SHAPE)
+    net.to_device(device)
+    compiled = compile_net(net, engine="arrays", device=device.name)
+    x = tiny_batch(6)[0]
+    answer = {
+        "chainer": lambda x: (paths.chainer_path(net)(x),),
+        "reference": paths.reference_path(net, (1.0, 1.0)),
+        "compiled": paths.compiled_path(compiled, (1.0, 1.0)),
+    }
+    for batch, kind in ((x, np.ndarray), (device.send(x), device.xp.ndarray)):
+        with chainer.using_config("train", False):
+            assert {type(array) for name in answer for array in answer[name](batch)} == {kind}

@@ -1,12 +1,15 @@
 """The benchmark from its command line to its records, table and figure, on a tiny network."""
 
 import shlex
+from itertools import count, product
+from types import SimpleNamespace
 
 import benchmark as script
 import numpy as np
 import pytest
 from fake_clock import FakeClock, Slow
 from PIL import Image
+from synthetic_run import make_run
 from tiny import SHAPE, tiny_batch, tiny_list, tiny_net, tiny_samples
 
 from branchynet import datasets, records, save_weights
@@ -14,7 +17,8 @@ from branchynet.bench import paths
 from branchynet.datasets import Dataset
 from branchynet.inference.engines import engine_classes
 from branchynet.machine import threads
-from branchynet.machine.devices import get_device
+from branchynet.machine.devices import get_device, gpu_problem
+from branchynet.report.rows import CLOCKS
 from networks import zoo
 
 FORMS = ("plain net", "early exit")
@@ -100,8 +104,9 @@ def test_every_contender_does_its_work_once_and_gains_are_over_plain_ones(monkey
     monkeypatch.setattr(paths, "Clock", lambda device: clock)
     monkeypatch.setattr(script.peers, "has_torch", lambda: False)
     with clock:
-        rows = script.bench(subject, script.make_contenders(net, compiled, rule), 8, budget_s=1)
+        rows, unable = script.bench(subject, script.make_contenders(net, compiled, rule), 8, budget_s=1)
     rows = {row["name"]: row for row in rows}
+    assert unable == []
     assert list(rows) == ["plain Chainer, plain net", "reference path, early exit", *forms]
     # Convolution, ReLU, convolution, ReLU, then two fully connected layers, ReLU between, and once flattening.
     n_functions = 8 * rows["plain Chainer, plain net"]["ms_per_sample"]["mean"]
@@ -111,6 +116,90 @@ def test_every_contender_does_its_work_once_and_gains_are_over_plain_ones(monkey
     assert 8 * early["ms_per_sample"]["mean"] == pytest.approx(2) and early["n_batches"] == 8
     gains = {name: gain["value"] for name, gain in early["gain_over"].items()}
     assert gains == {"plain Chainer, plain net": n_functions / 2, "arrays, plain net": 1.5}
+
+
+def test_both_clocks_are_read_one_sample_at_a_time(run_script):
+    measured = run_script("--batch-sizes", 8)["measured"]
+    assert measured["n_samples_timed"] >= 70 and sum(measured["timed_exit_pct"]) == pytest.approx(100)
+    for clock in CLOCKS:
+        assert measured[clock.gain]["value"] > 0
+        assert measured[clock.gain]["value"] == pytest.approx(
+            measured[clock.plain_ms]["mean"] / measured[clock.branchy_ms]["mean"]
+        )
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_samples_come_from_both_memories_and_a_cpu_stands_beside(run_script, tmp_path):
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    result = run_script("--device", "gpu", "--batch-sizes", 1, 256)
+    assert {(row["samples_in"], row["batch_size"]) for row in result["rows"]} == set(
+        product(("host", "device"), (1, 256))
+    )
+    names = {f"{engine}, {form}" for engine in ("arrays", "cuda") for form in FORMS}
+    assert names < {row["name"] for row in result["rows"]} and result["engine"] == "cuda"
+    assert result["environment"]["gpu"]["cuda"]
+    assert (tmp_path / "out" / "tiny" / "batches.png").exists()
+
+
+def test_images_come_again_in_batches_that_are_larger_and_every_answer_is_checked(run_script, monkeypatch):
+    checked, check = [], script.agreement.check_answers
+    monkeypatch.setattr(script.agreement, "agreement", lambda *arguments, **options: {"n_samples": 0})
+
+    def counting(net, x, rule, labels, exits, **options):
+        checked.append(len(labels))
+        return check(net, x, rule, labels, exits, **options)
+
+    monkeypatch.setattr(script.agreement, "check_answers", counting)
+    monkeypatch.setattr(script.report, "benchmark_tables", lambda result: "")
+    result = run_script("--batch-sizes", 100)
+    assert result["n_images"] == 70 and {row["n_batches"] for row in result["rows"]} == {3}
+    n_early = sum(row["name"].endswith("early exit") for row in result["rows"])
+    assert checked == [70, 70, 70, 70, 20] * n_early
+
+
+def test_what_runs_out_of_memory_is_left_out_and_named(monkeypatch, run_script):
+    def too_large(net):
+        def answer(x):
+            if len(x) > 8:
+                raise MemoryError
+
+        return answer
+
+    monkeypatch.setattr(script.paths, "chainer_path", too_large)
+    monkeypatch.setattr(
+        script.paths, "measure", lambda *arguments: SimpleNamespace(summary=lambda *exits: make_run()["measured"])
+    )
+    result = run_script("--batch-sizes", 8, 16)
+    name = "plain Chainer, plain net"
+    assert result["left_out"][f"{name}, batches of 16 in memory of the host"] == "out of memory"
+    assert [row["batch_size"] for row in result["rows"] if row["name"] == name] == [8]
+
+
+def test_energy_is_that_of_the_card_per_sample_or_said_to_be_not_measured(monkeypatch, run_script, tmp_path):
+    result = run_script("--batch-sizes", 8)
+    assert result["energy"] == {"not_measured": "NVML: expected a GPU, got the CPU"}
+    assert "energy" not in result["rows"][0]
+    joules = count(step=2.0)
+    monkeypatch.setattr(script, "nvml", lambda device: SimpleNamespace(joules=lambda: next(joules)))
+    result = run_script("--batch-sizes", 8)
+    for row in result["rows"]:
+        energy = row["energy"]
+        assert energy["mj_per_sample"] == pytest.approx(2000 / energy["n_samples"])
+        assert energy["watts"] == pytest.approx(2 / energy["seconds"])
+    assert "nvmlDeviceGetTotalEnergyConsumption" in (tmp_path / "out" / "tiny" / "bench.md").read_text("utf-8")
+
+
+def test_no_engine_is_nothing_measured(options, monkeypatch, capsys):
+    monkeypatch.setattr(script, "compile_all", lambda net: ({}, {}, {"arrays": "broken"}))
+    assert script.main([*options, "--batch-sizes", "1"]) == 2
+    assert "tiny: expected an engine, got none: {'arrays': 'broken'}" in capsys.readouterr().err
+
+
+def test_a_check_measures_nothing_and_writes_nothing(options, tmp_path):
+    assert script.main([*options, "--check"]) == 0
+    assert not (tmp_path / "out").exists()
+    assert script.main([*options, "--check", "--device", "gpu:99"]) == 2
 
 
 def test_an_engine_that_answers_otherwise_is_found_out(run_script, monkeypatch):
@@ -142,7 +231,6 @@ def test_bad_options_are_refused_in_words(more, message, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--batch-sizes", "1", "71"], "--batch-sizes: expected at most the 70 test images, got 71"),
         (["--thresholds", "0.5"], "thresholds: expected 2 (the last exit takes all), got 1"),
         (["--thresholds", "0.5", "-1"], "thresholds: expected a score >= 0"),
         (["--device", "gpu:99"], "device gpu:99: "),

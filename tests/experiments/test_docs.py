@@ -7,6 +7,7 @@ from synthetic_run import make_run
 
 import docs
 from branchynet import records
+from branchynet.errors import RecordError
 
 PAGE = "# Page\n\n<!-- generated: {} -->\n{}\n<!-- end -->\nmore\n"
 
@@ -27,6 +28,56 @@ def test_a_record_becomes_a_table_printed_and_written(script, name, tmp_path, ca
     assert script.main([str(tmp_path / "run.json" if script is table else tmp_path), "--out", str(tmp_path)]) == 0
     text = (tmp_path / name).read_text()
     assert text in capsys.readouterr().out and "| Ours" in text
+
+
+def on_gpu(name="lenet"):
+    """A benchmark of released weights on a GPU that never was."""
+    run = make_run()
+    sha256 = records.read_json(table.RELEASED / name / "weights.json")["sha256"]
+    keys = ("accuracy_pct", "thresholds", "exit_pct")
+    environment = {"device": "Tiny GPU", "gpu": {"driver": "570.86", "cuda": "12.8"}, "cpu": "Model X", "threads": 1}
+    found = {"network": name, "weights_sha256": sha256, "engine": "cuda", "command": "c", "environment": environment}
+    return {**found, "measured": run["measured"], **{key: run["measured"][key] for key in keys}}
+
+
+def test_the_gpu_half_of_table_one_comes_from_the_benchmark_where_there_is_one(tmp_path):
+    (tmp_path / "lenet").mkdir()
+    without = table.make_table(table.released_records(), tmp_path)
+    records.write_json(tmp_path / "lenet" / "bench.json", on_gpu())
+    text = table.make_table(table.released_records(), tmp_path)
+    assert "On a GPU" not in without and text.startswith(without)
+    half = text[len(without) :]
+    plain_pct = f"{records.read_run(table.RELEASED / 'lenet' / 'run.json')['baselines'][0]['accuracy_pct']:.2f}"
+    assert "| 4.7x " in half and "| 1.58 " in half, "what the paper says of its GPU"
+    for figure in (plain_pct, "1.62x (1.50", "6.48x", "4.00x", "1.23 "):
+        assert figure in half
+    assert "Machine: Tiny GPU, driver 570.86, CUDA 12.8, host Model X, 1 thread, engine cuda." in half
+
+
+@pytest.mark.parametrize("change", [{"weights_sha256": "0"}, {"network": "nothing"}])
+def test_a_benchmark_of_other_weights_is_no_part_of_table_one(change, tmp_path):
+    (tmp_path / "lenet").mkdir()
+    records.write_json(tmp_path / "lenet" / "bench.json", {**on_gpu(), **change})
+    with pytest.raises(RecordError, match="bench.json: expected a benchmark of released weights"):
+        table.gpu_runs(tmp_path)
+
+
+def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
+    readme = (docs.ROOT / "README.md").read_text(encoding="utf-8")
+    is_measured = any(docs.RELEASED.glob("bench-gpu/*/bench.json"))
+    assert ("Everything on a GPU: none was at hand" in readme) is not is_measured
+    assert docs.gpu_speed().startswith("Not measured") is not is_measured
+    rows = [
+        {"name": f"cuda, {form}", "batch_size": 1, "samples_in": place, "ms_per_sample": {"mean": ms}}
+        for form, ms in (("plain net", 0.75), ("early exit", 0.25))
+        for place in ("host", "device")
+    ]
+    (tmp_path / "bench-gpu" / "lenet").mkdir(parents=True)
+    limits = {"multiply_add_limit_of_gain": 4.6}
+    records.write_json(tmp_path / "bench-gpu" / "lenet" / "bench.json", {**on_gpu(), "rows": rows, "limits": limits})
+    monkeypatch.setattr(docs, "RELEASED", tmp_path)
+    text = docs.gpu_speed()
+    assert text.count("| cuda, early exit") == 2 and text.count("0.250") == 2 and "Tiny GPU" in text
 
 
 def test_the_pages_that_are_released_are_what_the_records_say():

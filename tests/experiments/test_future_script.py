@@ -10,6 +10,7 @@ from branchynet import datasets, records, save_weights
 from branchynet.bench import paths
 from branchynet.confidence import MEASURES, register_measure
 from branchynet.datasets import Dataset
+from branchynet.machine.devices import get_device
 from networks import zoo
 
 SOME = ("entropy", "calibrated-entropy", "opengan", "openmax")
@@ -41,7 +42,7 @@ def write_comparison(folder, name):
         "network": "tiny",
         "epochs": 2,
         "command": "experiments/compare_training.py --network tiny",
-        "environment": records.environment("a processor"),
+        "environment": records.environment(get_device("cpu")),
         "variants": [{"name": name, "seeds": [result]}],
     }
     records.write_json(folder / "compare_training.json", record)

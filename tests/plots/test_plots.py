@@ -83,6 +83,28 @@ def test_latencies_of_a_benchmark(tmp_path):
     assert_is_a_figure(tmp_path / "latency.png")
 
 
+def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
+    names = ("plain Chainer, plain net", "cuda, plain net", "cuda, early exit", "arrays, early exit")
+    ms = {"cuda, early exit": 1.0, "arrays, early exit": 2.0}
+    rows = [
+        {"name": name, "batch_size": size, "ms_per_sample": latency(ms.get(name, 4.0) / size), "samples_in": place}
+        for size in (64, 1)
+        for name in names
+        for place in ("host", "device")
+    ]
+    on_gpu = {"network": "lenet", "rows": rows, "environment": {"device": "Tiny GPU"}}
+    without_place = [{key: value for key, value in row.items() if key != "samples_in"} for row in rows[::2]]
+    on_cpu = {"network": "lenet", "rows": without_place, "environment": {"device": "Model X"}}
+    plots.by_batch_size([on_gpu, on_cpu], tmp_path / "batches.png")
+    assert_is_a_figure(tmp_path / "batches.png")
+
+    drawn = []
+    monkeypatch.setattr(plots.style, "save", lambda figure, path: drawn.extend(figure.axes[0].lines))
+    plots.by_batch_size([on_gpu, on_cpu], "batches.png")
+    assert len(drawn) == 9 and drawn[0].get_label() == "cuda, early exit: Tiny GPU, from memory of the host"
+    assert drawn[0].get_xydata().tolist() == [[1, 1000], [64, 64_000]]
+
+
 def test_gains_of_two_networks_and_of_one_without_any(tmp_path):
     comparisons = {"B-LeNet": [("paper", 5.4), ("ours, end to end", 1.9)], "B-AlexNet": [("paper", 1.5)], "Mine": []}
     plots.gains(comparisons, tmp_path / "gains.png")

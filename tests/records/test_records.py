@@ -10,6 +10,7 @@ from synthetic_run import PUBLISHED, REFERENCE, change, make_run
 
 from branchynet import records
 from branchynet.errors import OutputError, RecordError
+from branchynet.machine.devices import describe
 
 
 @pytest.mark.parametrize("n_early", [1, 2])
@@ -91,9 +92,10 @@ def test_a_folder_that_cannot_be_written_is_found_out_at_once(tmp_path):
     assert records.prepare_output(tmp_path / "new" / "folder").is_dir()
 
 
-def test_the_environment_tells_versions_and_commit_but_no_names_of_machine_or_user():
-    environment = records.environment("Model X", 1)
-    assert (environment["device"], environment["threads"]) == ("Model X", 1)
+def test_the_environment_tells_versions_and_commit_but_no_names_of_machine_or_user(device):
+    environment = records.environment(device, 1)
+    assert (environment["device"], environment["threads"]) == (describe(device), 1)
+    assert bool(environment["gpu"]) == (device.xp is not np)
     assert environment["versions"]["chainer"] == "7.8.1"
     assert environment["packages"]["scipy"] and environment["processor"]["model"] == environment["cpu"]
     assert set(environment["load"]) == {"before", "after"}
