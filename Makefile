@@ -42,9 +42,9 @@ help:
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
-	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files"
+	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files, by one process and by two"
 	@echo "make threads    100,000 calls of one compiled net by 8 threads, on each engine of the CPU"
-	@echo "make mutants    mutation testing of a room: ROOM=thresholds, inference, timing or serialization"
+	@echo "make mutants    mutation testing of a room: ROOM=thresholds, goals, risk, inference, timing, serialization or all"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
 	@echo "make clean      remove virtual environments and caches; data and results stay"
@@ -136,10 +136,11 @@ cuda-check: $(STAMP)
 	BRANCHYNET_N_IMAGES=1000 $(VENV)/bin/python -m pytest tests/inference/test_cuda.py $(ARGS)
 
 damage: $(STAMP)
-	BRANCHYNET_N_FLIPS=50000 $(VENV)/bin/python -m pytest tests/attacks/test_attacks.py -k damage $(ARGS)
+	@$(VENV)/bin/python tests/campaigns.py damage
 
 kills: $(STAMP)
-	BRANCHYNET_KILL_STEP=1 $(VENV)/bin/python -m pytest tests/attacks/test_kills_in_training.py $(ARGS)
+	@$(VENV)/bin/python tests/campaigns.py kills
+	@$(VENV)/bin/python tests/campaigns.py kills-by-two
 
 threads: $(STAMP)
 	BRANCHYNET_N_CALLS=100000 $(VENV)/bin/python -m pytest tests/inference/test_compiled.py -k several_threads $(ARGS)

@@ -1,5 +1,6 @@
 """What all tests share: each device in turn, a generator, one BLAS thread."""
 
+import os
 import signal
 
 import numpy as np
@@ -38,3 +39,11 @@ def ctrl_c_is_heard():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """Only a power cut would show whether what is written is on the disk, and thousands of waits take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield

@@ -1,64 +1,100 @@
 """Mutation testing: changes one operator or number of a module at a time, and runs the tests that should notice.
 
-    python tests/mutants.py thresholds            # all mutants of a room; or inference, timing, serialization
-    python tests/mutants.py thresholds --sample 40
+    python tests/mutants.py thresholds                  # all mutants of a room
+    python tests/mutants.py all --sample 100 --record   # so many of each room, drawn at random; kept for docs/trust.md
 
-A mutant that survives is printed with its place. The modules of `ROOMS` are changed in a copy of the checkout.
+Each mutant lives in a process of its own, forked from one that has imported all libraries. The tests that come to its
+line run first, the others of the room after them. A mutant that survives is printed with its place;
+`harmless_mutants.txt` lists those that change nothing that matters, with the reason.
 """
 
 import argparse
 import ast
-import copy
+import importlib
+import importlib.machinery
+import json
 import os
 import pathlib
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import threading
+import time
+
+import campaigns
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+HARMLESS = ROOT / "tests" / "harmless_mutants.txt"
 # {room: (its modules, the tests that should notice)}
 ROOMS = {
-    "thresholds": (["branchynet/thresholds/*.py"], ["tests/thresholds"]),
+    "thresholds": (
+        ["thresholds/*.py", "!thresholds/goals.py", "!thresholds/risk.py"],
+        ["tests/thresholds", "tests/experiment/test_analysis.py"],
+    ),
+    "goals": (["thresholds/goals.py"], ["tests/thresholds"]),
+    "risk": (["thresholds/risk.py"], ["tests/thresholds"]),
     "inference": (
-        ["branchynet/inference/compiled.py", "branchynet/inference/reference.py", "branchynet/inference/plan.py"],
-        ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/test_hostile_calls.py"],
+        ["inference/compiled.py", "inference/reference.py", "inference/plan.py", "inference/lowering.py"]
+        + ["inference/operations.py", "inference/engines/*.py", "inference/engines/arrays/*.py"]
+        + ["!inference/engines/cuda.py"],
+        ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/inference/test_measures.py"]
+        + ["tests/inference/test_native.py", "tests/test_hostile_calls.py", "tests/test_checks.py"]
+        + ["tests/inference/test_random_networks.py"],
     ),
-    "timing": (["branchynet/bench/*.py"], ["tests/bench"]),
+    "timing": (["bench/*.py"], ["tests/bench", "tests/experiments/test_benchmark.py"]),
     "serialization": (
-        ["branchynet/serialization/*.py", "branchynet/machine/reading.py", "branchynet/machine/files.py"],
-        ["tests/test_serialization.py", "tests/attacks/test_attacks.py", "tests/machine/test_files.py"],
+        ["serialization/*.py", "machine/reading.py", "machine/files.py"],
+        ["tests/test_serialization.py", "tests/serialization", "tests/confidence/test_saving.py"]
+        + ["tests/attacks/test_attacks.py", "tests/machine/test_files.py", "tests/training/test_resumption.py"],
     ),
-}  # fmt: skip
+}
 _PAIRS = [
     (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn),
     (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.And, ast.Or),
 ]  # fmt: skip
 _OTHER = {**dict(_PAIRS), **{other: one for one, other in _PAIRS}}
-TIMEOUT_S = 300
+_LIBRARIES = ("chainer", "scipy.optimize", "scipy.stats", "onnx", "onnxruntime", "matplotlib.pyplot", "hypothesis")
 
 
-def mutants(source):
-    """(line, what was changed, mutated source) of every mutant of a source."""
-    n_places = sum(1 for _ in _places(ast.parse(source)))
-    for number in range(n_places):
-        tree = ast.parse(source)
-        node, change, words = list(_places(tree))[number]
-        change()
-        yield node.lineno, words, ast.unparse(tree)
+def modules(room):
+    """The paths of a room's modules, relative to the package."""
+    found = []
+    for pattern in ROOMS[room][0]:
+        if pattern.startswith("!"):
+            found.remove(pattern[1:])
+        else:
+            found += [str(path.relative_to(ROOT / "branchynet")) for path in (ROOT / "branchynet").glob(pattern)]
+    return sorted(found)
+
+
+def mutants(room):
+    """(path, line, what was changed, its key, tree) of every mutant of a room."""
+    for path in modules(room):
+        source = (ROOT / "branchynet" / path).read_text(encoding="utf-8")
+        lines = source.split("\n")
+        for number in range(sum(1 for _ in _places(ast.parse(source)))):
+            tree = ast.parse(source)
+            node, change, words = list(_places(tree))[number]
+            change()
+            yield path, node.lineno, words, f"{path}: {lines[node.lineno - 1].strip()}: {words}", tree
 
 
 def _places(tree):
     """(node, function that changes it, words) of every place that can be changed, but for texts."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            value = node.value
-            yield node, lambda node=node, value=value: setattr(node, "value", value + 1), f"{value}: {value + 1}"
+    for node in _walk(tree):
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+            other = not node.value if isinstance(node.value, bool) else node.value + 1
+            yield node, lambda node=node, other=other: setattr(node, "value", other), f"{node.value}: {other}"
             continue
         operator = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", None)
+        if isinstance(operator, ast.Not):
+            yield node, lambda node=node: _without_not(node), f"{ast.unparse(node)}: without not"
+            continue
         other = _OTHER.get(type(operator))
-        if other is None or isinstance(node, ast.AugAssign):
+        if other is None:
             continue
         change = (
             (lambda node=node, other=other: node.ops.__setitem__(0, other()))
@@ -68,45 +104,199 @@ def _places(tree):
         yield node, change, f"{ast.unparse(node)}: {other.__name__}"
 
 
-def survives(folder, path, text, tests):
-    """Whether the tests pass with another text in place of a module."""
-    kept = (folder / path).read_text(encoding="utf-8")
-    (folder / path).write_text(text, encoding="utf-8")
+def _walk(node):
+    """All nodes but those of annotations, which nobody evaluates."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name not in ("annotation", "returns"):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from _walk(child)
+
+
+def _without_not(node):
+    """`not not x`: the place of a node cannot be given to another, but one can be put within it."""
+    node.operand = ast.copy_location(ast.UnaryOp(ast.Not(), node.operand), node.operand)
+
+
+class _Mutated(importlib.machinery.SourceFileLoader):
+    """Finds one module of the package, and loads a changed tree in its place."""
+
+    def __init__(self, path, tree):
+        super().__init__(_module_name(path), str(ROOT / "branchynet" / path))
+        self._tree = tree
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            is_package = self.path.endswith("__init__.py")
+            return importlib.util.spec_from_file_location(
+                name,
+                self.path,
+                loader=self,
+                submodule_search_locations=[os.path.dirname(self.path)] * is_package or None,
+            )
+        return None
+
+    def get_code(self, name):
+        return compile(self._tree, self.path, "exec", dont_inherit=True)
+
+
+def _module_name(path):
+    return "branchynet." + path[: -len(".py")].replace("/", ".").removesuffix(".__init__")
+
+
+class _Traced:
+    """A plugin of pytest that writes down how long each test takes, and the lines of a room that it comes to."""
+
+    def __init__(self, paths):
+        self._paths = {str(ROOT / "branchynet" / path): path for path in paths}
+        self.tests, self._lines = {}, set()
+
+    def _trace(self, frame, event, argument):
+        path = self._paths.get(frame.f_code.co_filename)
+        if path is None:
+            return None
+        self._lines.add((path, frame.f_lineno))
+        return self._trace
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item):
+        self._lines, start = set(), time.perf_counter()
+        sys.settrace(self._trace), threading.settrace(self._trace)
+        yield
+        sys.settrace(None), threading.settrace(None)
+        self.tests[item.nodeid] = {"s": time.perf_counter() - start, "lines": sorted(self._lines)}
+
+
+class _Ordered:
+    """A plugin of pytest that runs some tests first, those of quick files before the others."""
+
+    def __init__(self, first, seconds):
+        self._first, self._seconds = set(first), seconds
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        total = {}
+        for item in items:
+            if item.nodeid in self._first:
+                total[item.path] = total.get(item.path, 0) + self._seconds.get(item.nodeid, 0)
+        items.sort(key=lambda item: (item.nodeid not in self._first, total.get(item.path, 1e9), str(item.path)))
+
+
+def forked(work):
+    """The process id of a child that ends with the status that `work()` returns; it is silent."""
+    child = os.fork()
+    if child:
+        return child
+    os.setsid()
+    status = 70
     try:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=TIMEOUT_S)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        silence = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(silence, descriptor)
+        status = work()
     finally:
-        (folder / path).write_text(kept, encoding="utf-8")
+        os._exit(status)
+
+
+def status_of(child, limit_s=None):
+    """The exit status of a child; None for one that a signal ended, or that took too long."""
+    end = time.monotonic() + (limit_s or 1e9)
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def run_tests(tests, plugin, folder):
+    """pytest's exit status for a room's tests, ended by the first that fails."""
+    arguments = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", f"--basetemp={folder}"]
+    return int(pytest.main([*arguments, *tests], plugins=[plugin]))
+
+
+def traced(room, folder):
+    """{test: its seconds and the lines of the room that it comes to}, of tests that pass."""
+
+    def work():
+        plugin = _Traced(modules(room))
+        status = run_tests(ROOMS[room][1], plugin, folder / "t")
+        (folder / "traced.json").write_text(json.dumps(plugin.tests))
+        return status
+
+    if status_of(forked(work)) != 0:
+        sys.exit(f"{room}: expected tests that pass before anything is changed, got some that fail")
+    return json.loads((folder / "traced.json").read_text())
+
+
+def survives(room, path, line, tree, tests, folder):
+    """Whether a room's tests pass with a mutant in place of a module."""
+    first = [name for name, test in tests.items() if [path, line] in test["lines"]]
+    seconds = {name: test["s"] for name, test in tests.items()}
+
+    def work():
+        sys.meta_path.insert(0, _Mutated(path, tree))
+        return run_tests(ROOMS[room][1], _Ordered(first, seconds), folder / "m")
+
+    status = status_of(forked(work), 30 + 3 * sum(seconds.values()))
+    shutil.rmtree(folder / "m", ignore_errors=True)
+    return status == 0
+
+
+def import_libraries():
+    """What all children need; the package itself is imported by each anew."""
+    sys.path.insert(0, str(ROOT))
+    importlib.import_module("branchynet")
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    for name in [name for name in sys.modules if name.split(".")[0] == "branchynet" and name != "branchynet._compat"]:
+        del sys.modules[name]
+
+
+def harmless():
+    """{key of a mutant: why it may live}."""
+    lines = HARMLESS.read_text(encoding="utf-8").split("\n")
+    return dict(line.split("  # ", 1) for line in lines if "  # " in line)
+
+
+def try_room(room, sample, only, seed):
+    """Prints the mutants of a room that survive; returns what the record keeps of them."""
+    found = [one for one in mutants(room) if only in f"{one[0]}:{one[1]}: {one[2]}"]
+    n_all, known, alive = len(found), harmless(), []
+    if sample is not None:
+        found = random.Random(seed).sample(found, min(sample, n_all))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        tests = traced(room, folder)
+        for path, line, words, key, tree in found:
+            if survives(room, path, line, tree, tests, folder):
+                alive.append(key)
+                why = f" (harmless: {known[key]})" if key in known else ""
+                print(f"survives: {path}:{line}: {words}{why}", flush=True)
+    n_harmless = sum(key in known for key in alive)
+    figures = {"mutants": n_all, "tried": len(found), "killed": len(found) - len(alive), "harmless": n_harmless}
+    print(f"{room}: {figures['killed']} of {len(found)} mutants killed, {n_harmless} more are harmless", flush=True)
+    return {**figures, "seed": None if sample is None else seed, "survivors": alive}
 
 
 def main():
-    """Prints the mutants that survive, and how many were killed."""
+    """Tries the mutants of one room, or of all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("room", choices=list(ROOMS))
-    parser.add_argument("--sample", type=int, metavar="N", help="so many, drawn at random (default: all)")
+    parser.add_argument("room", choices=[*ROOMS, "all"])
+    parser.add_argument("--sample", type=int, metavar="N", help="so many of a room, drawn at random (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--only", default="", metavar="TEXT", help="those whose place or change has this text")
+    parser.add_argument("--record", action="store_true", help="keep what is found in tests/campaigns.json")
     options = parser.parse_args()
-    patterns, tests = ROOMS[options.room]
-    paths = [path.relative_to(ROOT) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
-    found = [(path, *mutant) for path in paths for mutant in mutants((ROOT / path).read_text(encoding="utf-8"))]
-    found = [one for one in found if options.only in f"{one[0]}:{one[1]}: {one[2]}"]
-    if options.sample is not None:
-        found = random.Random(0).sample(found, min(options.sample, len(found)))
-    n_survivors = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name) / "checkout"
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", "*.egg-info"))
-        if not survives(folder, paths[0], (ROOT / paths[0]).read_text(encoding="utf-8"), tests):
-            sys.exit("expected tests that pass before anything is changed, got some that fail")
-        for path, line, words, text in copy.copy(found):
-            if survives(folder, path, text, tests):
-                n_survivors += 1
-                print(f"survives: {path}:{line}: {words}", flush=True)
-    print(f"{options.room}: {len(found) - n_survivors} of {len(found)} mutants killed")
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    import_libraries()
+    for room in ROOMS if options.room == "all" else [options.room]:
+        figures = try_room(room, options.sample, options.only, options.seed)
+        if options.record:
+            campaigns.record(f"mutants {room}", **figures)
 
 
 if __name__ == "__main__":

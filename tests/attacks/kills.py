@@ -1,8 +1,25 @@
 """Ends a piece of code at its n-th operation on files, as a kill does: nothing after that operation is done."""
 
 import contextlib
+import json
 import os
+import pathlib
+import signal
+import sys
 import tempfile
+
+import branchynet  # noqa: F401  (first: it makes Chainer importable)
+
+# isort: split
+import pytest
+from tiny import as_float, tiny_net
+from training.runs import assert_same_run, both, trained
+from training.train_tiny import train
+from two_workers import run_two
+
+from branchynet import load_weights, records, save_weights
+from branchynet.machine.devices import get_device
+from branchynet.machine.workers import get_workers
 
 
 class Killed(BaseException):
@@ -13,33 +30,38 @@ _OPERATIONS = ("open", "write", "fsync", "replace", "rename", "unlink", "remove"
 
 
 @contextlib.contextmanager
-def killed_at(monkeypatch, n_operations, before=False):
+def killed_at(n_operations, before=False, end=None):
     """Raises `Killed` at the n-th operation, and at all that come after: a dead process cleans up nothing.
 
     Args:
-        monkeypatch: of pytest.
         n_operations: 1 for the first; None never ends it.
         before: the operation itself is not done; else it is the last that is.
+        end: called in place of that, where the process is really to end.
 
     Yields:
         a list that gets the name of every operation.
     """
     done = []
 
+    def stop(name):
+        if end is not None:
+            end()
+        raise Killed(name)
+
     def counting(name, operation):
         def operate(*arguments, **options):
             done.append(name)
             is_due = n_operations is not None and len(done) >= n_operations
             if is_due and (before or len(done) > n_operations):
-                raise Killed(name)
+                stop(name)
             result = operation(*arguments, **options)
             if is_due:
-                raise Killed(name)
+                stop(name)
             return result
 
         return operate
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)  # what it is for, a power cut, is not what is tried here
         for name in _OPERATIONS:
             patch.setattr(os, name, counting(name, getattr(os, name)))
@@ -71,3 +93,55 @@ class _Handle:
     def __exit__(self, *error):
         with contextlib.suppress(OSError):
             self._handle.close()
+
+
+def whole_training(folder):
+    """A training of both steps that nothing ends, and the names of its operations on files."""
+    with killed_at(None) as done:
+        whole = trained(both, folder)
+    return whole, done
+
+
+def check_resumption(folder, number, before, whole):
+    """Ends a training at an operation on files, resumes it, and compares what comes out with the whole training."""
+    with pytest.raises(Killed), killed_at(number, before):
+        trained(both, folder)
+    assert_same_run(trained(both, folder, resume=True), whole)
+
+
+def trained_by_two(out, number=0, before=False):
+    """What two workers leave in a folder: arrays and logs; or None, if the first was killed at an operation."""
+    ended = run_two("-m", "attacks.kills", out, number, int(before))
+    if number:
+        assert ended.returncode != 0, "it was to be killed"
+        return None
+    assert ended.returncode == 0, ended.stderr
+    weights, logs = tiny_net(seed=9), []
+    load_weights(weights, out / "weights")
+    for phase in ("plain", "joint"):
+        log = records.read_json(out / f"{phase}.log.json")
+        logs += [{**entry, "elapsed_time": None} for entry in log]
+    return weights, logs
+
+
+def check_resumption_by_two(folder, number, before, whole):
+    """As `check_resumption`, of two workers, the first of which is really killed."""
+    trained_by_two(folder, number, before)
+    assert_same_run(trained_by_two(folder), whole)
+
+
+def main(out, number, before):
+    """One of the two workers: trains, or goes on; the first kills itself at an operation, if it is told at which."""
+    workers = get_workers()
+    get_device("cpu").use()
+    number = int(number) if workers.is_first else 0
+    with killed_at(number or None, before == "1", lambda: os.kill(os.getpid(), signal.SIGKILL)) as done:
+        net = train(out, get_device("cpu"), workers, as_float, resume=True)
+    if workers.is_first:
+        save_weights(net, f"{out}/weights", {})
+        pathlib.Path(out, "operations.json").write_text(json.dumps(done))
+    workers.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,44 +1,14 @@
 """Several workers train what one would train."""
 
-import importlib.util
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
-
 import pytest
 from tiny import tiny_net
+from two_workers import ROOT, run_two
 
 from branchynet import records, serialization
 from branchynet.machine.devices import get_device, gpu_problem
 
 from .runs import assert_same_arrays, both, weights
 from .train_tiny import SETTINGS, SPLITS
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def mpiexec():
-    """The launcher that belongs to this interpreter, or the system's; skips the test where there is none."""
-    if importlib.util.find_spec("mpi4py") is None:
-        pytest.skip("mpi4py is not installed; in the project's folder: pip install -e '.[mpi]'")
-    beside = pathlib.Path(sys.executable).with_name("mpiexec")
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        pytest.skip("no mpiexec; in the project's folder: pip install -e '.[mpi]'")
-    return found
-
-
-def run_two(*command):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.run(
-        [mpiexec(), "-n", "2", sys.executable, *map(str, command)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def skip_without_two_gpus():

@@ -1,0 +1,133 @@
+"""The long campaigns, and what they found, when and on which commit: `tests/campaigns.json`, which docs/trust.md shows.
+
+    python tests/campaigns.py damage         # 100,000 damaged files of weights
+    python tests/campaigns.py kills          # a training ended before and after every operation on files, then resumed
+    python tests/campaigns.py kills-by-two   # the same by two processes, really killed; 300 points drawn at random
+
+The tests try a sample of the same. A campaign that is stopped goes on where it was, on the same commit.
+"""
+
+import argparse
+import datetime
+import itertools
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+import branchynet  # noqa: F401  (first: it makes Chainer importable)
+
+# isort: split
+import pytest
+from attacks import damage, kills
+from tqdm import tqdm
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PATH = ROOT / "tests" / "campaigns.json"
+# What is done of a campaign that was stopped.
+PROGRESS = ROOT / ".pytest_cache"
+N_DAMAGED, AT_A_TIME, N_BY_TWO = 50_000, 250, 300
+
+
+def commit():
+    """The commit that is checked out."""
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return git.stdout.strip()
+
+
+def record(name, **figures):
+    """Keeps what a campaign found, in place of what it found before."""
+    made = {**read(), name: {"date": datetime.date.today().isoformat(), "commit": commit(), **figures}}
+    PATH.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read():
+    """{name of a campaign: what it found}."""
+    return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+
+
+def found(name, keys, work):
+    """What `work(key)` finds for each of the keys; an error of its own, as text, is one of the things to be found."""
+    path = PROGRESS / f"{name}-{commit()}.json"
+    done = json.loads(path.read_text()) if path.exists() else []
+    for key in tqdm(keys[len(done) :], name, len(keys), initial=len(done)):
+        try:
+            done.append(work(*key))
+        except Exception as error:
+            done.append(f"{key}: {type(error).__name__}: {error}"[:500])
+            print(done[-1], flush=True)
+        PROGRESS.mkdir(exist_ok=True)
+        path.with_suffix(".next").write_text(json.dumps(done))
+        os.replace(path.with_suffix(".next"), path)
+    return done
+
+
+def damaged_files():
+    """Bytes of the two files of weights, damaged at random: noticed, or the same is read."""
+    keys = [(ending, seed) for seed in range(N_DAMAGED // AT_A_TIME) for ending in damage.ENDINGS]
+
+    def work(ending, seed):
+        with tempfile.TemporaryDirectory() as folder:
+            return damage.n_noticed(pathlib.Path(folder), ending, AT_A_TIME, seed)
+
+    results = found("damage", keys, work)
+    errors = [result for result in results if isinstance(result, str)]
+    n_noticed = sum(result for result in results if not isinstance(result, str))
+    record("damage", tried=AT_A_TIME * len(keys), noticed=n_noticed, errors=errors)
+
+
+def killed_trainings():
+    """A training ended before or after each operation on files, and resumed: the same weights and history."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        whole, operations = kills.whole_training(folder / "whole")
+        keys = list(itertools.product(range(1, len(operations) + 1), (False, True)))
+
+        def work(number, before):
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                kills.check_resumption(pathlib.Path(out), number, before, whole)
+
+        errors = [result for result in found("kills", keys, work) if result is not None]
+    record("kills", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
+
+
+def trainings_killed_by_two():
+    """The same, of two processes, the first of which is ended by SIGKILL."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        whole = kills.trained_by_two(folder / "whole")
+        operations = json.loads((folder / "whole" / "operations.json").read_text())
+        points = list(itertools.product(range(1, len(operations) + 1), (False, True)))
+        # All operations but writes, of which there are thousands, and some of those.
+        keys = [point for point in points if operations[point[0] - 1] != "write"]
+        writes = [point for point in points if operations[point[0] - 1] == "write"]
+        keys += random.Random(0).sample(writes, max(0, N_BY_TWO - len(keys)))
+
+        def work(number, before):
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                kills.check_resumption_by_two(pathlib.Path(out), number, before, whole)
+
+        errors = [result for result in found("kills-by-two", keys, work) if result is not None]
+    record("kills by two", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
+
+
+CAMPAIGNS = {"damage": damaged_files, "kills": killed_trainings, "kills-by-two": trainings_killed_by_two}
+
+
+def main():
+    """Runs one campaign, and keeps what it finds."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("campaign", choices=list(CAMPAIGNS))
+    name = parser.parse_args().campaign
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)  # what it is for, a power cut, is not what is tried here
+        CAMPAIGNS[name]()
+    errors = read()[name.replace("-", " ")]["errors"]
+    sys.exit(f"{len(errors)} of them went wrong" if errors else 0)
+
+
+if __name__ == "__main__":
+    main()
