@@ -1,6 +1,7 @@
 """Ends a piece of code at its n-th operation on files, as a kill does: nothing after that operation is done."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -71,28 +72,24 @@ def killed_at(n_operations, before=False, end=None):
 
 
 def _with_counted_writes(fdopen, counting):
-    def opened(*arguments, **options):
-        handle = fdopen(*arguments, **options)
-        return _Handle(handle, counting)
+    def opened(descriptor, mode="r", **options):
+        if "w" not in mode:
+            return fdopen(descriptor, mode, **options)
+        buffered = io.BufferedWriter(_CountedFile(descriptor, counting))
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, **options)
 
     return opened
 
 
-class _Handle:
-    """A file whose writes are counted, and which is closed whatever happens: a system closes a dead process's files."""
+class _CountedFile(io.FileIO):
+    """A file whose writes, those that come to the system, are counted."""
 
-    def __init__(self, handle, counting):
-        self._handle, self.write = handle, counting("write", handle.write)
+    def __init__(self, descriptor, counting):
+        super().__init__(descriptor, "w")
+        self._counted = counting("write", super().write)
 
-    def __getattr__(self, name):
-        return getattr(self._handle, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        with contextlib.suppress(OSError):
-            self._handle.close()
+    def write(self, content):
+        return self._counted(content)
 
 
 def whole_training(folder):

@@ -1,5 +1,6 @@
 """Hostile, damaged and half-written files: an error that says what was expected, and a network that stays as it was."""
 
+import contextlib
 import json
 import os
 import signal
@@ -27,9 +28,9 @@ def arrays_of(net):
     return [param.array.copy() for param in net.params()]
 
 
-@pytest.fixture
-def ends_within_10_s():
-    """What hangs is ended: SIGALRM stops even a read that waits."""
+@contextlib.contextmanager
+def ends_within(seconds):
+    """What hangs is ended, where there is SIGALRM: it stops even a read that waits."""
     if not hasattr(signal, "SIGALRM"):
         yield
         return
@@ -38,7 +39,7 @@ def ends_within_10_s():
         raise TimeoutError("it hangs")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(10)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -50,17 +51,17 @@ ONLY_FOR_A_WHOLE_NET = {*ONLY_FOR_A_TRAINED_NET, "one array more"}
 
 
 @pytest.mark.parametrize("name", [*FILES, *(POSIX if os.name == "posix" else ())])
-def test_a_hostile_file_is_refused_and_changes_nothing(name, stem, ends_within_10_s):
+def test_a_hostile_file_is_refused_and_changes_nothing(name, stem):
     {**FILES, **POSIX}[name](stem)
     net = initialised(seed=5)
     before = arrays_of(net)
-    with pytest.raises(UserError, match="expected|damaged|belong|describes"):
+    with ends_within(10), pytest.raises(UserError, match="expected|damaged|belong|describes"):
         TrainedNet.load(tiny_list(), stem)
     loads = [load_weights] * (name not in ONLY_FOR_A_TRAINED_NET) + [load_plain_network] * (
         name not in ONLY_FOR_A_WHOLE_NET
     )
     for load in loads:
-        with pytest.raises(UserError, match="expected|damaged|belong|describes"):
+        with ends_within(10), pytest.raises(UserError, match="expected|damaged|belong|describes"):
             load(net, stem)
         for ours, theirs in zip(arrays_of(net), before):
             np.testing.assert_array_equal(ours, theirs)
