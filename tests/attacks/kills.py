@@ -1,4 +1,4 @@
-"""Ends a piece of code at its n-th operation on files, as a kill does: nothing after that operation is done."""
+"""Ends a piece of code after n operations on files, as a kill does: nothing after them is done."""
 
 import contextlib
 import io
@@ -31,12 +31,11 @@ _OPERATIONS = ("open", "write", "fsync", "replace", "rename", "unlink", "remove"
 
 
 @contextlib.contextmanager
-def killed_at(n_operations, before=False, end=None):
-    """Raises `Killed` at the n-th operation, and at all that come after: a dead process cleans up nothing.
+def killed_after(n_operations, end=None):
+    """Lets n operations be done, and raises `Killed` at all that come after: a dead process cleans up nothing.
 
     Args:
-        n_operations: 1 for the first; None never ends it.
-        before: the operation itself is not done; else it is the last that is.
+        n_operations: 0 ends it before the first; None never.
         end: called in place of that, where the process is really to end.
 
     Yields:
@@ -44,21 +43,14 @@ def killed_at(n_operations, before=False, end=None):
     """
     done = []
 
-    def stop(name):
-        if end is not None:
-            end()
-        raise Killed(name)
-
     def counting(name, operation):
         def operate(*arguments, **options):
+            if n_operations is not None and len(done) >= n_operations:
+                if end is not None:
+                    end()
+                raise Killed(name)
             done.append(name)
-            is_due = n_operations is not None and len(done) >= n_operations
-            if is_due and (before or len(done) > n_operations):
-                stop(name)
-            result = operation(*arguments, **options)
-            if is_due:
-                stop(name)
-            return result
+            return operation(*arguments, **options)
 
         return operate
 
@@ -94,22 +86,22 @@ class _CountedFile(io.FileIO):
 
 def whole_training(folder):
     """A training of both steps that nothing ends, and the names of its operations on files."""
-    with killed_at(None) as done:
+    with killed_after(None) as done:
         whole = trained(both, folder)
     return whole, done
 
 
-def check_resumption(folder, number, before, whole):
-    """Ends a training at an operation on files, resumes it, and compares what comes out with the whole training."""
-    with pytest.raises(Killed), killed_at(number, before):
+def check_resumption(folder, number, whole):
+    """Ends a training after so many operations on files, resumes it, and compares the outcome with the whole one."""
+    with pytest.raises(Killed), killed_after(number):
         trained(both, folder)
     assert_same_run(trained(both, folder, resume=True), whole)
 
 
-def trained_by_two(out, number=0, before=False):
-    """What two workers leave in a folder: arrays and logs; or None, if the first was killed at an operation."""
-    ended = run_two("-m", "attacks.kills", out, number, int(before))
-    if number:
+def trained_by_two(out, number=None):
+    """What two workers leave in a folder: arrays and logs; or None, if the first was killed after some operations."""
+    ended = run_two("-m", "attacks.kills", out, *[] if number is None else [number])
+    if number is not None:
         assert ended.returncode != 0, "it was to be killed"
         return None
     assert ended.returncode == 0, ended.stderr
@@ -121,18 +113,18 @@ def trained_by_two(out, number=0, before=False):
     return weights, logs
 
 
-def check_resumption_by_two(folder, number, before, whole):
+def check_resumption_by_two(folder, number, whole):
     """As `check_resumption`, of two workers, the first of which is really killed."""
-    trained_by_two(folder, number, before)
+    trained_by_two(folder, number)
     assert_same_run(trained_by_two(folder), whole)
 
 
-def main(out, number, before):
-    """One of the two workers: trains, or goes on; the first kills itself at an operation, if it is told at which."""
+def main(out, number=None):
+    """One of the two workers: trains, or goes on; the first kills itself after some operations, if told how many."""
     workers = get_workers()
     get_device("cpu").use()
-    number = int(number) if workers.is_first else 0
-    with killed_at(number or None, before == "1", lambda: os.kill(os.getpid(), signal.SIGKILL)) as done:
+    number = int(number) if number is not None and workers.is_first else None
+    with killed_after(number, lambda: os.kill(os.getpid(), signal.SIGKILL)) as done:
         net = train(out, get_device("cpu"), workers, as_float, resume=True)
     if workers.is_first:
         save_weights(net, f"{out}/weights", {})

@@ -14,7 +14,7 @@ from branchynet.errors import OutputError, UserError
 
 from .damage import ENDINGS, initialised, n_noticed, save
 from .files import FILES, POSIX
-from .kills import Killed, killed_at
+from .kills import Killed, killed_after
 
 
 @pytest.fixture
@@ -98,24 +98,23 @@ def test_damage_is_noticed_wherever_it_changes_anything(tmp_path, ending):
 
 
 def operations_of_a_save(stem):
-    with killed_at(None) as done:
+    with killed_after(None) as done:
         save(stem, seed=1)
     save(stem, seed=0)
     return len(done)
 
 
 @pytest.mark.parametrize("is_first", [False, True])
-@pytest.mark.parametrize("before", [False, True])
-def test_a_save_that_is_killed_anywhere_leaves_a_whole_pair(stem, before, is_first):
+def test_a_save_that_is_killed_anywhere_leaves_a_whole_pair(stem, is_first):
     n_operations, found = operations_of_a_save(stem), []
     assert n_operations > 10
-    for number in range(1, n_operations + 1):
+    for number in range(n_operations):
         if is_first:
             for path in stem.parent.iterdir():
                 path.unlink()
         else:
             save(stem, seed=0)
-        with pytest.raises(Killed), killed_at(number, before):
+        with pytest.raises(Killed), killed_after(number):
             save(stem, seed=1)
         found.append(seed_that_is_there(stem))
         save(stem, seed=2)

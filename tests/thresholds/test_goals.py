@@ -1,5 +1,6 @@
 """Goals: what each chooses, against a brute force; how goals are written; and what cannot be had."""
 
+import dataclasses
 import itertools
 import math
 
@@ -38,6 +39,15 @@ def brute_force(records, costs):
 def records(request, rng):
     """Few enough samples for a brute force over all settings."""
     return make_records(rng, 30 if request.param == 2 else 12, request.param)
+
+
+def test_what_an_exit_costs_may_be_nothing_and_is_not_changed_afterwards():
+    costs = ExitCosts([0, 1])
+    assert costs.values.tolist() == [0, 1]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        costs.values = np.ones(2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse_goal("knee").text = "quantile=0.5"
 
 
 # Goals that pick a candidate

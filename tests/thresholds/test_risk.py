@@ -55,6 +55,56 @@ def test_learn_then_test_goes_from_the_safest_threshold_until_one_fails(rng, goa
     assert choice.details["risk_bound"] <= epsilon + 1e-9
 
 
+def with_one_exit_right_at(is_right):
+    """Records of one early exit, samples from the lowest score to the highest; the last exit is right."""
+    scores = np.arange(1.0, len(is_right) + 1) / 100
+    return records_of([scores, scores], [is_right, np.ones(len(is_right), bool)])
+
+
+@pytest.mark.parametrize(
+    ("is_right", "goal", "n_leaving", "evidence"),
+    [
+        # 59 right answers show a risk of 5 % at 95 %, 58 do not.
+        (
+            np.arange(60) != 1,
+            "risk<=5%@95%",
+            1,
+            {"n_spoilt": 0, "p_value": 0.95**60, "risk_bound": 1 - 0.05 ** (1 / 60)},
+        ),
+        (np.ones(58, bool), "risk<=5%@95%", 0, {"n_spoilt": 0, "p_value": None, "risk_bound": 0}),
+        (np.zeros(8, bool), "risk<=100%@0%", 8, {"n_spoilt": 8, "p_value": 1, "risk_bound": 1}),
+    ],
+)
+def test_the_evidence_is_that_of_the_chosen_setting(is_right, goal, n_leaving, evidence):
+    records = with_one_exit_right_at(is_right)
+    choice = choose_thresholds(records, costs_of(records), goal)
+    assert round(len(is_right) * choice.exit_shares[0]) == n_leaving
+    assert {name: choice.details[name] for name in evidence} == pytest.approx(evidence)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 61])
+def test_with_more_exits_one_half_proposes_nine_steps_and_the_front_and_the_other_is_tested(rng, n_samples):
+    records = make_records(rng, n_samples, 3)
+    details = choose_thresholds(records, costs_of(records), "risk<=20%@80%", test_split_seed=5).details
+    assert details["n_tested_on"] == n_samples - n_samples // 2
+    explored = records.take(np.random.default_rng(5).permutation(n_samples)[: n_samples // 2])
+    n_settings = 0
+    if n_samples > 1:
+        outcomes = explored.evaluate(candidate_thresholds(explored))
+        found = set(zip(outcomes.expected_costs(costs_of(records)), outcomes.n_spoilt))
+        n_settings = 9 + sum(
+            not any(a <= cost and b <= n and (a, b) != (cost, n) for a, b in found) for cost, n in found
+        )
+    assert details["n_settings"] == n_settings
+
+
+@pytest.mark.parametrize("goal", ["risk<=5%@90%", "expected-risk<=5%"])
+def test_the_promise_is_about_the_share_that_is_spoilt(rng, goal):
+    records = make_records(rng, 200)
+    promised = parse_goal(goal).promise_on(records, costs_of(records), (0.8,), 100)
+    assert promised["value"] == pytest.approx(100 * naive_spoilt(records, 0.8).mean()) and not promised["met"]
+
+
 # With 72 samples, of which 30 % are spoilt, the tests at these two levels pass nearly as often as they may.
 N_TESTED, EPSILON = 72, 0.3
 
@@ -104,7 +154,7 @@ def test_the_conformal_bound_by_hand(n_samples, percent, n_allowed):
     assert choice.details["n_spoilt"] == choice.details["n_spoilt_allowed"] == n_allowed
 
 
-@pytest.mark.parametrize("goal", [f"expected-risk<={percent}%" for percent in (5, 20, 0.1, 100)])
+@pytest.mark.parametrize("goal", [f"expected-risk<={percent}%" for percent in (3, 5, 20, 0.1, 100)])
 @pytest.mark.parametrize("n_exits", [2, 3])
 def test_conformal_risk_control_takes_the_loosest_threshold_that_it_may(rng, goal, n_exits):
     records = make_records(rng, 40, n_exits)
