@@ -1,7 +1,5 @@
 """`python -m branchynet classify FILE… --network lenet`: pictures of one's own, answered by a released network."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -4,8 +4,6 @@ The list is the authors' best idea (kunglab/branchynet): the whole architecture,
 The links are Chainer's own, with the fast CPU path of `branchynet.functions`.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 

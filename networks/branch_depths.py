@@ -1,7 +1,5 @@
 """Networks of the zoo with any number of convolutions in their first branch (paper, Fig. 5)."""
 
-from __future__ import annotations
-
 import chainer.functions as F
 import chainer.links as L
 

@@ -4,8 +4,6 @@
 only NumPy is brought up to date in it. An interpreter that is not on this machine counts as a failure, not as a pass.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import pathlib

@@ -1,7 +1,5 @@
 """What the exits of a network that does not exist say of samples that do not exist, for the tests of choosing T."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.thresholds import ExitCosts, ExitRecords

@@ -1,7 +1,5 @@
 """Entropy of calibrated probabilities."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

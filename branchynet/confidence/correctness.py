@@ -1,7 +1,5 @@
 """A small network for each exit that says whether the exit is right."""
 
-from __future__ import annotations
-
 import chainer.functions as F
 import numpy as np
 

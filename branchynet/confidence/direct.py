@@ -1,7 +1,5 @@
 """Measures that need no fitting, besides the entropy."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

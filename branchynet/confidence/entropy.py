@@ -1,7 +1,5 @@
 """The paper's measure of confidence: the entropy of the softmax output (section III-C)."""
 
-from __future__ import annotations
-
 import math
 
 from chainer.backend import get_array_module

@@ -1,7 +1,5 @@
 """What is computed from logits alone: arrays in, arrays out, on NumPy and CuPy alike."""
 
-from __future__ import annotations
-
 from chainer.backend import get_array_module
 
 

@@ -1,7 +1,5 @@
 """A discriminator for each exit that tells the logits of right answers from all others."""
 
-from __future__ import annotations
-
 import functools
 
 import chainer.functions as F

@@ -1,7 +1,5 @@
 """OpenMax: a class that knows what it does not know."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

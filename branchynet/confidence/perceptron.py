@@ -1,7 +1,5 @@
 """The small network behind the measures that are networks: trained in Chainer, used as plain arrays."""
 
-from __future__ import annotations
-
 import chainer
 import chainer.functions as F
 import chainer.links as L

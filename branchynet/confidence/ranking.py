@@ -1,7 +1,5 @@
 """How well scores rank samples."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

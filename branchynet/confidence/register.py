@@ -7,8 +7,6 @@ def largest_logit(logits):
 run(net, x, thresholds=-5.0, measure="largest logit")
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whether an exit is right as often as it says (reliability diagrams: Guo et al. 2017, arXiv 1706.04599)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """Fetches data sets and says what they are: `python -m branchynet.datasets mnist [--data-dir DIR]`."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -3,8 +3,6 @@
 Each function takes images (N, C, H, W) uint8 and a NumPy `Generator`, and returns a new array of the same form.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -5,8 +5,6 @@ same data set at once are kept apart by a lock that the operating system drops w
 the second one finds the file of the first.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -4,8 +4,6 @@ Each reader takes a path and the shape that it must find, and returns uint8. Wha
 DataError that names it. The content is not checked here: `branchynet.datasets.specs` does that.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import json

@@ -4,8 +4,6 @@ A layout is data: the files it consists of, the sub-folders in which it is usual
 source puts files into a folder in one of these layouts, so that there is one way of reading, not one for each source.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -4,8 +4,6 @@ They are tried in this order, and the first that works is used. Every array is v
 wherever it came from.
 """
 
-from __future__ import annotations
-
 import errno
 import sys
 from pathlib import Path

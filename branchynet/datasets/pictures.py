@@ -1,7 +1,5 @@
 """Pictures of one's own as samples: any file that Pillow reads, in the size and the colours of a network's samples."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -10,8 +10,6 @@ The data:
     CIFAR-10: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
 """
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """From a trained net to the figures of its record: what each exit gives and costs, the sweep, the choice of T."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 

@@ -1,7 +1,5 @@
 """The command line that all experiments share."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import pathlib

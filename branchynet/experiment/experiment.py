@@ -1,7 +1,5 @@
 """The whole story of one experiment: data, both training steps, choosing T, measuring, table and figures."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 

@@ -4,8 +4,6 @@ The plain network is the one trained as long as the branchy one, so that what di
 the same images, so that the comparison is paired.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ the experiment with a hidden option that names a folder: net, settings and sampl
 end.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os

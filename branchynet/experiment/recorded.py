@@ -1,7 +1,5 @@
 """What a run leaves for its report: exit records of the test samples by the measures that a report shows."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.inference import record_logits

@@ -3,8 +3,6 @@
 Beside it the plain network trained as long, which the branchy one is compared with.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from branchynet import records, serialization

@@ -4,8 +4,6 @@ The results are Chainer's. Chainer reads the whole batch from main memory about 
 backward; here it is read twice each way, what a residual block does next included: its shortcut and ReLU.
 """
 
-from __future__ import annotations
-
 import chainer
 import numpy as np
 from chainer.utils import type_check

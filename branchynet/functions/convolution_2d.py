@@ -1,7 +1,5 @@
 """Two-dimensional convolution and its gradients by the kernels of `kernels.c`: no window is copied."""
 
-from __future__ import annotations
-
 import ctypes
 import itertools
 

@@ -1,7 +1,5 @@
 """Dropout (Srivastava et al. 2014) whose masks do not depend on how many workers share a batch."""
 
-from __future__ import annotations
-
 import contextlib
 import contextvars
 import functools

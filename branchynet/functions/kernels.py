@@ -1,7 +1,5 @@
 """The C kernels of training (`kernels.c`), compiled once for this machine and called on strips of a batch."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import os

@@ -1,7 +1,5 @@
 """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3) by the kernels of `kernels.c`."""
 
-from __future__ import annotations
-
 import ctypes
 
 import chainer

@@ -1,7 +1,5 @@
 """Max and average pooling by the kernels of `kernels.c`."""
 
-from __future__ import annotations
-
 import chainer
 import numpy as np
 from chainer.utils import conv, type_check

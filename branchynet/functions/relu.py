@@ -1,7 +1,5 @@
 """The gradient through a ReLU that another function has applied to its result."""
 
-from __future__ import annotations
-
 import chainer
 import numpy as np
 

@@ -1,7 +1,5 @@
 """The identity, with a gradient that is scaled on its way back."""
 
-from __future__ import annotations
-
 import chainer
 from chainer.utils import type_check
 

@@ -1,7 +1,5 @@
 """The shortcut of a residual block that halves the image: no parameters (He et al., arXiv 1512.03385, option A)."""
 
-from __future__ import annotations
-
 import chainer
 from chainer.backend import get_array_module
 

@@ -1,7 +1,5 @@
 """Where the windows of a convolution or a pooling lie."""
 
-from __future__ import annotations
-
 import ctypes
 
 

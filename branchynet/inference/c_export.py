@@ -3,8 +3,6 @@
 The code is that of the native engine (`branchynet.inference.native`), with the weights beside it.
 """
 
-from __future__ import annotations
-
 import pathlib
 
 import numpy as np

@@ -5,8 +5,6 @@ Activations and weights are whole numbers of 8 bits, weights with a scale for ea
 processors without integer dot products (VNNI) add up in 16 bits, which overflow.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pathlib
 import tempfile

@@ -5,8 +5,6 @@ def lower_my_link(link):
     return [Linear(link.W.array, link.b.array), Relu()]
 """
 
-from __future__ import annotations
-
 import inspect
 
 import chainer.functions as F

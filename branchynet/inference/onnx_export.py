@@ -5,8 +5,6 @@ a sample that leaves there. The segments are for batches: the caller runs a segm
 not below the threshold, and hands their features to the next one. Both need nothing but ONNX Runtime.
 """
 
-from __future__ import annotations
-
 import glob
 import pathlib
 import re

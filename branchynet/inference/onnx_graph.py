@@ -3,8 +3,6 @@
 Only this module and `onnx_export` speak of the `onnx` package; both need the extra `onnx`.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

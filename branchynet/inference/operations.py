@@ -3,8 +3,6 @@
 Each operation knows the shape of its result and its multiply-adds, both for one sample.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -4,8 +4,6 @@ Work that a branch and the trunk behind it both begin with is done once, in the 
 `BranchyNet.segments`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from branchynet.errors import NetworkError

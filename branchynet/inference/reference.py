@@ -4,8 +4,6 @@ For each exit: compute its logits; the samples whose score (the entropy, or what
 threshold leave with the answer; only the others go on. Nothing above an exit is computed for a sample that left there.
 """
 
-from __future__ import annotations
-
 import typing
 from math import isfinite
 

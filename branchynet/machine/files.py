@@ -1,7 +1,5 @@
 """Writing files so that a killed run never leaves half of one, and the old one survives a failure."""
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import os

@@ -1,7 +1,5 @@
 """What becomes of the memory that a process frees."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 

@@ -3,8 +3,6 @@
 What is wrong is a `BadFile`, whose message says what was expected and what came; a caller makes it an error of its own.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -5,8 +5,6 @@ compete for the cores. By default one thread computes here and BLAS is left as i
 that while they run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 

@@ -5,8 +5,6 @@ its shard of each batch. Gradients are averaged, so that all workers take the sa
 would take. Without `mpiexec` there is one worker, and neither MPI nor ChainerMN is imported.
 """
 
-from __future__ import annotations
-
 import os
 import time
 import typing

@@ -1,7 +1,5 @@
 """The easiest and the hardest samples that left at each exit, with their entropies."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.plots import style

@@ -1,7 +1,5 @@
 """Loss and accuracy of every exit over the two steps of training."""
 
-from __future__ import annotations
-
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 

@@ -1,7 +1,5 @@
 """Gains side by side: the paper's, the authors', ours by every clock and baseline."""
 
-from __future__ import annotations
-
 from branchynet.plots import style
 
 

@@ -1,7 +1,5 @@
 """Latency of every contender of a benchmark, and whether each early exit pays for its head."""
 
-from __future__ import annotations
-
 from branchynet.plots import style
 
 

@@ -1,7 +1,5 @@
 """Figures 4, 5 and 6 of the paper from our measurements, with what was published of the same beside them."""
 
-from __future__ import annotations
-
 import pathlib
 
 from branchynet.plots import style

@@ -1,7 +1,5 @@
 """Early exit's gain by engine and precision, beside what the multiply-adds allow."""
 
-from __future__ import annotations
-
 from branchynet.plots import style
 
 _MARKS = {"f32": "o", "bf16": "s", "int8": "^"}

@@ -1,7 +1,5 @@
 """How many leave at the first exit, what accuracy that costs, and which T does it (paper, Fig. 4)."""
 
-from __future__ import annotations
-
 from branchynet.plots import style
 
 

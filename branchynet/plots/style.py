@@ -1,7 +1,5 @@
 """What all figures share: colours, axes, writing to a file."""
 
-from __future__ import annotations
-
 import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,7 +1,5 @@
 """Accuracy against time (paper, Fig. 3): on this machine, and against everyone's own baseline."""
 
-from __future__ import annotations
-
 import pathlib
 import textwrap
 

@@ -1,7 +1,5 @@
 """Reading and writing records: JSON, CSV and text, each file whole or not at all."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

@@ -1,7 +1,5 @@
 """The tables of a benchmark: every contender, early exit over each, what the multiply-adds allow, how answers agree."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 from branchynet.report.rows import CLOCKS
 

@@ -1,7 +1,5 @@
 """Paper, authors' notebook and our runs, row by row, with the reason for each difference."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 from branchynet.report.rows import CLOCKS, our_rows, published_rows
 

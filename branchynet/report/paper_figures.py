@@ -1,7 +1,5 @@
 """What figures 4, 5 and 6 of the paper show, as tables of our measurements, with what was published of the same."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 
 _TITLES = {"lenet": "LeNet", "alexnet": "AlexNet"}

@@ -1,7 +1,5 @@
 """The table of early exit's gain by engine and precision."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 
 _HEADINGS = ("Network", "Engine", "Precision", "Plain (ms)", "Branchy (ms)", "Gain", "Plain acc. (%)", "Acc. (%)")

@@ -1,7 +1,5 @@
 """A run on one screen of the terminal."""
 
-from __future__ import annotations
-
 import os
 import textwrap
 

@@ -1,7 +1,5 @@
 """The table of a run as Markdown: the paper's Table I, with both clocks, next to the paper's and the authors' rows."""
 
-from __future__ import annotations
-
 from branchynet.records.published import select
 from branchynet.report import formats
 from branchynet.report.rows import PAPERS_CLOCK, SAME_ENGINE, baseline_rows, chosen_on_test, our_rows, published_rows

@@ -1,7 +1,5 @@
 """The whole of Table I of the paper: paper, authors' notebook and our runs, by both clocks; seeds with intervals."""
 
-from __future__ import annotations
-
 import statistics
 
 from branchynet.report import formats

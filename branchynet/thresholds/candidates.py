@@ -5,8 +5,6 @@ scores is enough. Of many scores some are picked, more densely at both ends of t
 all samples leave, or nearly none.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 

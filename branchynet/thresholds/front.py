@@ -1,7 +1,5 @@
 """The front of accuracy against cost, and its knee."""
 
-from __future__ import annotations
-
 import math
 
 from branchynet.errors import ThresholdError

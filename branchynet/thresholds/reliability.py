@@ -1,7 +1,5 @@
 """A goal for the accuracy of the least sure answers (PCEE, arXiv 2412.19325)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.thresholds.candidates import exit_by_exit, threshold_after

@@ -7,8 +7,6 @@ bound of the one is a bound of the other. "Never leave early" spoils no sample a
 The guarantees hold for samples that are drawn as the validation samples were, if the network was not trained on those.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -8,8 +8,6 @@ sample, the exported file and the count over many settings decide alike. A T tha
 means the nearest float32 number everywhere.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

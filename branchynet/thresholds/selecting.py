@@ -1,7 +1,5 @@
 """Goals that pick one of the candidates: the knee, a budget, an accuracy."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.errors import ThresholdError

@@ -4,8 +4,6 @@ Such thresholds are numbers like any others: an answer does not depend on the ot
 with `PercentExits`.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Averages of the weights over the steps of a training: less noise in what is evaluated, at no cost at inference."""
 
-from __future__ import annotations
-
 import contextlib
 
 # The first steps count less than the decay says, or the first weights would stay in the average for long

@@ -1,7 +1,5 @@
 """Mini-batches whose order follows from the seed and the epoch alone."""
 
-from __future__ import annotations
-
 import chainer
 import numpy as np
 

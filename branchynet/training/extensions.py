@@ -1,7 +1,5 @@
 """What the Trainer does beside stepping: validation, progress, and stopping when asked to."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

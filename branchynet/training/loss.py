@@ -1,7 +1,5 @@
 """The losses of the two training steps (paper, section III-B), each reporting every term it is made of."""
 
-from __future__ import annotations
-
 import math
 
 import chainer

@@ -1,7 +1,5 @@
 """The two training steps, each a Trainer run with a log, snapshots and resumption."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What a snapshot belongs to: the phase of a run with its network, data, transform, start weights and settings."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

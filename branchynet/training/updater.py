@@ -1,7 +1,5 @@
 """One training step: one forward pass, one backward pass, one update by every optimizer."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 

@@ -1,7 +1,5 @@
 """The best of all measures and goals, chosen on validation samples, against the reference setting, timed for real."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.bench import paths

@@ -5,8 +5,6 @@ the others its neighbour, by chance. What is read is thus something that can be 
 settings: ``weights @ accuracies`` is the accuracy there, ``weights @ costs`` the cost.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """Measures made ready for use, with settings chosen on samples that they were not fitted to."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import time

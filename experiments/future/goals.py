@@ -1,7 +1,5 @@
 """Goals for T: what each chooses on validation samples, and whether it keeps its promise on test samples."""
 
-from __future__ import annotations
-
 from branchynet.errors import ThresholdError
 from branchynet.thresholds import parse_goal
 from future.study import REFERENCE_MEASURE

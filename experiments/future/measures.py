@@ -1,7 +1,5 @@
 """Measures of confidence against each other: at equal milliseconds, at equal accuracy, and by how they rank samples."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.confidence import auroc

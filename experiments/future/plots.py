@@ -1,7 +1,5 @@
 """Measures of confidence: accuracy against time of all of them, and whether an exit is right as often as it says."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.plots import style

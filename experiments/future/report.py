@@ -1,7 +1,5 @@
 """What the paper leaves to future work (section V), as `experiments/future_work.py` found it, in Markdown."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 from branchynet.report.formats import markdown_table
 from future.study import REFERENCE_MEASURE

@@ -1,7 +1,5 @@
 """Images of none of the network's classes: do the exits notice?"""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.confidence import auroc

@@ -1,7 +1,5 @@
 """Ways to train one network, as `experiments/compare_training.py` compares them, in one small table."""
 
-from __future__ import annotations
-
 from branchynet.report.formats import markdown_table, mean_and_interval
 
 

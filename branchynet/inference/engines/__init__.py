@@ -30,8 +30,6 @@ or it computes a segment, and the exits are decided outside (`branchynet.inferen
 The room knows plans and operations; it knows no network list.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pkgutil
 

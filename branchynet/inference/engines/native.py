@@ -3,8 +3,6 @@
 It needs a C compiler (`branchynet.machine.compilers`), and computes on the CPU.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import threading

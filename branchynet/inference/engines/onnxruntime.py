@@ -1,7 +1,5 @@
 """Runs a plan in ONNX Runtime, a session for each segment. Needs the extra `onnx`."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from branchynet.inference.engines import problem_of_packages

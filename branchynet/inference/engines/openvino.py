@@ -1,7 +1,5 @@
 """Runs a plan in OpenVINO, a model for each segment, in float32, bfloat16 or int8. Needs the extra `openvino`."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -4,8 +4,6 @@ A builder takes a `Stage` and the image that the operation reads, adds what is t
 the result.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

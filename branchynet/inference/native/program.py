@@ -4,8 +4,6 @@ What an operation adds is a stage (`stages`): a C function whose name says what 
 shapes come again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

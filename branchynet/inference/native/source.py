@@ -1,8 +1,6 @@
 """The C source of a compiled network: kernels, stages, one function for the trunk piece and the head of each exit, and
 the function that classifies."""
 
-from __future__ import annotations
-
 import pathlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A stage: a call of a kernel in a C function of its own, from one image into another."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -1,7 +1,5 @@
 """Weightings that follow a fixed rule: by confidence, self-distillation, gradient equilibrium. Nothing is learned."""
 
-from __future__ import annotations
-
 import math
 
 import chainer.functions as F

@@ -16,8 +16,6 @@ Which meta-gradient this is
     on hidden layers and on Adam's state is left out. The cost is two products of matrices for each exit.
 """
 
-from __future__ import annotations
-
 import typing
 
 import chainer

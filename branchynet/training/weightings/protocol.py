@@ -1,7 +1,5 @@
 """What a weighting is told and what it answers, and the names that weightings go by."""
 
-from __future__ import annotations
-
 import functools
 
 import chainer.functions as F

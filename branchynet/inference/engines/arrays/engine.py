@@ -1,7 +1,5 @@
 """Runs a plan with programs on arrays (`programs`), on NumPy and CuPy alike, in the caller's thread."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

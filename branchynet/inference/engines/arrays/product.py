@@ -4,8 +4,6 @@ CuPy refuses cuBLAS while a graph is captured. For one sample the products are s
 the time; so they are a kernel of their own.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

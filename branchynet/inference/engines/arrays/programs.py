@@ -4,8 +4,6 @@ A program runs a sequence of operations on a fixed number of samples: a list of 
 no shape worked out and nothing allocated at run time. One body serves NumPy and CuPy.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
