@@ -1,6 +1,6 @@
 """BranchyNet for Chainer: deep networks with early exits (Teerapittayanon, McDanel, Kung, ICPR 2016)."""
 
-from branchynet import _compat  # noqa: F401  (first: it makes Chainer importable)
+from branchynet import _compat  # first: it makes Chainer importable
 
 # isort: split
 from branchynet.inference import Answers, run

@@ -37,7 +37,7 @@ def main(argv=None):
 
     def run():
         out = records.prepare_output(arguments.out)
-        runs, published = read_runs(arguments.results), report.load_published(REFERENCE)
+        runs, published = read_runs(arguments.results), records.load_published(REFERENCE)
         text = report.comparison(runs, published)
         records.write_text(out / "comparison.md", text)
         titles = [f"{run['branchy_network']}{report.formats.variant(run)} on {run['dataset']}" for run in runs]

@@ -29,7 +29,7 @@ def front_table():
     """The paper's three networks, theirs and ours."""
     runs = [records.read_run(path) for path in released_records()]
     ours = [run for run in runs if run["name"] in _ON_THE_FRONT and run["choice"]["goal"] == "knee"]
-    return report.front_table(ours, report.load_published(REFERENCE))
+    return report.front_table(ours, records.load_published(REFERENCE))
 
 
 def equal_accuracy():
@@ -55,7 +55,7 @@ def precision():
 
 def comparison():
     """Paper, notebook and ours, with the reasons; the title is the page's, whose headings are one level higher."""
-    text = report.comparison(read_runs(), report.load_published(REFERENCE))
+    text = report.comparison(read_runs(), records.load_published(REFERENCE))
     return text.split("\n", 1)[1].replace("\n## ", "\n### ")
 
 
@@ -149,7 +149,7 @@ def points_over_the_knee(row):
 def paper_figures():
     """What figures 4, 5 and 6 of the paper show, ours and what was published of the same."""
     record = records.read_json(RELEASED / "figures" / "figures.json")
-    text = report.paper_figures(record, report.load_published(REFERENCE))
+    text = report.paper_figures(record, records.load_published(REFERENCE))
     return f"{text}\n\n{machines([record])} `{record['command']}`."
 
 

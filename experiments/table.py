@@ -28,7 +28,7 @@ def make_table(paths, on_gpu=RELEASED / "bench-gpu"):
     """The table of the runs whose records lie there, as Markdown; behind it that of the benchmarks in a folder."""
     if not paths:
         raise RecordError("expected at least one record of a run, got none: run an experiment first")
-    published = report.load_published(REFERENCE)
+    published = records.load_published(REFERENCE)
     text = report.table_one([records.read_run(path) for path in paths], published)
     runs = gpu_runs(on_gpu)
     return f"{text}\n### On a GPU\n\n{report.table_one(runs, published)}" if runs else text

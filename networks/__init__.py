@@ -3,7 +3,7 @@
 `zoo` is the table of all of them; `networks.load("lenet")` gives a trained one.
 """
 
-import branchynet  # noqa: F401  (first: it makes Chainer importable)
+import branchynet  # first: it makes Chainer importable
 
 # isort: split
 from networks.zoo import NETWORKS, Network, load

@@ -12,17 +12,3 @@ from branchynet.confidence.measure import Measure
 from branchynet.confidence.ranking import auroc
 from branchynet.confidence.register import MEASURES, as_measure, register_measure
 from branchynet.confidence.reliability import expected_calibration_error, reliability_bins
-
-__all__ = [
-    "ENTROPY",
-    "MEASURES",
-    "Entropy",
-    "Measure",
-    "as_measure",
-    "auroc",
-    "entropy",
-    "expected_calibration_error",
-    "register_measure",
-    "reliability_bins",
-    "softmax",
-]

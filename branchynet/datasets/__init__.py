@@ -12,5 +12,3 @@ and registries; it knows no network, no device and no training.
 from branchynet.datasets.loading import NAMES, load
 from branchynet.datasets.samples import Dataset, Samples, Splits
 from branchynet.datasets.transforms import TRANSFORMS, scale, transform_from
-
-__all__ = ["NAMES", "TRANSFORMS", "Dataset", "Samples", "Splits", "load", "scale", "transform_from"]

@@ -14,8 +14,3 @@ from branchynet.experiment.scripts import (
     seed_number,
     whole_number,
 )
-
-__all__ = [
-    "Experiment", "Preset", "Request", "exit_status", "finite_number", "main", "nonempty_path", "positive_number",
-    "seed_number", "whole_number",
-]  # fmt: skip

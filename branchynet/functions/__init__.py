@@ -12,18 +12,3 @@ from branchynet.functions.local_response_normalization import local_response_nor
 from branchynet.functions.pooling import average_pooling_2d, max_pooling_2d
 from branchynet.functions.scale_gradient import scale_gradient
 from branchynet.functions.thinned import thinned
-
-__all__ = [
-    "add_and_relu",
-    "average_pooling_2d",
-    "batch_normalization",
-    "computes_here",
-    "convolution_2d",
-    "drawn_for",
-    "dropout",
-    "local_response_normalization",
-    "max_pooling_2d",
-    "plain_chainer",
-    "scale_gradient",
-    "thinned",
-]

@@ -8,14 +8,3 @@ networks, measures and the rule; it knows no data set, no training and no clock.
 from branchynet.inference.compiled import CompiledNet, compile_net, compile_plain
 from branchynet.inference.lowering import register_lowering
 from branchynet.inference.reference import Answers, record_exits, record_logits, run
-
-__all__ = [
-    "Answers",
-    "CompiledNet",
-    "compile_net",
-    "compile_plain",
-    "record_exits",
-    "record_logits",
-    "register_lowering",
-    "run",
-]

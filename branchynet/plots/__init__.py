@@ -9,15 +9,3 @@ from branchynet.plots.paper_figures import paper_figures
 from branchynet.plots.precision import gains_by_precision
 from branchynet.plots.shares import exit_share
 from branchynet.plots.tradeoffs import tradeoff
-
-__all__ = [
-    "by_batch_size",
-    "exit_share",
-    "exits",
-    "gains",
-    "gains_by_precision",
-    "latencies",
-    "paper_figures",
-    "tradeoff",
-    "training",
-]

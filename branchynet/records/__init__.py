@@ -8,18 +8,3 @@ from branchynet.records.provenance import environment
 from branchynet.records.published import Published, load_published, select
 from branchynet.records.schema import SCHEMA, check_run
 from branchynet.records.writing import prepare_output, read_json, read_run, write_json, write_sweep, write_text
-
-__all__ = [
-    "SCHEMA",
-    "Published",
-    "check_run",
-    "environment",
-    "load_published",
-    "prepare_output",
-    "read_json",
-    "read_run",
-    "select",
-    "write_json",
-    "write_sweep",
-    "write_text",
-]

@@ -5,7 +5,6 @@
 and its authors. `html` makes pages of them. The room computes nothing but means over seeds.
 """
 
-from branchynet.records.published import load_published
 from branchynet.report.bench import benchmark_tables
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.paper_figures import paper_figures, published_sweep
@@ -13,21 +12,3 @@ from branchynet.report.precision import precision_table
 from branchynet.report.summary import shorter_path, summary
 from branchynet.report.table import OPERATING_HEADINGS, operating_cells, operating_points, table
 from branchynet.report.table_one import front_table, table_one
-
-__all__ = [
-    "OPERATING_HEADINGS",
-    "benchmark_tables",
-    "comparison",
-    "front_table",
-    "gains_of",
-    "load_published",
-    "operating_cells",
-    "operating_points",
-    "paper_figures",
-    "precision_table",
-    "published_sweep",
-    "shorter_path",
-    "summary",
-    "table",
-    "table_one",
-]

@@ -19,32 +19,10 @@ A goal of one's own is one function: `register_goal`. The room knows no network,
 as numbers.
 """
 
-from branchynet.thresholds import reliability, risk, selecting, sharing  # noqa: F401  (they register their goals)
+from branchynet.thresholds import reliability, risk, selecting, sharing  # they register their goals
 from branchynet.thresholds.choose import Choice, choose_thresholds
 from branchynet.thresholds.front import KNEE_RULE, front, knee
 from branchynet.thresholds.goals import ExitCosts, Found, Goal, Problem, parse_goal, promise, register_goal
 from branchynet.thresholds.records import ExitRecords, Outcomes
 from branchynet.thresholds.rule import PercentExits, Thresholds, as_exit_rule, assign_exits
 from branchynet.thresholds.sharing import thresholds_for_shares
-
-__all__ = [
-    "KNEE_RULE",
-    "Choice",
-    "ExitCosts",
-    "ExitRecords",
-    "Found",
-    "Goal",
-    "Outcomes",
-    "PercentExits",
-    "Problem",
-    "Thresholds",
-    "as_exit_rule",
-    "assign_exits",
-    "choose_thresholds",
-    "front",
-    "knee",
-    "parse_goal",
-    "promise",
-    "register_goal",
-    "thresholds_for_shares",
-]

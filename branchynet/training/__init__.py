@@ -9,18 +9,3 @@ from branchynet.training.loss import JointLoss, PlainLoss
 from branchynet.training.run import train_joint, train_longer, train_plain
 from branchynet.training.settings import TrainingSettings
 from branchynet.training.weightings import WEIGHTINGS, ExitOutput, Weighting, register_weighting
-
-__all__ = [
-    "WEIGHTINGS",
-    "ExitOutput",
-    "JointLoss",
-    "PlainLoss",
-    "ShuffledBatches",
-    "TrainingSettings",
-    "Weighting",
-    "register_weighting",
-    "train_joint",
-    "train_longer",
-    "train_longer",
-    "train_plain",
-]

@@ -14,21 +14,3 @@ from future.measures import compare_measures
 from future.recorded import Recorded, difference
 from future.study import REFERENCE_MEASURE, Study
 from future.unknown import compare_on_unknown
-
-__all__ = [
-    "REFERENCE_MEASURE",
-    "Recorded",
-    "Study",
-    "best_combination",
-    "best_settings",
-    "compare_goals",
-    "compare_measures",
-    "compare_on_unknown",
-    "difference",
-    "fit_measures",
-    "mix_at_accuracy",
-    "mix_at_cost",
-    "reliability",
-    "time_against_reference",
-    "try_settings",
-]

@@ -17,7 +17,7 @@ from branchynet.inference.plan import make_plan
 from branchynet.training import TrainingSettings
 from networks import branch_depths, zoo
 
-PUBLISHED = report.load_published(script.REFERENCE)
+PUBLISHED = records.load_published(script.REFERENCE)
 
 
 def tiny_branch(n_convolutions):

@@ -17,5 +17,3 @@ from branchynet.training.weightings.protocol import (
     make_weighting,
     register_weighting,
 )
-
-__all__ = ["WEIGHTINGS", "ExitOutput", "Weighting", "make_weighting", "register_weighting"]
