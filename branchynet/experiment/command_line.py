@@ -60,6 +60,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         dataset=options.dataset,
         transform=options.transform,
         preset=options.preset,
+        tuned_on_test=experiment.presets[options.preset].tuned_on_test,
         plain_settings=plain_settings,
         joint_settings=joint_settings,
         augment=None if options.preset == "paper" else experiment.augment,

@@ -122,7 +122,7 @@ def _record(request, device, dataset, training, results):
     plain_chainer_ms, plain_ms = results.pop("plain_chainer_ms"), results.pop("plain_ms")
     title, engine = request.network.title, results["engine"]
     longer_pct, last_exit_pct = results.pop("plain_accuracy_pct"), results["exits"][-1]["accuracy_pct"]["test"]
-    earlier = training.get("run") or {"preset": request.preset, "seed": request.seed}
+    earlier = training.get("run") or vars(request)
     as_long = "plain network alone, as long as both steps"
     baselines = (
         (title, as_long, engine, longer_pct, plain_ms),
@@ -141,6 +141,7 @@ def _record(request, device, dataset, training, results):
         "weights_sha256": _weights_sha256(request),
         "device": "gpu" if is_gpu(device) else "cpu",
         "preset": earlier["preset"],
+        "tuned_on_test": list(earlier["tuned_on_test"]),
         "seed": earlier["seed"],
         "command": request.command,
         "arguments": request.recorded,

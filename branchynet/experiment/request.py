@@ -16,11 +16,13 @@ class Preset:
     Attributes:
         plain, joint: `TrainingSettings` of the two steps.
         help: what to expect, for `--help`.
+        tuned_on_test: names of the settings that were settled with a look at test figures; tables say so.
     """
 
     plain: TrainingSettings
     joint: TrainingSettings
     help: str
+    tuned_on_test: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Request:
     Attributes:
         network: entry of the zoo, `networks.Network`.
         dataset, transform, preset: names.
+        tuned_on_test: of the preset.
         plain_settings, joint_settings: `TrainingSettings` of the two steps.
         augment: as of `Experiment`, None where nothing is changed.
         device: "cpu", "gpu" or "gpu:N".
@@ -83,6 +86,7 @@ class Request:
     dataset: str
     transform: str
     preset: str
+    tuned_on_test: tuple
     plain_settings: TrainingSettings
     joint_settings: TrainingSettings
     augment: typing.Callable | None

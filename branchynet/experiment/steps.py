@@ -93,7 +93,10 @@ def take_earlier(net, dataset, splits, transform, request, workers) -> tuple:
         "settings": earlier["training_settings"],
         "workers": earlier["training_workers"],
         "plain_from": earlier["plain_from"],
-        "run": {key: earlier[key] for key in ("command", "preset", "seed", "environment")},
+        "run": {
+            **{key: earlier[key] for key in ("command", "preset", "seed", "environment")},
+            "tuned_on_test": earlier.get("tuned_on_test", []),
+        },
     }
     return training, longer
 

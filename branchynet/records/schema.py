@@ -62,7 +62,8 @@ _RUN = {
         "paper_clock_gain": _GAIN,  # over plain_chainer_ms
     },
     # Since the records of before it had none, these are not asked for: weights_sha256 {plain, weights, longer}, and
-    # dataset_sha256, of what the figures are of.
+    # dataset_sha256, of what the figures are of; tuned_on_test, names of the settings of training that were settled
+    # with a look at test figures.
     # More settings of T, timed and compared, may be there: "operating_points" (`branchynet.experiment.operating`).
     # Phase "plain" is step 1, the plain network alone, with one exit, the last; phase "joint" is step 2; phase "longer"
     # is the plain network trained on, as long as step 2.

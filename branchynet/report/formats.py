@@ -70,6 +70,12 @@ def variant(run: dict) -> str:
     return f" ({run['variant']})" if run.get("variant") else ""
 
 
+def tuned_on_test(run: dict) -> str:
+    """What was settled with a look at test figures, with a comma before; nothing where nothing was."""
+    names = " and ".join(run.get("tuned_on_test") or ())
+    return f", {names} tuned on test" if names else ""
+
+
 def machine(run: dict) -> str:
     """The processor that computed, and the threads, as one phrase."""
     environment = run["environment"]

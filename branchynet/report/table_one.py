@@ -60,7 +60,8 @@ def front_table(runs, published: dict) -> str:
             seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
             plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)
             gains = _pooled(on_papers_clock)[2], branchy[2]
-            lines.append(_front_line(f"{same[0]['network']}, ours{seeds}", plain, branchy, *gains))
+            name = f"{same[0]['network']}, ours{seeds}{formats.tuned_on_test(same[0])}"
+            lines.append(_front_line(name, plain, branchy, *gains))
     return formats.markdown_table(_FRONT_HEADINGS, lines)
 
 
@@ -88,11 +89,11 @@ def _goal(run):
 
 
 def _our_lines(same, with_plain):
-    variant, goal = formats.variant(same[0]), _goal(same[0])
+    variant, goal, tuned = formats.variant(same[0]), _goal(same[0]), formats.tuned_on_test(same[0])
     lines = []
     for rows in zip(*(our_rows(run, _CLOCKS) for run in same)):
         shown = [("", [row.plain for row in rows])] if with_plain else []
-        for words, pooled in [*shown, (goal, rows)]:
+        for words, pooled in [*shown, (goal + tuned, rows)]:
             source, network = f"Ours, {pooled[0].clock.words}", f"{pooled[0].network}{variant}{words}"
             lines.append([source, network, *_pooled(pooled), str(len(same))])
     return lines

@@ -157,6 +157,13 @@ def test_the_front_has_a_row_of_the_papers_and_one_of_ours_for_each_network():
     assert rows == ["LeNet, paper", "LeNet, ours", "AlexNet, paper", "ResNet-110, paper", "ResNet-20, ours"]
 
 
+def test_the_tables_say_what_was_tuned_on_test_images():
+    run = make_run(tuned_on_test=["weight decay", "epochs"])
+    words = "weight decay and epochs tuned on test"
+    assert [name for name, *_ in ours(run)] == ["LeNet", f"B-LeNet, {words}"]
+    assert rows_of(report.front_table([run], PUBLISHED))[3][0] == f"LeNet, ours, {words}"
+
+
 def test_the_columns_of_the_summary_stay_in_line_whatever_the_width_of_a_gain():
     run = make_run(2)
     run["measured"]["gain_over_chainer"] = {"value": 111.271, "low": 104.1, "high": 1118.81}
