@@ -33,9 +33,9 @@ def main(argv=None) -> int:
     for path in options.files:
         try:
             picture = read_picture(path, trained.net.sample_shape, options.invert)[None]
-            compiled.run(trained.transform(picture), thresholds)  # the first call makes buffers
+            compiled.run(picture, thresholds)  # the first call makes buffers
             start = time.perf_counter()
-            answers = compiled.run(trained.transform(picture), thresholds)
+            answers = compiled.run(picture, thresholds)
             elapsed_ms = 1e3 * (time.perf_counter() - start)
         except UserError as error:
             print(f"branchynet: error: {error}", file=sys.stderr)

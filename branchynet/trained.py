@@ -71,7 +71,7 @@ class TrainedNet:
         """Classifies images, each leaving at the first exit that is sure enough of it.
 
         Args:
-            images: (N, C, H, W) uint8, of the shape of the net's samples.
+            images: (N, C, H, W) uint8, of the shape of the net's samples, on the host or on the device of the net.
             thresholds: what `branchynet.thresholds.as_exit_rule` takes; by default those the net came with.
             engine: of `branchynet.inference.compile_net`; the compiled net is kept for the next call.
             measure: how sure an exit is, by name.
@@ -87,11 +87,15 @@ class TrainedNet:
         thresholds = self.thresholds if thresholds is None else thresholds
         if thresholds is None:
             raise ThresholdError("predict: expected thresholds, got none, and the net came with none")
-        return self.compiled(engine, measure).run(self.transform(images), thresholds)
+        return self.compiled(engine, measure).run(images, thresholds)
 
     def compiled(self, engine="auto", measure="entropy"):
-        """The net, compiled for an engine and a measure by name: once, at the first call."""
-        key = (engine, measure)
+        """The net, compiled with its transform for an engine and a measure by name, where the net is: once, at the
+        first call."""
+        device = self.net.device.name
+        key = (engine, measure, device)
         if key not in self._compiled:
-            self._compiled[key] = compile_net(self.net, engine=engine, measure=measure)
+            self._compiled[key] = compile_net(
+                self.net, engine=engine, device=device, measure=measure, transform=self.transform
+            )
         return self._compiled[key]

@@ -18,7 +18,7 @@ _HEADER = pathlib.Path(__file__).with_name("cuda_on_cpu.hpp")
 COMPILER = shutil.which("g++")
 _TIMEOUT_S = 300
 _PARAMETERS = (
-    "const float *weights, const float *samples, int n, const float *thresholds, float *work, int *lists, "
+    "const float *weights, const SAMPLE *samples, int n, const float *thresholds, float *work, int *lists, "
     "unsigned long long *arrived, int *rows, volatile int *messages"
 )
 _ARGUMENTS = "weights, samples, n, thresholds, work, lists, arrived, rows, messages"

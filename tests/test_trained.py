@@ -12,6 +12,7 @@ from branchynet.datasets import TRANSFORMS
 from branchynet.datasets.pictures import read_picture
 from branchynet.errors import DataError, NetworkError, SnapshotError, ThresholdError
 from branchynet.inference import record_exits
+from branchynet.machine.devices import to_host
 from branchynet.records import read_json
 from networks import zoo
 
@@ -48,6 +49,16 @@ def test_a_net_comes_back_with_its_transform_and_its_class_names(tmp_path, name)
     np.testing.assert_array_equal(answers.exits, expected.exits)
     assert (trained.predict(SAMPLES.images, thresholds=0.0).exits == 2).all()
     assert trained.compiled() is trained.compiled()
+
+
+def test_images_are_answered_where_the_net_is(tmp_path, device):
+    net = save_tiny(tmp_path, TRANSFORMS["scale"]())
+    trained = TrainedNet.load(tiny_list(), tmp_path / "w", thresholds=(0.9, 0.9))
+    trained.net.to_device(device)
+    assert trained.compiled().device == device
+    expected = run(net, as_float(SAMPLES.images), (0.9, 0.9))
+    for images in (SAMPLES.images, device.send(SAMPLES.images)):
+        np.testing.assert_array_equal(to_host(trained.predict(images).labels), expected.labels)
 
 
 def test_a_net_without_thresholds_asks_for_them(tmp_path):

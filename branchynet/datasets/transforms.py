@@ -189,6 +189,13 @@ def transform_from(name, arrays):
         raise DataError(f"transform {name}: expected its own arrays, got {', '.join(arrays) or 'none'}") from error
 
 
+def per_channel(transform, n_channels) -> tuple | None:
+    """(mean, std), a float for each channel, of a transform that is (pixels / 255 - mean) / std; None for another."""
+    if isinstance(transform, Scale):
+        return (0.0,) * n_channels, (1.0,) * n_channels
+    return (transform.mean, transform.std) if isinstance(transform, Normalise) else None
+
+
 def _check_images(name, images, n_least):
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) < n_least or not images.size:
         raise DataError(f"{name}: expected uint8 (N, C, H, W), N >= {n_least}; got {describe(images)}")

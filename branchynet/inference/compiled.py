@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
 from math import inf, isfinite
@@ -10,11 +11,12 @@ from math import inf, isfinite
 import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
-from branchynet.errors import CompileError, MeasureError, NetworkError, ThresholdError
+from branchynet.datasets.samples import describe
+from branchynet.errors import CompileError, DataError, MeasureError, NetworkError, ThresholdError
 from branchynet.gate import labels as as_labels
 from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.inference.reference import Answers, check_batch, check_finite, check_logits, leave_early
+from branchynet.inference.reference import FLOAT32, UINT8, Answers, check_batch, check_finite, check_logits, leave_early
 from branchynet.machine.devices import get_device, to_host
 from branchynet.thresholds import ExitRecords, Thresholds, as_exit_rule
 
@@ -28,6 +30,7 @@ def compile_net(
     measure=ENTROPY,
     precision="f32",
     calibration=None,
+    transform=None,
 ) -> CompiledNet:
     """Compiles a trained network for early-exit inference.
 
@@ -42,26 +45,37 @@ def compile_net(
             so; "int8". Answers differ from the reference path's, so T should be chosen again, from
             `CompiledNet.record_exits`.
         calibration: for "int8": some hundred training images (n, C, H, W) float32, which say how large activations get.
+        transform: of `branchynet.datasets.transforms`: the net then takes uint8 images in place of samples, as on a GPU
+            the cuda engine does in its kernel where the transform works channel by channel: a quarter is copied.
 
     Raises:
         CompileError: a layer, an engine or a precision that cannot be had.
+        DataError: a transform of other images.
         DeviceError: a device that cannot be used.
         NetworkError: the network does not take such a sample, or no shape is known.
         MeasureError: there is no such measure, or it is not fitted, or to another network.
     """
-    plan = make_plan(net, sample_shape)
+    plan = with_transform(make_plan(net, sample_shape), transform)
     return CompiledNet(plan, engine, device, threads, as_measure(measure), precision, calibration)
 
 
 def compile_plain(
-    net, sample_shape=None, engine="auto", device="cpu", threads=1, precision="f32", calibration=None
+    net, sample_shape=None, engine="auto", device="cpu", threads=1, precision="f32", calibration=None, transform=None
 ) -> CompiledNet:
     """Compiles the plain network, trunk and last exit, for the same engines: the same-engine baseline.
 
     Arguments and errors are those of `compile_net`. It has one exit, so no measure decides anything, and none is
     computed: the scores of its answers are NaN.
     """
-    return CompiledNet(make_plain_plan(net, sample_shape), engine, device, threads, None, precision, calibration)
+    plan = with_transform(make_plain_plan(net, sample_shape), transform)
+    return CompiledNet(plan, engine, device, threads, None, precision, calibration)
+
+
+def with_transform(plan, transform):
+    """A plan that begins with uint8 images, where there is a transform; DataError if that is of other images."""
+    if transform is not None:
+        transform(np.zeros((1, *plan.in_shape), np.uint8))
+    return dataclasses.replace(plan, transform=transform)
 
 
 class CompiledNet:
@@ -89,6 +103,7 @@ class CompiledNet:
         with self._device_in_use():
             self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
             self._decides = hasattr(self._workspace(), "answers")
+        self._takes_pixels = getattr(self._engine, "takes_pixels", False)
         self.precision = precision
         self.engine = self._engine.name
         self._process = None if getattr(self._engine, "outlives_fork", False) else os.getpid()
@@ -98,7 +113,8 @@ class CompiledNet:
         """Classifies samples, each leaving at the first exit that is sure enough of it.
 
         Args:
-            x: (N, C, H, W) float32, on the host or on the device; any N, contiguous or not.
+            x: (N, C, H, W) float32, or uint8 images if the net was compiled with a transform; on the host or on the
+                device; any N, contiguous or not.
             thresholds: what `branchynet.thresholds.as_exit_rule` takes.
 
         Returns:
@@ -106,12 +122,15 @@ class CompiledNet:
 
         Raises:
             NetworkError: x is of another type or shape, or holds numbers that are not finite; or logits are not.
+            DataError: x is not uint8, where it should be.
             MeasureError: a score is NaN.
             ThresholdError: the thresholds do not fit the network's exits, or are percentages for an engine that
                 decides for each sample.
         """
         rule = self._rule(thresholds)
-        self._check_form(x)
+        return self._run(self._prepared(x), rule)
+
+    def _run(self, x, rule):
         if self._process is not None and self._process != os.getpid():
             raise CompileError(f"engine {self.engine}: expected the process that compiled the net, got a fork of it")
         if self._decides and not isinstance(rule, Thresholds):
@@ -144,12 +163,12 @@ class CompiledNet:
         """What `branchynet.inference.record_exits` gives, as this engine computes in its precision.
 
         Args:
-            x: (N, C, H, W) float32, N >= 1.
+            x: as of `run`, N >= 1.
             labels: (N,) int32.
         """
-        self._check_form(x)
+        x = self._prepared(x)
         labels = as_labels(labels, len(x), self.plan.n_classes, ThresholdError)
-        exits = [self.run(x, thresholds) for thresholds in self.thresholds_of_each_exit()]
+        exits = [self._run(x, self._rule(thresholds)) for thresholds in self.thresholds_of_each_exit()]
         logits = np.stack([to_host(answers.logits) for answers in exits])
         return ExitRecords.of(logits, labels, self.measure)
 
@@ -183,10 +202,18 @@ class CompiledNet:
                 self._last = (thresholds, rule)
         return rule
 
-    def _check_form(self, x):
-        check_batch(x)
+    def _prepared(self, x):
+        """Samples of the right form, or images where the engine takes them."""
+        transform = self.plan.transform
+        if transform is not None and getattr(x, "dtype", None) != UINT8:
+            raise DataError(f"expected uint8 images, got {describe(x)}")
+        check_batch(x, FLOAT32 if transform is None else UINT8)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
+        if transform is None or self._takes_pixels:
+            return x
+        with self._device_in_use():
+            return transform(x)
 
     def _no_answers(self):
         xp = self.device.xp

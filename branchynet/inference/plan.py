@@ -4,7 +4,10 @@ Work that a branch and the trunk behind it both begin with is done once, in the 
 `BranchyNet.segments`.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 from branchynet.errors import NetworkError
 from branchynet.inference.lowering import fold_scales, lower
@@ -46,10 +49,12 @@ class Plan:
     Attributes:
         segments: one for each exit, the last exit last.
         n_classes: size of the logits.
+        transform: of `branchynet.datasets.transforms`, what makes samples of uint8 images; None where samples come.
     """
 
     segments: tuple
     n_classes: int
+    transform: typing.Callable | None = None
 
     @property
     def in_shape(self) -> tuple:

@@ -122,7 +122,7 @@ def gpu_details(device: chainer.backend.Device) -> dict:
     """
     if device.xp is np:
         return {}
-    runtime, attributes = _runtime(), device.device.attributes
+    runtime = _runtime()
     try:
         driver = nvml(device).driver()
     except DeviceError:
@@ -131,8 +131,8 @@ def gpu_details(device: chainer.backend.Device) -> dict:
         "driver": driver,
         "cuda_driver": _cuda_version(runtime.driverGetVersion()),
         "cuda": _cuda_version(runtime.runtimeGetVersion()),
-        "compute_capability": f"{attributes['ComputeCapabilityMajor']}.{attributes['ComputeCapabilityMinor']}",
-        "n_multiprocessors": attributes["MultiProcessorCount"],
+        "compute_capability": device.device.compute_capability,
+        "n_multiprocessors": device.device.attributes["MultiProcessorCount"],
         "memory_bytes": device.device.mem_info[1],
     }
 

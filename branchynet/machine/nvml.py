@@ -48,11 +48,10 @@ class Nvml:
         return millijoules.value / 1000
 
     def _call(self, name, *arguments):
-        status = getattr(self._library, name)(*arguments)
+        try:
+            status, meaning = getattr(self._library, name)(*arguments), self._library.nvmlErrorString
+        except AttributeError as error:
+            raise DeviceError(f"NVML: expected {name}, got a driver that is too old for it") from error
         if status != 0:
-            raise DeviceError(f"NVML: {name} gives {status}: {self._meaning(status)}")
-
-    def _meaning(self, status):
-        function = self._library.nvmlErrorString
-        function.restype = ctypes.c_char_p
-        return function(status).decode()
+            meaning.restype = ctypes.c_char_p
+            raise DeviceError(f"NVML: {name} gives {status}: {meaning(status).decode()}")

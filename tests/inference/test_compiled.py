@@ -15,10 +15,11 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_net
+from tiny import N_CLASSES, SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 from branchynet import FL, Branch, BranchyNet, PercentExits, run
-from branchynet.errors import CompileError, NetworkError, ThresholdError
+from branchynet.datasets.transforms import TRANSFORMS, Normalise
+from branchynet.errors import CompileError, DataError, NetworkError, ThresholdError
 from branchynet.inference import compile_net, compile_plain, record_exits, register_lowering
 from branchynet.inference.engines import engine_classes, engine_names
 from branchynet.inference.operations import Linear, Relu
@@ -162,6 +163,35 @@ def test_the_plain_network_compiles_for_the_same_engines(engine):
     assert set(to_host(plain.run(x, []).exits)) == {0}
     assert np.isnan(to_host(plain.run(x, []).scores)).all(), "no score is computed that nobody asks for"
     assert np.isnan(to_host(plain.run(x[:1], []).scores)).all()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_images_are_answered_where_a_transform_is_compiled_in(name, engine):
+    images = tiny_samples(40).images
+    transform, net = TRANSFORMS[name].fit(images), tiny_net()
+    x = transform(images)
+    thresholds = mixed_thresholds(net, x)
+    compiled, device = compile_net(net, SHAPE, transform=transform, **engine), get_device(engine["device"])
+    for n_samples in (0, 1, 40):
+        expected = run(net, x[:n_samples], thresholds)
+        assert_same_answers(compiled.run(images[:n_samples], thresholds), expected)
+        assert_same_answers(compiled.run(device.send(images[:n_samples]), thresholds), expected)
+    assert_same_answers(compiled.run(images[::2], thresholds), run(net, x[::2], thresholds))
+    plain = compile_plain(net, SHAPE, transform=transform, **engine)
+    np.testing.assert_array_equal(to_host(plain.run(images, ()).labels), run(net, x, 0.0).labels)
+    labels = np.zeros(40, np.int32)
+    recorded = compiled.record_exits(images, labels), record_exits(net, x, labels)
+    np.testing.assert_allclose(*[found.scores for found in recorded], atol=1e-4)
+    with pytest.raises(DataError, match="expected uint8 images, got float32"):
+        compiled.run(x, thresholds)
+    for wrong in (images[:, :, :5], images[:, 0], np.ma.masked_array(images)):
+        with pytest.raises((NetworkError, DataError), match="expected"):
+            compiled.run(wrong, thresholds)
+
+
+def test_a_transform_of_other_images_is_refused(engine):
+    with pytest.raises(DataError, match=r"normalise: expected images \(N, 2, H, W\)"):
+        compile_net(tiny_net(), SHAPE, transform=Normalise((0.5, 0.5), (0.1, 0.1)), **engine)
 
 
 @pytest.mark.parametrize("name", ["arrays", "onnxruntime"])

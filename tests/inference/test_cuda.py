@@ -16,7 +16,9 @@ from tiny import SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_
 import networks
 from branchynet import FL, Branch, BranchyNet, datasets, run
 from branchynet.confidence import ENTROPY, MEASURES
+from branchynet.datasets.transforms import Normalise
 from branchynet.errors import CompileError
+from branchynet.inference.compiled import with_transform
 from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import fits_block, whole_source
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -116,6 +118,28 @@ def test_scores_are_those_of_the_measure(name):
     kernels = KernelsOnCpu(make_plan(net, SHAPE), measure)
     thresholds = [measure.lowest] * 2
     assert_same_answers(kernels.answers(x, thresholds), run(net, x, thresholds, measure=measure))
+
+
+@on_cpu
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize(
+    "transform", [datasets.scale, Normalise((0.3, 0.55), (0.2, 0.07))], ids=lambda transform: transform.name
+)
+def test_pixels_become_samples_in_the_kernel_to_the_bit(monkeypatch, rng, transform, is_large):
+    if is_large:
+        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    images = rng.integers(0, 256, (9, 2, 9, 8)).astype(np.uint8)
+    np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
+    net, x = BranchyNet(every_operation()), transform(images)
+    trained_statistics(net, x)
+    thresholds = mixed_thresholds(net, x)
+    plan = make_plan(net, x.shape[1:])
+    of_samples, of_pixels = KernelsOnCpu(plan, ENTROPY), KernelsOnCpu(with_transform(plan, transform), ENTROPY)
+    for one in (False, True):
+        expected = of_samples.answers(x, thresholds, one=one)
+        for ours, theirs in zip(of_pixels.answers(images, thresholds, one=one), expected):
+            np.testing.assert_array_equal(ours, theirs)
+    assert_same_answers(expected, run(net, x, thresholds))
 
 
 @on_cpu

@@ -52,6 +52,13 @@ def test_a_card_that_does_not_count_and_one_that_is_not_known_are_told_in_the_li
         nvml.Nvml("0000:02:00.0")
 
 
+def test_a_driver_that_is_too_old_is_told(library_is, monkeypatch):
+    monkeypatch.delattr(_Library, "nvmlDeviceGetTotalEnergyConsumption")
+    library_is(_Library())
+    with pytest.raises(DeviceError, match="expected nvmlDeviceGetTotalEnergyConsumption, got a driver that is too old"):
+        nvml.Nvml("0000:01:00.0").joules()
+
+
 def test_without_the_library_its_name_is_told(monkeypatch):
     monkeypatch.setattr(nvml, "_LIBRARY", "libnowhere.so.1")
     with pytest.raises(DeviceError, match="NVML: expected libnowhere.so.1 of NVIDIA's driver, got: "):

@@ -1,5 +1,7 @@
 /* Kernels of an early-exit network that is compiled for a GPU: CUDA C, in front of `scores.h` and the stages.
  *
+ * In front of it: SAMPLE, what a sample comes as, and number_of, what the network reads of it.
+ *
  * An image is stored as it comes: channel, row, column, no padding. What a window reads outside the image is 0, or is
  * left out where a maximum is taken. Sizes come in as constants, so that the compiler knows every shape.
  *
@@ -236,11 +238,11 @@ INLINE void add_shortcut(const float *in, float *sum, struct team team, int chan
  * too large or not finite, or logits were not. */
 enum { REQUEST, ANSWERED, BAD_SAMPLE, BAD_LOGITS };
 
-/* Copies a sample to where the network reads it. */
-INLINE void take_sample(const float *sample, float *to, int n, struct team team, volatile int *messages)
+/* Brings a sample to where the network reads it. */
+INLINE void take_sample(const SAMPLE *sample, float *to, int n, struct team team, volatile int *messages)
 {
     for (int i = team.rank; i < n; i += team.size) {
-        const float value = sample[i];
+        const float value = number_of(sample[i], i);
         if (!(fabsf(value) <= LARGEST)) messages[BAD_SAMPLE] = 1;
         to[i] = value;
     }

@@ -25,13 +25,14 @@ class Program:
         weights: (n,) float32, all packed weights.
         source: `Numbers` that a sample is copied to.
         n_floats: of one sample's numbers.
+        plan: as given.
 
     Raises:
         CompileError: an operation, or a sample of a shape, that the kernels do not know.
     """
 
     def __init__(self, plan):
-        self.functions, self._names = {}, {}
+        self.plan, self.functions, self._names = plan, {}, {}
         self._packed, self._n_weights = [], 0
         self._live, self._kept, self.n_floats = {}, set(), 0
         self.segments = []

@@ -13,8 +13,10 @@ All kernels have the same parameters, so that one list of arguments serves them.
 
 from __future__ import annotations
 
+import math
 import pathlib
 
+from branchynet.datasets.transforms import per_channel
 from branchynet.inference.cuda.stages import BLOCK, GRID, LAYER
 from branchynet.inference.native.source import SCORES, score_expression
 from branchynet.inference.reference import LARGEST
@@ -27,12 +29,12 @@ THREADS = {"block": 256, "grid": 512, "layer": 256}
 MOST_SAMPLES = 1024
 
 _PARAMETERS = """
-/* samples: n x N_INPUTS floats; thresholds: one for each early exit; rows: an answer for each sample; messages: in
+/* samples: n x N_INPUTS numbers; thresholds: one for each early exit; rows: an answer for each sample; messages: in
  * memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is left; arrived,
  * of the grid barrier. */
 #define KERNEL(name, threads)                                                                                        \\
     extern "C" __global__ void __launch_bounds__(threads)                                                            \\
-        name(const float *weights, const float *samples, int n, const float *thresholds, float *memory, int *lists,  \\
+        name(const float *weights, const SAMPLE *samples, int n, const float *thresholds, float *memory, int *lists,  \\
              unsigned long long *arrived, int *rows, volatile int *messages)
 """
 
@@ -51,6 +53,11 @@ def kernel_names(program) -> tuple:
         names += [f"exit_{number}_stage_{stage}" for stage in range(1, len(segment.stages) + 1)]
         names.append(f"leave_{number}")
     return "classify_one", tuple(names)
+
+
+def takes_pixels(plan) -> bool:
+    """Whether the kernels make samples of uint8 images themselves: the plan has a transform, and they know it."""
+    return per_channel(plan.transform, plan.in_shape[0]) is not None
 
 
 def whole_source(program, measure) -> str:
@@ -72,7 +79,23 @@ def whole_source(program, measure) -> str:
     written = [_by_block(program, measure)] if fits_block(program) else [_by_grid(program, measure)]
     if not fits_block(program):
         written += [_take(program), *_layers(program, measure)]
-    return "\n".join([limit, kernels, scores, _sizes(program), *functions, _PARAMETERS, *written])
+    return "\n".join(
+        [limit, _sample(program.plan), kernels, scores, _sizes(program), *functions, _PARAMETERS, *written]
+    )
+
+
+def _sample(plan):
+    """What a sample is made of, and the number that the network reads: the transform's, in its order of operations."""
+    head = "static __device__ __forceinline__ float number_of(SAMPLE value, int index)\n{\n    return"
+    if not takes_pixels(plan):
+        return f"#define SAMPLE float\n{head} value;\n}}\n"
+    channels, *size = plan.in_shape
+    arrays = "".join(
+        f"static __device__ const float {name}[{channels}] = {{{', '.join(f'{value:.9e}f' for value in values)}}};\n"
+        for name, values in zip(("MEAN", "STD"), per_channel(plan.transform, channels))
+    )
+    channel = f"index / {math.prod(size)}"
+    return f"#define SAMPLE unsigned char\n{arrays}{head} (value / 255.0f - MEAN[{channel}]) / STD[{channel}];\n}}\n"
 
 
 def _sizes(program):

@@ -6,6 +6,7 @@ An engine's module has a name `ENGINE`, a class of this form:
     rank                    "auto" takes the usable engine with the lowest
     precisions              of weights and activations that it can compute with: of "f32", "bf16", "int8"
     outlives_fork           whether a process that was forked may go on with it; False by default
+    takes_pixels            whether it makes samples of uint8 images itself, by `plan.transform`; False by default
     problem(device)         why it cannot compute on a Chainer device, as text; None if it can (static)
     ENGINE(plan, device, threads, measure, precision, calibration)
                             gets ready to run a `Plan`; what it keeps is not changed any more; CompileError if the plan,

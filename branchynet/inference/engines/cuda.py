@@ -11,7 +11,14 @@ import numpy as np
 
 from branchynet.errors import NetworkError
 from branchynet.inference.cuda.program import Program
-from branchynet.inference.cuda.source import MOST_SAMPLES, THREADS, fits_block, kernel_names, whole_source
+from branchynet.inference.cuda.source import (
+    MOST_SAMPLES,
+    THREADS,
+    fits_block,
+    kernel_names,
+    takes_pixels,
+    whole_source,
+)
 from branchynet.inference.reference import LARGEST, Answers
 from branchynet.machine.cuda_graph import captured
 
@@ -48,6 +55,7 @@ class CudaEngine:
         self.plan, self.device = plan, device
         program = Program(plan)
         self.n_floats, self.fits_block = program.n_floats, fits_block(program)
+        self.takes_pixels = takes_pixels(plan)
         self.weights = device.xp.asarray(program.weights)
         self.one, self.batch = kernel_names(program)
         module = device.xp.RawModule(code=whole_source(program, measure), options=_OPTIONS)
@@ -105,7 +113,7 @@ class _Workspace:
         self._row_size = 3 + plan.n_classes
         shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (4,)]
         self._sample, self._thresholds, self._row, self._messages = _pinned(
-            xp, shapes, (np.float32, np.float32, np.int32, np.int32)
+            xp, shapes, (np.uint8 if engine.takes_pixels else np.float32, np.float32, np.int32, np.int32)
         )
         self._seen = memoryview(self._messages)
         self._device_thresholds = xp.zeros(plan.n_exits, np.float32)
@@ -129,7 +137,7 @@ class _Workspace:
         """Classifies samples.
 
         Args:
-            x: (N, ...) float32 of the plan's shape, on the host or on the GPU.
+            x: (N, ...) float32, or uint8 where the engine `takes_pixels`, of the plan's shape, on the host or the GPU.
             rule: `branchynet.thresholds.Thresholds`.
 
         Returns:
