@@ -28,6 +28,9 @@ NATIVE = ["ziglang>=0.13"]
 REPORT = ["jinja2>=3", "vl-convert-python>=1.7"]
 # Training by several processes: what ChainerMN speaks MPI with, and an MPI that pip can install, with its mpiexec.
 MPI = ["mpi4py>=4", "mpich>=4; sys_platform != 'win32'"]
+# What several GPUs average gradients with; the version that CuPy's wheels were built for, or a newer one. Like CuPy, it
+# has a package for each CUDA: with cupy-cuda13x it is nvidia-nccl-cu13.
+NCCL = ["nvidia-nccl-cu12>=2.18.1,<3; sys_platform == 'linux'"]
 
 setup(
     name="branchynet",
@@ -65,6 +68,7 @@ setup(
         "onnx": ONNX,
         "openvino": OPENVINO,
         "mpi": MPI,
+        "nccl": NCCL,
         "report": REPORT,
         "bench": [*OPENVINO, "torch"],  # what the speed is compared with
         # A formatter's output changes from one minor version to the next, so ruff is held to one.

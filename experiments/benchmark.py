@@ -9,8 +9,6 @@ sets it beside a CPU.
 """
 
 import argparse
-import dataclasses
-import functools
 import pathlib
 import shlex
 import sys
@@ -20,95 +18,29 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 import numpy as np
 import peers
+from subjects import DEVICE, HOST, PIXELS, load_subject
 
-from branchynet import BranchyNet, datasets, plots, records, report
+from branchynet import plots, records, report
 from branchynet.bench import agreement, limits, paths
 from branchynet.bench.energy import energy_of
 from branchynet.bench.timing import Clock, gain, latency_summary
-from branchynet.errors import CompileError, DataError, DeviceError, ThresholdError
+from branchynet.errors import CompileError, DeviceError
 from branchynet.experiment import exit_status, finite_number, nonempty_path, positive_number, seed_number, whole_number
-from branchynet.inference import Answers, compile_net, compile_plain, record_exits, run
+from branchynet.inference import Answers, compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
 from branchynet.machine.devices import get_device, nvml, to_host
-from branchynet.serialization import read_description
-from branchynet.thresholds import Thresholds, as_exit_rule, thresholds_for_shares
 from networks import zoo
 
 SCHEMA = 2
 SCRIPT = "benchmark.py"
 PLAIN, EARLY = "plain net", "early exit"
-# Where samples lie before they are answered, and answers after.
-HOST, DEVICE = "host", "device"
 MIN_BATCHES = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """A trained network, the images that it is timed on, and T.
-
-    Attributes:
-        name: of `networks.zoo.NETWORKS`.
-        net: a `BranchyNet` on the device that computes.
-        x: (n, C, H, W) float32, the test images in the order of the timing.
-        labels: (n,) int32.
-        rule: `Thresholds`.
-        weights_sha256: of the file of weights.
-        dataset_sha256: of the test images.
-    """
-
-    name: str
-    net: BranchyNet
-    x: np.ndarray
-    labels: np.ndarray
-    rule: Thresholds
-    weights_sha256: str
-    dataset_sha256: str = ""
-
-    @functools.cached_property
-    def expected(self):
-        """`Answers` of the reference path to all images, on the host."""
-        return Answers(*map(to_host, run(self.net, self.x, self.rule, batch_size=500)))
-
-
-def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) -> Subject:
-    """Loads all that a network is timed with, so that what is missing is missed before anything is timed.
-
-    Args:
-        name: of `networks.zoo.NETWORKS`.
-        folder: of an experiment's results; None for the released ones.
-        thresholds: nats, one for each early exit; None for those that the run chose.
-        paper_mix: not those, but such that the paper's shares of the validation images leave.
-        seed: of the order of the test images.
-        data_dir: folder of the data sets; None for the usual places.
-        device: Chainer device.
-    """
-    network, trained = zoo.get(name), zoo.load(name, folder)
-    dataset = datasets.load(network.dataset, data_dir)
-    if trained.dataset not in (None, dataset.identity()):
-        found = trained.dataset.get("name")
-        raise DataError(f"{folder}: expected weights trained on this {dataset.name}, got some of {found}")
-    splits = dataset.split()
-    trained.net.to_device(device)
-    if thresholds is None and (paper_mix or trained.thresholds is None):
-        thresholds = _at_the_papers_mix(network, trained, splits.validation)
-    rule = as_exit_rule(trained.thresholds if thresholds is None else thresholds, trained.net.n_exits)
-    order = np.random.default_rng(seed).permutation(len(splits.test))
-    x, labels = trained.transform(splits.test.images[order]), splits.test.labels[order]
-    sha256 = read_description((folder or network.folder) / "weights")["sha256"]
-    return Subject(name, trained.net, x, labels, rule, sha256, splits.test.sha256()["images"])
-
-
-def _at_the_papers_mix(network, trained, validation):
-    if network.paper_exit_shares is None:
-        raise ThresholdError(f"{network.name}: expected --thresholds: the paper does not say how many leave where")
-    exits = record_exits(trained.net, trained.transform(validation.images), validation.labels)
-    return thresholds_for_shares(exits, network.paper_exit_shares)
-
-
-def compile_all(net):
-    """Compiles both networks for every engine.
+def compile_all(net, transform=None):
+    """Compiles both networks for every engine; with a transform they take images.
 
     Returns:
         {"ENGINE, plain net" and "ENGINE, early exit": compiled network}, {the same names: {compile_ms}}, and
@@ -119,7 +51,7 @@ def compile_all(net):
         for form, make in ((PLAIN, compile_plain), (EARLY, compile_net)):
             start = time.perf_counter()
             try:
-                compiled[f"{engine}, {form}"] = make(net, engine=engine, device=net.device.name)
+                compiled[f"{engine}, {form}"] = make(net, engine=engine, device=net.device.name, transform=transform)
                 costs[f"{engine}, {form}"] = {"compile_ms": 1e3 * (time.perf_counter() - start)}
             except CompileError as error:
                 left_out[engine] = str(error)
@@ -135,13 +67,20 @@ def make_contenders(net, compiled, rule) -> dict:
         f"plain Chainer, {PLAIN}": paths.chainer_path(net),
         f"reference path, {EARLY}": paths.reference_path(net, rule),
     }
-    for name, compiled_net in compiled.items():
-        contenders[name] = paths.compiled_path(compiled_net, rule if name.endswith(EARLY) else ())
+    contenders.update(compiled_contenders(compiled, rule))
     if net.xp is np and f"onnxruntime, {PLAIN}" in compiled:
         contenders[f"ONNX Runtime itself, {PLAIN}"] = peers.plain_onnxruntime(net)
     if net.xp is np and peers.has_torch():
         contenders[f"PyTorch eager, {PLAIN}"] = peers.plain_torch(net)
     return contenders
+
+
+def compiled_contenders(compiled, rule) -> dict:
+    """The same of compiled networks, which say in their names whether they let samples leave."""
+    return {
+        name: paths.compiled_path(compiled_net, rule if name.endswith(EARLY) else ())
+        for name, compiled_net in compiled.items()
+    }
 
 
 def bench(subject, contenders, batch_size, budget_s, samples_in=HOST, joules=None):
@@ -152,17 +91,16 @@ def bench(subject, contenders, batch_size, budget_s, samples_in=HOST, joules=Non
         contenders: of `make_contenders`.
         batch_size: samples; beyond the number of the images they come again.
         budget_s: seconds for the times, and again for the energy where `joules` () -> J tells it.
-        samples_in: `HOST`, or `DEVICE` for the memory of the GPU.
+        samples_in: `HOST`, `PIXELS`, or `DEVICE` for the memory of the GPU.
 
     Returns:
         a row for each contender that had memory enough, and the names of the others
     """
     net, clock = subject.net, Clock(subject.net.device)
-    x = net.device.send(subject.x) if samples_in == DEVICE else subject.x
-    batches = paths.batches_of(x, batch_size, MIN_BATCHES)
+    batches = paths.batches_of(subject.samples_in(samples_in), batch_size, MIN_BATCHES)
     able, unable = _with_memory_enough(contenders, batches[0])
     rows = []
-    with terminal.elapsing(f"{subject.name}, batches of {batch_size}, in memory of the {samples_in}", budget_s):
+    with terminal.elapsing(f"{subject.name}, batches of {batch_size}, {samples_in}", budget_s):
         results = paths.time_batches(able, batches, net.device, budget_s, MIN_BATCHES)
     for name, (batch_ms, answers) in results.items():
         row = {"name": name, "batch_size": batch_size, "samples_in": samples_in, "n_batches": len(batch_ms)}
@@ -226,12 +164,15 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
     with terminal.elapsing(f"{subject.name}, one sample at a time, both clocks", budget_s):
         measured = paths.measure(one_by_one, x, [rule], budget_s).summary(0, net.n_exits)
     joules, energy = _energy(net.device)
-    contenders, rows = make_contenders(net, compiled, rule), []
-    for samples_in in (HOST,) if net.xp is np else (HOST, DEVICE):
+    rows, places = [], {HOST: make_contenders(net, compiled, rule)}
+    if net.xp is not np:
+        places[PIXELS] = compiled_contenders(compile_all(net, subject.transform)[0], rule)
+        places[DEVICE] = places[HOST]
+    for samples_in, contenders in places.items():
         for batch_size in batch_sizes:
             more, unable = bench(subject, contenders, batch_size, budget_s, samples_in, joules)
             rows += more
-            where = f"batches of {batch_size} in memory of the {samples_in}"
+            where = f"batches of {batch_size}, {samples_in}"
             left_out.update({f"{name}, {where}": "out of memory" for name in unable})
     for name, compiled_net in compiled.items():
         costs[name]["buffers_bytes"] = compiled_net.n_bytes()

@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
-from benchmark import load_subject
+from subjects import load_subject
 
 from branchynet import datasets, plots, records, report
 from branchynet.bench import limits, paths

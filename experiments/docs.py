@@ -88,7 +88,7 @@ def gpu_speed():
         return "Not measured: no GPU has run this yet. `make bench-gpu` runs the GPU's tests and writes the records."
     parts = []
     for record in read_all("bench-gpu/*/bench.json"):
-        for place in ("host", "device"):
+        for place in dict.fromkeys(row["samples_in"] for row in record["rows"]):
             rows = [row for row in record["rows"] if row["samples_in"] == place]
             parts += [f"Samples and answers in memory of the {place}:", speed_table([{**record, "rows": rows}])]
     return "\n\n".join(parts)

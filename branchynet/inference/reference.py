@@ -226,19 +226,19 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
             sample_scores = measure.scores_after(index, logits, earlier)
             if xp.isnan(sample_scores).any():
                 raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
-        is_last = index == n_exits - 1
-        leaving = xp.ones(len(remaining), dtype=bool) if is_last else rule.leaves(index, sample_scores)
-        rows = remaining[leaving]
-        labels[rows] = logits[leaving].argmax(axis=1)
-        exits[rows] = index
-        scores[rows] = sample_scores[leaving]
-        all_logits[rows] = logits[leaving]
-        remaining = remaining[~leaving]
-        if len(remaining) == 0:
+        # All who came get the answer of this exit; who goes on gets that of a later one in its place.
+        labels[remaining] = logits.argmax(axis=1)
+        exits[remaining] = index
+        scores[remaining] = sample_scores
+        all_logits[remaining] = logits
+        if index == n_exits - 1:
             break
-        x = x[~leaving]
+        going_on = xp.flatnonzero(~rule.leaves(index, sample_scores))
+        if len(going_on) == 0:
+            break
+        remaining, x = remaining[going_on], x[going_on]
         if measure is not None and measure.needs_earlier_exits:
-            earlier = [exit_logits[~leaving] for exit_logits in (*earlier, logits)]
+            earlier = [exit_logits[going_on] for exit_logits in (*earlier, logits)]
     return Answers(labels, exits, scores, all_logits)
 
 

@@ -86,6 +86,11 @@ def gpu_problem() -> str | None:
     return None if n_gpus > 0 else "no GPU on this machine that CUDA can see"
 
 
+def nccl_package() -> str:
+    """The package that brings NCCL for the installed CuPy: there is one for each CUDA."""
+    return f"nvidia-nccl-cu{_runtime().runtimeGetVersion() // 1000}"
+
+
 def synchronise(device: chainer.backend.Device) -> None:
     """Waits until `device` has done all that it was given; on the CPU there is nothing to wait for."""
     if device.xp is not np:

@@ -13,7 +13,7 @@ import chainer
 import numpy as np
 
 from branchynet.errors import DeviceError
-from branchynet.machine.devices import to_host
+from branchynet.machine.devices import nccl_package, to_host
 
 # Set by the launchers for the workers that they start: Open MPI, MPICH and Intel MPI, Slurm's PMIx.
 LAUNCHER_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
@@ -170,7 +170,8 @@ def get_workers(on_gpu: bool = False) -> Workers:
 
         return Workers(chainermn.create_communicator("pure_nccl" if on_gpu else "naive"))
     except (ImportError, RuntimeError) as error:
+        nccl = f"; NCCL: pip install {nccl_package()}" if on_gpu else ""
         raise DeviceError(
             f"several workers: expected mpi4py{' and CuPy with NCCL' if on_gpu else ''}, got: {error}; "
-            "the extra mpi brings mpi4py and mpiexec"
+            f"the extra mpi brings mpi4py and mpiexec{nccl}"
         ) from error

@@ -20,14 +20,15 @@ def by_batch_size(results, path) -> None:
     places = [(result, place) for result in results for place in _places(result["rows"])]
     for (result, place), colour in zip(places, _COLOURS):
         rows = [row for row in result["rows"] if _place(row) == place]
-        words = f"{result['environment']['device']}, from memory of the {place}"
+        words = f"{result['environment']['device']}, samples in memory of the {place}"
         early = _fastest_early_exit(rows)
         names = {early: "-", early.replace("early exit", "plain net"): "--", "plain Chainer, plain net": ":"}
         for name, line in names.items():
             points = sorted(
                 (row["batch_size"], 1e3 / row["ms_per_sample"]["mean"]) for row in rows if row["name"] == name
             )
-            axes.plot(*zip(*points), line, color=colour, marker=".", label=f"{name}: {words}")
+            if points:
+                axes.plot(*zip(*points), line, color=colour, marker=".", label=f"{name}: {words}")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     style.label(axes, "samples a batch", "samples a second", results[0]["network"])

@@ -13,7 +13,7 @@ def latencies(result: dict, path) -> None:
         path: of the .png.
     """
     smallest = min(row["batch_size"] for row in result["rows"])
-    rows = [row for row in result["rows"] if row["batch_size"] == smallest and row.get("samples_in") != "device"]
+    rows = [row for row in result["rows"] if row["batch_size"] == smallest and row.get("samples_in", "host") == "host"]
     rows.sort(key=lambda row: row["ms_per_sample"]["mean"], reverse=True)
     limits = result["limits"]
     heights = [0.9 + 0.42 * len(rows), 0.9 + 0.42 * len(limits["early_exits"])]

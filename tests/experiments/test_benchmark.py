@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import benchmark as script
 import numpy as np
 import pytest
+import subjects
 from fake_clock import FakeClock, Slow
 from PIL import Image
 from synthetic_run import make_run
@@ -19,6 +20,7 @@ from branchynet.inference.engines import engine_classes
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device, gpu_problem
 from branchynet.report.rows import CLOCKS
+from branchynet.thresholds import as_exit_rule
 from networks import zoo
 
 FORMS = ("plain net", "early exit")
@@ -99,8 +101,8 @@ def test_every_contender_does_its_work_once_and_gains_are_over_plain_ones(monkey
     net.initialise(SHAPE)
     forms = {"arrays, plain net": (script.compile_plain, 3), "arrays, early exit": (script.compile_net, 2)}
     compiled = {name: Slow(make(net, engine="arrays"), clock, ms) for name, (make, ms) in forms.items()}
-    rule = script.as_exit_rule((1.05, 1.05), 3)
-    subject = script.Subject("tiny", net, x, np.zeros(70, np.int32), rule, "")
+    rule = as_exit_rule((1.05, 1.05), 3)
+    subject = subjects.Subject("tiny", net, x, lambda x: x, np.zeros(70, np.int32), rule, "")
     monkeypatch.setattr(paths, "Clock", lambda device: clock)
     monkeypatch.setattr(script.peers, "has_torch", lambda: False)
     with clock:
@@ -134,7 +136,7 @@ def test_on_a_gpu_samples_come_from_both_memories_and_a_cpu_stands_beside(run_sc
         pytest.skip(problem)
     result = run_script("--device", "gpu", "--batch-sizes", 1, 256)
     assert {(row["samples_in"], row["batch_size"]) for row in result["rows"]} == set(
-        product(("host", "device"), (1, 256))
+        product(("host", "host, uint8", "device"), (1, 256))
     )
     names = {f"{engine}, {form}" for engine in ("arrays", "cuda") for form in FORMS}
     assert names < {row["name"] for row in result["rows"]} and result["engine"] == "cuda"
@@ -172,7 +174,7 @@ def test_what_runs_out_of_memory_is_left_out_and_named(monkeypatch, run_script):
     )
     result = run_script("--batch-sizes", 8, 16)
     name = "plain Chainer, plain net"
-    assert result["left_out"][f"{name}, batches of 16 in memory of the host"] == "out of memory"
+    assert result["left_out"][f"{name}, batches of 16, host"] == "out of memory"
     assert [row["batch_size"] for row in result["rows"] if row["name"] == name] == [8]
 
 

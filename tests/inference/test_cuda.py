@@ -1,5 +1,5 @@
 """The kernels of the cuda engine answer as the reference path: their source, compiled for the CPU and, where CUDA's
-compiler is, for every GPU since Volta. A GPU is not needed."""
+compiler is, for every GPU since Volta; and on a GPU, where one is."""
 
 import os
 import re
@@ -18,11 +18,13 @@ from branchynet import FL, Branch, BranchyNet, datasets, run
 from branchynet.confidence import ENTROPY, MEASURES
 from branchynet.datasets.transforms import Normalise
 from branchynet.errors import CompileError
+from branchynet.inference import compile_net
 from branchynet.inference.compiled import with_transform
 from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import fits_block, whole_source
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.links import BatchNormalization, Convolution2D, ResBlock
+from branchynet.machine.devices import gpu_problem
 from networks import zoo
 
 # `make cuda-check` asks for a thousand.
@@ -73,6 +75,23 @@ def test_released_networks_answer_as_the_reference_path(name):
     assert_same_answers(kernels.answers(x, thresholds), expected)
     first = type(expected)(*[array[:3] for array in expected])
     assert_same_answers(kernels.answers(x[:3], thresholds, one=True, grid=2), first)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", zoo.released_names())
+def test_on_a_gpu_released_networks_answer_images_as_the_reference_path(name):
+    if problem := gpu_problem():
+        pytest.skip(problem)
+    trained = networks.load(name)
+    images = datasets.load(zoo.NETWORKS[name].dataset).test.images[:N_IMAGES]
+    x = trained.transform(images)
+    thresholds = mixed_thresholds(trained.net, x)
+    expected = run(trained.net, x, thresholds)
+    compiled = compile_net(trained.net, engine="cuda", device="gpu", transform=trained.transform)
+    assert_same_answers(compiled.run(images, thresholds), expected)
+    for i in range(3):
+        first = type(expected)(*[array[i : i + 1] for array in expected])
+        assert_same_answers(compiled.run(images[i : i + 1], thresholds), first)
 
 
 @on_cpu

@@ -1,12 +1,16 @@
 """What a worker knows of the others. Whole trainings by two workers: `tests/training/test_several_workers.py`."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny import tiny_net
 
+from branchynet.errors import DeviceError
 from branchynet.links import BatchNormalization
+from branchynet.machine import devices
+from branchynet.machine import workers as workers_module
 from branchynet.machine.devices import to_host
 from branchynet.machine.workers import Shard, Workers
 
@@ -74,3 +78,18 @@ def test_the_mean_of_statistics_goes_through_the_host_and_leaves_whole_numbers_a
         assert array.dtype == np.float32 and isinstance(array, device.xp.ndarray)
         np.testing.assert_allclose(to_host(array), values, rtol=1e-6)
     assert link.N == 0
+
+
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_without_nccl_the_package_for_the_installed_cupy_is_named(cuda, monkeypatch):
+    def refuse(name):
+        assert name == "pure_nccl"
+        raise RuntimeError("NCCL is not available")
+
+    runtime = SimpleNamespace(runtimeGetVersion=lambda: 1000 * cuda + 90)
+    monkeypatch.setattr(devices, "_runtime", lambda: runtime)
+    monkeypatch.setenv(workers_module.LAUNCHER_VARIABLES[0], "2")
+    monkeypatch.setitem(sys.modules, "chainermn", SimpleNamespace(create_communicator=refuse))
+    expected = f"expected mpi4py and CuPy with NCCL, got: NCCL is not available; .*pip install nvidia-nccl-cu{cuda}"
+    with pytest.raises(DeviceError, match=expected):
+        workers_module.get_workers(on_gpu=True)

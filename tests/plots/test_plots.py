@@ -101,7 +101,7 @@ def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots.style, "save", lambda figure, path: drawn.extend(figure.axes[0].lines))
     plots.by_batch_size([on_gpu, on_cpu], "batches.png")
-    assert len(drawn) == 9 and drawn[0].get_label() == "cuda, early exit: Tiny GPU, from memory of the host"
+    assert len(drawn) == 9 and drawn[0].get_label() == "cuda, early exit: Tiny GPU, samples in memory of the host"
     assert drawn[0].get_xydata().tolist() == [[1, 1000], [64, 64_000]]
 
 

@@ -223,9 +223,9 @@ def _address(array):
 
 
 def _as_answers(rows):
-    """`Answers` of the kernels' rows: label, exit, the score's bits, those of the logits."""
+    """`Answers` as views of the kernels' rows, which are nobody else's: label, exit, the score's bits, the logits'."""
     floats = rows.view(np.float32)
-    return Answers(rows[:, 0].copy(), rows[:, 1].copy(), floats[:, 2].copy(), floats[:, 3:].copy())
+    return Answers(rows[:, 0], rows[:, 1], floats[:, 2], floats[:, 3:])
 
 
 def _blocks_each(attributes, shared_bytes):

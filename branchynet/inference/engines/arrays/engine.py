@@ -72,11 +72,17 @@ class _Workspace:
         result = self.device.xp.empty((len(h), *segment.out_shape), np.float32)
         start = 0
         while start < len(h):
-            n_samples = min(self._max_samples[index], 1 << (len(h) - start).bit_length() - 1)
-            part = slice(start, start + n_samples)
-            logits[part], result[part] = self._program(index, n_samples).run(h[part])
+            n_samples = min(self._max_samples[index], self._program_size(len(h) - start))
+            part = slice(start, min(start + n_samples, len(h)))
+            found = self._program(index, n_samples).run(h[part])
+            logits[part], result[part] = (array[: part.stop - start] for array in found)
             start += n_samples
         return logits, result
+
+    def _program_size(self, n_left):
+        """A power of 2: as many samples as are left, or fewer; on a GPU or more, for launches cost more than rows that
+        nobody reads."""
+        return 1 << (n_left.bit_length() - 1 if self.device.xp is np else (n_left - 1).bit_length())
 
     def _most_samples(self, index):
         """How many samples, a power of 2, a program of this segment works on at a time."""
@@ -117,7 +123,7 @@ class _SegmentProgram:
 
     def run(self, h):
         if h is not self.source:
-            self.xp.copyto(self.source, h)
+            self.xp.copyto(self.source[: len(h)], h)
         for call in self.calls:
             call()
         return self.head.result, self.trunk.result
