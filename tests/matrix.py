@@ -1,7 +1,8 @@
 """Runs the test suite on several versions of Python and NumPy, and writes what came of it as a Markdown table.
 
 `make matrix` runs it. Each pair has its own virtual environment under .venv-matrix/, which is made once and re-used;
-only NumPy and CUDA's compiler are brought up to date in it. An interpreter that is not on this machine counts as a failure, not as a pass.
+only NumPy and CUDA's compiler are brought up to date in it. An interpreter that is not on this machine counts as a
+failure, not as a pass.
 """
 
 import dataclasses
