@@ -40,7 +40,7 @@ help:
 	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it and the reports in a browser"
 	@echo "make site       the page that lists the released runs, with a report for each"
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
-	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++, CUDA's compiler for each GPU"
+	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++ (and on a GPU), CUDA's compiler"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files, by one process and by two"
 	@echo "make threads    100,000 calls of one compiled net by 8 threads, on each engine of the CPU"
@@ -73,16 +73,16 @@ bench-precision: $(STAMP)
 # All that is needed is there before anything runs. BY=python3 takes that interpreter as it is and installs nothing:
 # for a machine that has CuPy and reaches no package index.
 BY ?=
-BENCH_GPU_BY = $(or $(BY),$(VENV)/bin/python)
+RUN_BY = $(or $(BY),$(VENV)/bin/python)
 BENCH_GPU_OUT = experiments/results/bench-gpu
 BENCH_GPU = experiments/benchmark.py --device gpu --batch-sizes 1 8 64 512 4096 65536 --budget 5 --out $(BENCH_GPU_OUT) $(ARGS)
 bench-gpu: $(if $(BY),,$(STAMP))
-	@$(if $(BY),,$(BENCH_GPU_BY) -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("cupy"))' \
-	    || $(BENCH_GPU_BY) -m pip install --quiet --editable '.[test,gpu]')
-	@$(BENCH_GPU_BY) $(BENCH_GPU) --check
-	$(BENCH_GPU_BY) -m pytest -m gpu
-	@$(BENCH_GPU_BY) $(BENCH_GPU)
-	@$(BENCH_GPU_BY) experiments/table.py --gpu $(BENCH_GPU_OUT) --out $(BENCH_GPU_OUT)
+	@$(if $(BY),,$(RUN_BY) -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("cupy"))' \
+	    || $(RUN_BY) -m pip install --quiet --editable '.[test,gpu]')
+	@$(RUN_BY) $(BENCH_GPU) --check
+	$(RUN_BY) -m pytest -m gpu
+	@$(RUN_BY) $(BENCH_GPU)
+	@$(RUN_BY) experiments/table.py --gpu $(BENCH_GPU_OUT) --out $(BENCH_GPU_OUT)
 
 compare-training: $(STAMP)
 	@$(LAUNCH) $(VENV)/bin/python experiments/compare_training.py --out experiments/results/compare-training $(ARGS)
@@ -131,9 +131,9 @@ c-targets: $(STAMP)
 random-networks: $(STAMP)
 	BRANCHYNET_N_NETWORKS=1000 $(VENV)/bin/python -m pytest tests/inference/test_random_networks.py $(ARGS)
 
-cuda-check: $(STAMP)
-	@$(VENV)/bin/python -m pip install --quiet nvidia-cuda-nvrtc-cu12
-	BRANCHYNET_N_IMAGES=1000 $(VENV)/bin/python -m pytest tests/inference/test_cuda.py $(ARGS)
+cuda-check: $(if $(BY),,$(STAMP))
+	@$(if $(BY),,$(RUN_BY) -m pip install --quiet nvidia-cuda-nvrtc-cu12)
+	BRANCHYNET_N_IMAGES=1000 $(RUN_BY) -m pytest tests/inference/test_cuda.py $(ARGS)
 
 damage: $(STAMP)
 	@$(VENV)/bin/python tests/campaigns.py damage

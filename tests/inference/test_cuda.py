@@ -211,4 +211,7 @@ def test_a_measure_that_the_kernels_do_not_know_is_named():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", zoo.released_names())
 def test_the_source_compiles_for_every_gpu_since_volta(name, architecture):
-    assert compile_for(architecture, whole_source(Program(make_plan(networks.load(name).net)), ENTROPY)) == ""
+    trained = networks.load(name)
+    plan = make_plan(trained.net)
+    for of_samples_or_images in (plan, with_transform(plan, trained.transform)):
+        assert compile_for(architecture, whole_source(Program(of_samples_or_images), ENTROPY)) == ""
