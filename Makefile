@@ -108,7 +108,7 @@ bench-training: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # The page in a browser: Chromium by Playwright.
 page: $(STAMP)

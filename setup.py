@@ -71,8 +71,8 @@ setup(
         "nccl": NCCL,
         "report": REPORT,
         "bench": [*OPENVINO, "torch"],  # what the speed is compared with
-        # A formatter's output changes from one minor version to the next, so ruff is held to one.
-        "test": [*OPENVINO, *MPI, *REPORT, "hypothesis>=6", "pytest>=7", "ruff~=0.17.6"],
+        # A formatter's output changes from one minor version to the next, so ruff is held to one. xdist: on all cores.
+        "test": [*OPENVINO, *MPI, *REPORT, "hypothesis>=6", "pytest>=7", "pytest-xdist>=3", "ruff~=0.17.6"],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

@@ -7,6 +7,7 @@ import time
 import networks
 from branchynet.datasets.pictures import read_picture
 from branchynet.errors import UserError
+from branchynet.machine.ending import exit_status
 
 _COLUMNS = "{:<32} {:<12} {:>4} {:>9} {:>9}"
 
@@ -20,16 +21,17 @@ def main(argv=None) -> int:
     Returns:
         the exit status: 0; 2 where a file, or the network, could not be used. Other files are answered all the same.
     """
-    options = _parser().parse_args(argv)
-    try:
-        trained = networks.load(options.network, options.weights)
-        compiled = trained.compiled(options.engine)
-        thresholds = options.thresholds or trained.thresholds
-    except UserError as error:
-        print(f"branchynet: error: {error}", file=sys.stderr)
-        return 2
+    options, failed = _parser().parse_args(argv), []
+    status = exit_status("branchynet", lambda: _classify(options, failed))
+    return status or 2 * bool(failed)
+
+
+def _classify(options, failed):
+    """Prints a line for each file; those that could not be used, which stderr tells of, are added to `failed`."""
+    trained = networks.load(options.network, options.weights)
+    compiled = trained.compiled(options.engine)
+    thresholds = options.thresholds or trained.thresholds
     print(_COLUMNS.format("file", "label", "exit", "score", "ms"))
-    failed = False
     for path in options.files:
         try:
             picture = read_picture(path, trained.net.sample_shape, options.invert)[None]
@@ -39,7 +41,7 @@ def main(argv=None) -> int:
             elapsed_ms = 1e3 * (time.perf_counter() - start)
         except UserError as error:
             print(f"branchynet: error: {error}", file=sys.stderr)
-            failed = True
+            failed.append(path)
             continue
         label = trained.class_names[int(answers.labels[0])]
         print(
@@ -47,7 +49,6 @@ def main(argv=None) -> int:
                 str(path), label, int(answers.exits[0]) + 1, f"{answers.scores[0]:.4f}", f"{elapsed_ms:.3f}"
             )
         )
-    return 2 if failed else 0
 
 
 def _parser():

@@ -25,12 +25,13 @@ from branchynet.bench import agreement, limits, paths
 from branchynet.bench.energy import energy_of
 from branchynet.bench.timing import Clock, gain, latency_summary
 from branchynet.errors import CompileError, DeviceError
-from branchynet.experiment import exit_status, finite_number, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment import finite_number, nonempty_path, positive_number, seed_number, whole_number
 from branchynet.inference import Answers, compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
 from branchynet.machine.devices import get_device, nvml, to_host
+from branchynet.machine.ending import exit_status
 from networks import zoo
 
 SCHEMA = 2

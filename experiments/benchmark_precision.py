@@ -20,12 +20,13 @@ from branchynet import datasets, plots, records, report
 from branchynet.bench import limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError
-from branchynet.experiment import exit_status, nonempty_path, positive_number, seed_number
+from branchynet.experiment import nonempty_path, positive_number, seed_number
 from branchynet.inference import compile_net, compile_plain, record_exits, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
 from branchynet.machine.devices import get_device
+from branchynet.machine.ending import exit_status
 from branchynet.thresholds import thresholds_for_shares
 from networks import zoo
 

@@ -27,9 +27,10 @@ from branchynet.datasets import TRANSFORMS, Samples
 from branchynet.datasets.augmentation import random_crop_and_flip
 from branchynet.datasets.specs import SPECS
 from branchynet.errors import UserError
-from branchynet.experiment import exit_status, nonempty_path, seed_number, whole_number
+from branchynet.experiment import nonempty_path, seed_number, whole_number
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import get_device
+from branchynet.machine.ending import exit_status
 from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
 from branchynet.report import formats
 from branchynet.training import JointLoss, ShuffledBatches, TrainingSettings

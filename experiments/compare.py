@@ -8,7 +8,8 @@ from table import REFERENCE, RELEASED
 
 from branchynet import plots, records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import exit_status, nonempty_path
+from branchynet.experiment import nonempty_path
+from branchynet.machine.ending import exit_status
 
 HERE = pathlib.Path(__file__).resolve().parent
 

@@ -20,11 +20,12 @@ from future.ways_to_train import ways_to_train
 
 from branchynet import BranchyNet, datasets, load_plain_network, records
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import exit_status, nonempty_path, seed_number, whole_number
+from branchynet.experiment import nonempty_path, seed_number, whole_number
 from branchynet.inference import record_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, threads
 from branchynet.machine.devices import get_device
+from branchynet.machine.ending import exit_status
 from branchynet.machine.workers import Workers, get_workers
 from branchynet.serialization import load_transform, read_description
 from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal

@@ -16,7 +16,7 @@ from table import REFERENCE, RELEASED, make_table, released_records
 
 from branchynet import records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import exit_status
+from branchynet.machine.ending import exit_status
 from branchynet.report import formats
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

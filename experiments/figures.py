@@ -25,11 +25,12 @@ from compare_training import NETWORKS, evaluate_variant, train_from_plain
 from branchynet import datasets, plots, records, report
 from branchynet.bench import cache, paths
 from branchynet.bench.timing import gain, latency_summary
-from branchynet.experiment import exit_status, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment import nonempty_path, positive_number, seed_number, whole_number
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import memory, processor, terminal, threads
 from branchynet.machine.devices import get_device
+from branchynet.machine.ending import exit_status
 from branchynet.serialization import read_description
 from branchynet.thresholds import thresholds_for_shares
 from networks import zoo

@@ -17,10 +17,11 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import exit_status, nonempty_path, seed_number
+from branchynet.experiment import nonempty_path, seed_number
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device
+from branchynet.machine.ending import exit_status
 from networks import zoo
 
 SCHEMA = 2

@@ -19,8 +19,8 @@ import numpy as np
 
 from branchynet import datasets, records
 from branchynet.errors import CompileError
-from branchynet.experiment import exit_status
 from branchynet.inference.c_export import TARGETS, export_c
+from branchynet.machine.ending import exit_status
 from networks import zoo
 
 SCRIPT = "page.py"

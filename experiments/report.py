@@ -14,8 +14,8 @@ from table import REFERENCE, RELEASED, released_records
 
 from branchynet import datasets, records, serialization
 from branchynet.errors import ReportError
-from branchynet.experiment import exit_status
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT, record_by_measure
+from branchynet.machine.ending import exit_status
 from branchynet.report.html import site_page, write_report
 from networks import zoo
 

@@ -11,7 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 from branchynet import records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import exit_status, nonempty_path
+from branchynet.experiment import nonempty_path
+from branchynet.machine.ending import exit_status
 from branchynet.serialization import read_description
 
 HERE = pathlib.Path(__file__).resolve().parent

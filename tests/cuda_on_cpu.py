@@ -2,6 +2,7 @@
 `cuda_on_cpu.hpp`."""
 
 import ctypes
+import functools
 import pathlib
 import shutil
 import subprocess
@@ -35,6 +36,17 @@ def _launcher(name):
     )
 
 
+@functools.lru_cache
+def _compiled(text):
+    """The library of a C++ source."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "kernels.cpp")
+        path.write_text(text)
+        words = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-w", str(path), "-o", f"{path}.so"]
+        subprocess.run(words, check=True, timeout=_TIMEOUT_S)
+        return ctypes.CDLL(f"{path}.so")
+
+
 class KernelsOnCpu:
     """A plan's kernels.
 
@@ -51,13 +63,7 @@ class KernelsOnCpu:
         self.one, self.batch = kernel_names(self.program)
         launchers = "\n".join(map(_launcher, dict.fromkeys((self.one, *self.batch))))
         source = change(whole_source(self.program, measure))
-        text = f"#include <tuple>\n{_HEADER.read_text()}\n{source}\n{launchers}"
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder, "kernels.cpp")
-            path.write_text(text)
-            words = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-w", str(path), "-o", f"{path}.so"]
-            subprocess.run(words, check=True, timeout=_TIMEOUT_S)
-            self._library = ctypes.CDLL(f"{path}.so")
+        self._library = _compiled(f"#include <tuple>\n{_HEADER.read_text()}\n{source}\n{launchers}")
 
     def answers(self, x, thresholds, one=False, grid=3, threads=64) -> Answers:
         """Answers a batch, as the engine launches it; or, by the kernel for one sample, each sample in turn.

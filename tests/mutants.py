@@ -252,8 +252,10 @@ def import_libraries():
     importlib.import_module("branchynet")
     for name in _LIBRARIES:
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.split(".")[0] == "branchynet" and name != "branchynet._compat"]:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        is_ours = str(getattr(module, "__file__", None)).startswith((f"{ROOT}/branchynet", f"{ROOT}/tests"))
+        if is_ours and name not in ("__main__", "mutants", "campaigns", "branchynet._compat"):
+            del sys.modules[name]
 
 
 def harmless():

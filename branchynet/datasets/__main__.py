@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from branchynet.datasets import NAMES, load
-from branchynet.errors import UserError
+from branchynet.machine.ending import exit_status
 
 
 def main(argv=None) -> int:
@@ -13,7 +13,8 @@ def main(argv=None) -> int:
     parser.add_argument("name", nargs="+", help=f"one or more of {', '.join(NAMES)}")
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data, or to download it into")
     options = parser.parse_args(argv)
-    try:
+
+    def run():
         for name in options.name:
             dataset = load(name, options.data_dir)
             print(f"{name}: {dataset.source}")
@@ -21,10 +22,8 @@ def main(argv=None) -> int:
                 for kind, checksum in samples.sha256().items():
                     array = getattr(samples, kind)
                     print(f"  {part} {kind} {array.shape} {array.dtype} sha256 {checksum}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("branchynet.datasets", run)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,20 @@ from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT
 from branchynet.experiment.request import Experiment
-from branchynet.experiment.scripts import exit_status
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device, is_gpu
-from branchynet.machine.files import locked, replacing
+from branchynet.machine.ending import exit_status
+from branchynet.machine.files import check_space, locked, replacing
 from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
 from branchynet.report.html import write_report
 from branchynet.thresholds import as_exit_rule, parse_goal
 from branchynet.training import JointLoss
+from branchynet.training.run import snapshot_bytes
+
+_RESULTS_BYTES = 32 << 20
 
 
 def main(experiment: Experiment, argv=None) -> int:
@@ -86,6 +89,8 @@ def _run_alone(request, workers, device):
     splits = dataset.split()
     transform = TRANSFORMS[request.transform].fit(splits.train.images)
     net.initialise(transform(splits.train.images[:1]).shape[1:])
+    if workers.is_first:  # three phases leave a snapshot and weights each; then tables, figures and the report
+        check_space(request.out, 3 * snapshot_bytes(net) + _RESULTS_BYTES)
     net.to_device(device)
     with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
         if request.weights is not None:

@@ -1,74 +1,10 @@
-"""What all scripts share: numbers on a command line, and how a script ends."""
+"""What all scripts share: numbers and paths on a command line."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
 import pathlib
-import sys
-import time
-import traceback
-
-from branchynet.errors import UserError
-from branchynet.machine.workers import Workers
-
-# An error that all workers meet is reported once, by the first, which then ends the others.
-_FIRST_REPORTS_WITHIN_S = 2.0
-# The launcher drops what it has not yet read of a worker's output when that worker ends all.
-_OUTPUT_IS_READ_WITHIN_S = 0.3
-_STATUS_OF_A_CLOSED_PIPE = 141
-
-
-def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | None = None) -> int:
-    """Runs a script's work; an error that the user can mend becomes one line, and ends all workers.
-
-    Args:
-        script: the script's name, for messages.
-        run: function without arguments.
-        stopped: what to say after Ctrl-C.
-        workers: those that run it together; None for this process alone.
-
-    Returns:
-        the exit status: 0, or 2 after an error that the user can mend, 1 after another one in one of several workers,
-        130 after Ctrl-C, 141 (as of a shell's own commands) if nobody reads the output any more.
-    """
-    workers = workers or Workers()
-    try:
-        _print_whatever_the_terminal_can()
-        run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output, `head` for instance, has gone; what is still to be printed goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        workers.abort(_STATUS_OF_A_CLOSED_PIPE)
-        return _STATUS_OF_A_CLOSED_PIPE
-    except KeyboardInterrupt:
-        if workers.is_first:
-            print(f"\n{script}: {stopped}", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if isinstance(error, UserError):
-            if not workers.is_first:
-                time.sleep(_FIRST_REPORTS_WITHIN_S)
-            print(f"{script}: error: {error}", file=sys.stderr, flush=True)
-        elif workers.size == 1:
-            raise
-        else:
-            traceback.print_exc()
-        status = 2 if isinstance(error, UserError) else 1
-        if workers.size > 1:
-            time.sleep(_OUTPUT_IS_READ_WITHIN_S)
-        workers.abort(status)  # the others may wait for this one for ever
-        return status
-    return 0
-
-
-def _print_whatever_the_terminal_can():
-    """A character that the terminal's encoding lacks becomes a question mark, not an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
 
 
 def whole_number(lowest, highest=math.inf):

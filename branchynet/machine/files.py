@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import pathlib
+import shutil
 import tempfile
 import time
 
@@ -92,6 +93,21 @@ def _acquired(folder, what):
     except (OSError, NotImplementedError, ValueError) as error:  # ValueError: a name with a null character
         raise OutputError(f"cannot write into {folder}: {error}") from error
     return lock
+
+
+def check_space(folder, n_bytes) -> None:
+    """Finds out before hours of training, not after, whether a disk holds what they are to leave.
+
+    Args:
+        folder: is there.
+        n_bytes: an estimate.
+
+    Raises:
+        OutputError: so many bytes are not free.
+    """
+    n_free = shutil.disk_usage(folder).free
+    if n_free < n_bytes:
+        raise OutputError(f"{folder}: expected {n_bytes / 1e6:,.0f} MB of free space, got {n_free / 1e6:,.0f} MB")
 
 
 def _remove_left_behind(path):

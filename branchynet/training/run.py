@@ -13,7 +13,7 @@ from branchynet import serialization
 from branchynet.datasets import Splits
 from branchynet.errors import OutputError, TrainingError
 from branchynet.gate import shown
-from branchynet.machine.files import locked, replacing
+from branchynet.machine.files import check_space, locked, replacing
 from branchynet.machine.workers import Workers
 from branchynet.net import BranchyNet
 from branchynet.training.batches import ShuffledBatches
@@ -95,6 +95,12 @@ def snapshot_path(out, phase) -> pathlib.Path:
     return pathlib.Path(out) / f"{phase}.snapshot.npz"
 
 
+def snapshot_bytes(net) -> int:
+    """About how many bytes a phase needs for its snapshot, of which a moment long there are two: each has weights, the
+    two moments of Adam, and perhaps an average."""
+    return 2 * 4 * sum(param.array.nbytes for param in net.params())
+
+
 def _train(phase, make_loss, net, splits, transform, settings, out, augment, resume, show_progress, workers):
     _check_kinds(net, splits, transform, settings, augment, workers)
     workers, path = workers or Workers(), snapshot_path(out, phase)
@@ -120,6 +126,8 @@ def _train(phase, make_loss, net, splits, transform, settings, out, augment, res
 
     trainer.extend(save, "snapshot", trigger=(1, "epoch"), priority=-100)
     with locked(out) if workers.is_first else contextlib.nullcontext(), stop.listening():
+        if workers.is_first:
+            check_space(out, snapshot_bytes(net))
         if resume and path.exists():
             check_same_phase(path, description, net)
             serialization.load_snapshot(trainer, path)

@@ -57,7 +57,7 @@ def test_the_command_says_where_the_data_came_from_and_what_they_are(known, tmp_
 )
 def test_the_command_ends_with_status_2_and_the_message(known, works, capsys, arguments, message):
     assert main(arguments) == 2
-    assert re.match(f"error: .*{message}", capsys.readouterr().err)
+    assert re.match(f"branchynet.datasets: error: .*{message}", capsys.readouterr().err)
     assert works.n_calls == 0
 
 

@@ -1,22 +1,29 @@
-"""Runs on a tiny network: drawing would take longer than all else."""
+"""Runs on a tiny network and data set."""
+
+import shutil
 
 import pytest
-
-from branchynet.plots import style
+from tiny_experiment import finished_run, in_a_tiny_world
 
 
 @pytest.fixture
 def drawn():
-    """Asks for figures that are drawn."""
+    """Asks for figures and reports that are drawn."""
 
 
 @pytest.fixture(autouse=True)
-def figures_are_empty_files(request, monkeypatch):
-    """Figures are written as empty files, but where a test asks for `drawn`; tests/plots looks at what they show."""
+def tiny_world(request, monkeypatch):
+    """A tiny data set in place of the real ones; figures are drawn only where a test asks for `drawn`."""
+    in_a_tiny_world(monkeypatch, "drawn" in request.fixturenames)
 
-    def touch(figure, *paths):
-        for path in paths:
-            path.write_bytes(b"")
 
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(style, "save", touch)
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a run of seed 4 that has come to its end; nobody writes into it."""
+    return finished_run(tmp_path_factory.mktemp("finished") / "first")
+
+
+@pytest.fixture
+def first(finished, tmp_path):
+    """A copy of that folder, named "first"."""
+    return shutil.copytree(finished, tmp_path / "first")

@@ -28,12 +28,17 @@ def analyse_tiny(splits, **options):
     return analyse(initialised_net(), splits, as_float, GRID, budget_s=0.05, **options)[0]
 
 
+@pytest.fixture(scope="module")
+def results(splits):
+    """Those of T chosen as it is by default."""
+    return analyse_tiny(splits)
+
+
 def records_of(net, samples):
     return record_exits(net, as_float(samples.images), samples.labels)
 
 
-def test_t_is_chosen_on_validation_and_reported_on_test(splits):
-    results = analyse_tiny(splits)
+def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
     validation = [p for p in results["points"] if p["split"] == "validation"]
     assert len(validation) == len(results["points"]) - len(validation) == len(GRID) ** 2
     chosen = results["points"][results["chosen"]]
@@ -49,8 +54,7 @@ def test_t_is_chosen_on_validation_and_reported_on_test(splits):
     assert measured["exit_pct"] == (100 * on_test.exit_shares[0]).tolist()
 
 
-def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(splits):
-    results = analyse_tiny(splits)
+def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(results):
     costs_ms = [entry["latency_ms"]["mean"] for entry in results["exits"]]
     for point in results["points"]:
         expected_ms = sum(share / 100 * cost_ms for share, cost_ms in zip(point["exit_pct"], costs_ms))
@@ -58,8 +62,7 @@ def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(splits):
         assert point["end_to_end_gain"] == pytest.approx(results["plain_ms"]["mean"] / expected_ms)
 
 
-def test_the_front_is_marked_on_each_split(splits):
-    results = analyse_tiny(splits)
+def test_the_front_is_marked_on_each_split(splits, results):
     for split in ("validation", "test"):
         points = [p for p in results["points"] if p["split"] == split]
         marked = [p for p in points if p["on_front"]]
@@ -134,8 +137,8 @@ def test_a_goal_that_no_resample_can_serve_leaves_no_interval(splits):
     assert (found["none_pct"], found["accuracy_pct"]) == (100, None)
 
 
-def test_without_a_goal_the_knee_of_the_grid_is_chosen(splits):
-    choice = analyse_tiny(splits)["choice"]
+def test_without_a_goal_the_knee_of_the_grid_is_chosen(results):
+    choice = results["choice"]
     assert choice["goal"] == "knee" and set(choice["thresholds"]) <= set(GRID)
 
 
@@ -144,8 +147,7 @@ def test_a_goal_that_cannot_be_had_is_told(splits):
         analyse_tiny(splits, goal="latency<=0.000001ms")
 
 
-def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits):
-    results = analyse_tiny(splits)
+def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits, results):
     records = records_of(initialised_net(), splits.test)
     expected = 100 * records.exit_accuracies()
     np.testing.assert_allclose([entry["accuracy_pct"]["test"] for entry in results["exits"]], expected)

@@ -3,64 +3,22 @@
 import csv
 import dataclasses
 import json
-import pathlib
 import shlex
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import tiny_list, tiny_samples
+from tiny import tiny_list
+from tiny_experiment import EXPERIMENT, LENET, N_TEST, NETWORK, QUICKLY, RESULTS, ROOT, main, tiny_dataset
 
 from branchynet import datasets, records
-from branchynet.datasets import Dataset
-from branchynet.errors import DataError
-from branchynet.experiment import Experiment, Preset
+from branchynet.errors import DataError, OutputError
+from branchynet.experiment import Experiment
 from branchynet.experiment import main as run_main
 from branchynet.experiment.command_line import parse_request
 from branchynet.inference.engines import engine_classes
-from branchynet.machine.files import locked
-from branchynet.training import TrainingSettings
-from networks import Network
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SETTINGS = TrainingSettings(epochs=1, batch_size=32, alpha=1e-2)
-NETWORK = Network("tiny", "Tiny", tiny_list, "mnist", "normalise", (0.1, 0.8, 1.0, 1.2))
-LENET = dataclasses.replace(NETWORK, title="LeNet", build=lambda: [*tiny_list()[:2], *tiny_list()[3:]])
-EXPERIMENT = Experiment(
-    script=ROOT / "experiments" / "tiny.py",
-    title="Tiny",
-    network=lambda options: NETWORK,
-    datasets=("mnist", "fashion-mnist"),
-    presets={"standard": Preset(SETTINGS, SETTINGS, "1 + 1 epochs")},
-)
-QUICKLY = ["--budget", "0.1", "--processes-timed", "1"]
-RESULTS = {
-    "run.json", "sweep.csv", "table.md", "exit_records.npz", "exit_records.json", "report.html",
-    "timings.npz",
-    "tradeoff.png", "tradeoff.pdf", "training.png", "exits.png", "exit_share.png",
-    "plain.log.json", "joint.log.json", "plain.snapshot.npz", "joint.snapshot.npz",
-    "longer.log.json", "longer.snapshot.npz",
-    "plain.npz", "plain.json", "weights.npz", "weights.json", "longer.npz", "longer.json",
-}  # fmt: skip
-
-
-def main(experiment, argv):
-    """The exit status, after little timing."""
-    return run_main(experiment, [*argv, *QUICKLY])
-
-
-def tiny_dataset():
-    """So many images that the last 5,000 of them can be validation images."""
-    return Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(60, 1), "made by the test")
-
-
-@pytest.fixture(autouse=True)
-def tiny_world(monkeypatch):
-    """A tiny data set in place of the real ones."""
-    dataset = tiny_dataset()
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+from branchynet.machine.files import check_space, locked
 
 
 def test_a_run_leaves_records_table_and_figures(tmp_path, capsys, drawn):
@@ -77,26 +35,20 @@ def test_a_run_leaves_records_table_and_figures(tmp_path, capsys, drawn):
     assert "B-Tiny" in summary and len(summary.splitlines()) <= 24
 
 
-def test_a_run_that_is_resumed_after_its_end_measures_again_without_training(tmp_path):
-    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
-    first = records.read_json(tmp_path / "run.json")
-    assert main(EXPERIMENT, ["--out", str(tmp_path), "--resume"]) == 0
-    second = records.read_json(tmp_path / "run.json")
-    assert second["history"] == first["history"]
-    assert second["baselines"][0]["accuracy_pct"] == first["baselines"][0]["accuracy_pct"]
-    assert [e["accuracy_pct"] for e in second["exits"]] == [e["accuracy_pct"] for e in first["exits"]]
+def test_a_run_that_is_resumed_after_its_end_measures_again_without_training(first):
+    before = records.read_json(first / "run.json")
+    assert main(EXPERIMENT, ["--out", str(first), "--seed", "4", "--resume"]) == 0
+    after = records.read_json(first / "run.json")
+    assert after["history"] == before["history"]
+    assert after["baselines"][0]["accuracy_pct"] == before["baselines"][0]["accuracy_pct"]
+    assert [e["accuracy_pct"] for e in after["exits"]] == [e["accuracy_pct"] for e in before["exits"]]
 
 
-def test_the_same_seed_gives_the_same_weights(tmp_path):
-    for name in ("a", "b"):
-        assert main(EXPERIMENT, ["--out", str(tmp_path / name)]) == 0
-    with np.load(tmp_path / "a" / "weights.npz") as a, np.load(tmp_path / "b" / "weights.npz") as b:
+def test_the_same_seed_gives_the_same_weights_and_thresholds_of_the_command_line_are_used(finished, tmp_path):
+    assert main(EXPERIMENT, ["--out", str(tmp_path), "--seed", "4", "--thresholds", "0.9", "0.5"]) == 0
+    with np.load(finished / "weights.npz") as a, np.load(tmp_path / "weights.npz") as b:
         assert all((a[key] == b[key]).all() for key in a.files)
-
-
-def test_thresholds_of_the_command_line_are_used(tmp_path):
-    assert main(EXPERIMENT, ["--out", str(tmp_path), "--thresholds", "0.9", "0.5"]) == 0
-    assert json.loads((tmp_path / "run.json").read_text())["measured"]["thresholds"] == [0.9, 0.5]
+    assert records.read_json(tmp_path / "run.json")["measured"]["thresholds"] == [0.9, 0.5]
 
 
 def test_other_ways_to_train_are_recorded(tmp_path):
@@ -149,12 +101,11 @@ def test_a_missing_data_set_is_told_with_status_2(tmp_path, capsys, monkeypatch)
     assert "no source can be reached" in capsys.readouterr().err
 
 
-def test_a_snapshot_of_another_network_is_told_with_status_2(tmp_path, capsys):
-    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+def test_a_snapshot_of_another_network_is_told_with_status_2(first, capsys):
     other = Experiment(
         **{**vars(EXPERIMENT), "network": lambda options: dataclasses.replace(NETWORK, build=lambda: tiny_list()[:3])}
     )
-    assert main(other, ["--out", str(tmp_path), "--resume"]) == 2
+    assert main(other, ["--out", str(first), "--seed", "4", "--resume"]) == 2
     assert "belongs to another network" in capsys.readouterr().err
 
 
@@ -207,22 +158,10 @@ def test_the_recorded_command_names_no_folder_of_the_machine():
     assert not {"out", "data_dir"} & set(request.recorded)
 
 
-@pytest.mark.parametrize("script", ["lenet_mnist.py", "alexnet_cifar10.py", "resnet_cifar10.py"])
-def test_each_script_tells_its_options(script):
-    result = subprocess.run(
-        [sys.executable, ROOT / "experiments" / script, "--help"], capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0 and result.stderr == ""
-    for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
-        assert f"--{option}" in result.stdout
-    assert len(result.stdout.splitlines()) <= 86
-
-
-def test_weights_of_an_earlier_run_are_taken_without_training(tmp_path):
-    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
-    again = ["--weights", str(tmp_path / "first"), "--out", str(tmp_path / "again"), "--thresholds", "1", "1"]
+def test_weights_of_an_earlier_run_are_taken_without_training(finished, tmp_path):
+    again = ["--weights", str(finished), "--out", str(tmp_path / "again"), "--thresholds", "1", "1"]
     assert main(EXPERIMENT, again) == 0
-    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "again"))
+    first, second = (records.read_json(folder / "run.json") for folder in (finished, tmp_path / "again"))
     assert second["history"] == first["history"] and second["seed"] == 4
     assert second["trained_by"]["command"] == first["command"] and first["trained_by"] is None
     assert [row["accuracy_pct"] for row in second["baselines"]] == [row["accuracy_pct"] for row in first["baselines"]]
@@ -244,12 +183,11 @@ def without_times(value):
     return [without_times(entry) for entry in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("options", [["--seed", "5", "--thresholds", "0.9", "1"], ["--weights", "results/first"]])
-def test_the_command_of_a_record_gives_that_record_again(tmp_path, monkeypatch, options):
+@pytest.mark.parametrize("options", [["--seed", "5", "--thresholds", "0.9", "1"], ["--weights", "first"]])
+def test_the_command_of_a_record_gives_that_record_again(first, tmp_path, monkeypatch, options):
     (tmp_path / "experiments").mkdir()
     experiment = dataclasses.replace(EXPERIMENT, script=tmp_path / "experiments" / "tiny.py")
     monkeypatch.chdir(tmp_path)
-    assert main(experiment, ["--out", "results/first", "--thresholds", "0.9", "1"]) == 0
     more = [] if "--thresholds" in options else ["--thresholds", "0.9", "1"]
     assert main(experiment, ["--out", str(tmp_path / "a"), *options, *more]) == 0
     recorded = records.read_json(tmp_path / "a" / "run.json")
@@ -266,7 +204,8 @@ SCRIPT = """
 import pathlib, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import branchynet
-from tiny import tiny_list, tiny_samples
+from tiny import tiny_list
+from tiny_experiment import EXPERIMENT, LENET, N_TEST, NETWORK, QUICKLY, RESULTS, ROOT, main, tiny_dataset
 from branchynet.experiment import Experiment, Preset, main
 from branchynet.training import TrainingSettings
 from networks import Network
@@ -283,11 +222,11 @@ def test_t_is_timed_in_processes_of_their_own_each_on_its_part_of_the_shuffled_i
     argv = ["--out", str(tmp_path / "out"), "--seed", "3", "--processes-timed", "3", "--budget", "5"]
     assert run_main(several, argv) == 0
     measured = records.read_json(tmp_path / "out" / "run.json")["measured"]
-    assert (measured["n_processes_timed"], measured["n_samples_timed"]) == (3, 60)
+    assert (measured["n_processes_timed"], measured["n_samples_timed"]) == (3, N_TEST)
     assert measured["timed_exit_pct"] == pytest.approx(measured["exit_pct"]), "all images were timed"
     with np.load(tmp_path / "out" / "timings.npz") as timed:
-        assert timed["processes"].tolist() == [0] * 20 + [1] * 20 + [2] * 20
-        assert timed["images"].tolist() == np.random.default_rng(3).permutation(60).tolist()
+        assert timed["processes"].tolist() == [0] * 8 + [1] * 8 + [2] * 8
+        assert timed["images"].tolist() == np.random.default_rng(3).permutation(N_TEST).tolist()
         gain = timed["plain_ms"].mean() / timed["end_to_end_ms"][0].mean()
         assert timed["settings"][0].tolist() == measured["thresholds"]
     assert measured["end_to_end_gain"]["value"] == pytest.approx(gain)
@@ -304,19 +243,19 @@ def test_the_papers_settings_are_measured_where_the_paper_has_the_network(tmp_pa
     assert all(f"| {name} " in table for name in ("chosen", *points))
 
 
-def test_a_plain_network_that_an_earlier_run_did_not_train_as_long_is_trained_now_as_that_run_would_have(tmp_path):
-    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
-    (tmp_path / "first" / "longer.npz").rename(tmp_path / "kept.npz")
-    assert main(EXPERIMENT, ["--weights", str(tmp_path / "first"), "--out", str(tmp_path / "again")]) == 0
+def test_a_plain_network_that_an_earlier_run_did_not_train_as_long_is_trained_now_as_that_run_would_have(
+    first, tmp_path
+):
+    (first / "longer.npz").rename(tmp_path / "kept.npz")
+    assert main(EXPERIMENT, ["--weights", str(first), "--out", str(tmp_path / "again")]) == 0
     with np.load(tmp_path / "kept.npz") as kept, np.load(tmp_path / "again" / "longer.npz") as found:
         plain = [key for key in kept.files if key.startswith(("trunk", "exits/2"))]
         assert plain and all((kept[key] == found[key]).all() for key in plain)
 
 
-def test_step_2_starts_from_the_plain_network_of_an_earlier_run(tmp_path):
-    assert main(EXPERIMENT, ["--out", str(tmp_path / "first"), "--seed", "4"]) == 0
-    assert main(EXPERIMENT, ["--plain-from", str(tmp_path / "first"), "--out", str(tmp_path / "next")]) == 0
-    first, second = (records.read_json(tmp_path / name / "run.json") for name in ("first", "next"))
+def test_step_2_starts_from_the_plain_network_of_an_earlier_run(finished, tmp_path):
+    assert main(EXPERIMENT, ["--plain-from", str(finished), "--out", str(tmp_path / "next")]) == 0
+    first, second = (records.read_json(folder / "run.json") for folder in (finished, tmp_path / "next"))
     step_1 = [next(row for row in run["baselines"] if "step 1" in row["name"]) for run in (first, second)]
     assert step_1[0]["accuracy_pct"] == step_1[1]["accuracy_pct"]
     assert second["history"][0] == first["history"][0] and second["history"][1] != first["history"][1]
@@ -332,9 +271,8 @@ def test_step_2_starts_from_the_plain_network_of_an_earlier_run(tmp_path):
 
 @pytest.mark.parametrize("option", ["--weights", "--plain-from"])
 @pytest.mark.parametrize("other", [["--dataset", "fashion-mnist"], ["--transform", "zca"]])
-def test_weights_for_other_images_are_refused(tmp_path, capsys, option, other):
-    assert main(EXPERIMENT, ["--out", str(tmp_path / "first")]) == 0
-    assert main(EXPERIMENT, [option, str(tmp_path / "first"), "--out", str(tmp_path / "next"), *other]) == 2
+def test_weights_for_other_images_are_refused(finished, tmp_path, capsys, option, other):
+    assert main(EXPERIMENT, [option, str(finished), "--out", str(tmp_path / "next"), *other]) == 2
     assert f"a run with {other[0]} " in capsys.readouterr().err
 
 
@@ -363,23 +301,16 @@ def test_released_weights_have_a_folder_for_each_variant():
     assert parsed.recorded["weights"] == "released"
 
 
-def other_data(monkeypatch):
-    """The same names, other images."""
-    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100, 2), tiny_samples(60, 1), "made by the test")
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
-
-
-def test_weights_of_other_data_or_of_another_run_are_refused(tmp_path, capsys, monkeypatch):
-    assert main(EXPERIMENT, ["--out", str(tmp_path / "first")]) == 0
-    again = ["--out", str(tmp_path / "again"), "--weights", str(tmp_path / "first")]
-    run_path = tmp_path / "first" / "run.json"
+def test_weights_of_other_data_or_of_another_run_are_refused(first, tmp_path, capsys, monkeypatch):
+    again = ["--out", str(tmp_path / "again"), "--weights", str(first)]
+    run_path = first / "run.json"
     run = records.read_json(run_path)
     records.write_json(run_path, {**run, "weights_sha256": {**run["weights_sha256"], "weights": "0" * 64}})
     assert main(EXPERIMENT, again) == 2
     assert "expected the record of the run that made the weights, got another run's" in capsys.readouterr().err
     records.write_json(run_path, run)
-    other_data(monkeypatch)
-    for argv in (again, ["--out", str(tmp_path / "again"), "--plain-from", str(tmp_path / "first")]):
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: tiny_dataset(seed=2))
+    for argv in (again, ["--out", str(tmp_path / "again"), "--plain-from", str(first)]):
         assert main(EXPERIMENT, argv) == 2
         assert "expected weights trained on" in capsys.readouterr().err
 
@@ -390,6 +321,16 @@ def test_one_run_at_a_time_writes_into_a_folder(tmp_path, capsys):
     assert "expected a folder that no other run writes into" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0, "and it is free afterwards"
+
+
+def test_a_disk_that_cannot_hold_the_results_is_told_before_the_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
+    assert "expected 34 MB of free space, got 2 MB" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="of free space, got 2 MB"):
+        check_space(tmp_path, 2_000_001)
+    check_space(tmp_path, 2_000_000)
+    assert list(tmp_path.iterdir()) == [], "nothing was trained"
 
 
 def test_an_engine_that_cannot_be_used_is_missed_before_anything_is_read(tmp_path, capsys, monkeypatch):

@@ -8,21 +8,15 @@ import signal
 import sys
 
 import pytest
+from tiny_experiment import EXPERIMENT, RESULTS, main
 
 from branchynet import datasets
 from branchynet.experiment import processes
 from branchynet.experiment.command_line import parse_request
+from branchynet.report.html import write_report
 from branchynet.training.extensions import Progress
 
-from .test_experiment import EXPERIMENT, RESULTS, main, tiny_world  # noqa: F401  (a fixture)
-
 REPORT_PACKAGES = ["jinja2", "vl_convert"]
-
-
-def test_quiet_tells_nothing(tmp_path, capsys):
-    assert main(EXPERIMENT, ["--out", str(tmp_path), "--quiet"]) == 0
-    assert tuple(capsys.readouterr()) == ("", "")
-    assert {path.name for path in tmp_path.iterdir()} == RESULTS
 
 
 def test_an_error_is_told_quietly_too(tmp_path, capsys):
@@ -30,12 +24,13 @@ def test_an_error_is_told_quietly_too(tmp_path, capsys):
     assert "got 'tpu'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--json", "--quiet"]])
-def test_json_is_the_record_alone_on_stdout(tmp_path, capsys, options):
-    assert main(EXPERIMENT, ["--out", str(tmp_path), *options]) == 0
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--quiet"], ["--quiet"]])
+def test_json_is_the_record_alone_on_stdout_and_quiet_tells_nothing_else(first, capsys, options):
+    assert main(EXPERIMENT, ["--out", str(first), "--seed", "4", "--resume", *options]) == 0
     output = capsys.readouterr()
-    assert json.loads(output.out) == json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert ("Report: " in output.err) == ("--quiet" not in options)
+    record = json.loads((first / "run.json").read_text(encoding="utf-8"))
+    assert (json.loads(output.out) if "--json" in options else output.out) == (record if "--json" in options else "")
+    assert ("Report: " in output.err) == bool(output.err) == ("--quiet" not in options)
 
 
 def test_records_know_nothing_of_how_a_run_was_told():
@@ -55,6 +50,7 @@ def test_the_path_of_the_report_is_printed_last_and_epochs_go_to_stderr(tmp_path
 def test_without_the_extra_a_run_ends_well_with_one_line_that_says_what_is_missing(
     tmp_path, capsys, monkeypatch, package
 ):
+    monkeypatch.setattr("branchynet.experiment.experiment.write_report", write_report)
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setattr("branchynet.report.html.run_page.charts", _charts_anew)
     assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
@@ -98,13 +94,9 @@ def interrupted_at(place, monkeypatch):
     [
         "data",
         "plain",
-        "joint",
         "longer",
         "branchynet.experiment.analysis.shown_logits",
-        "branchynet.bench.paths.path_costs",
-        "branchynet.experiment.analysis.uncertainty_of_choice",
         "branchynet.bench.paths.time_settings",
-        "branchynet.plots.training",
         "branchynet.experiment.experiment.write_report",
     ],
 )

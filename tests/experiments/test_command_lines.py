@@ -13,9 +13,11 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import exit_status, main, nonempty_path, seed_number, whole_number
+from branchynet.experiment import main, nonempty_path, seed_number, whole_number
+from branchynet.machine.ending import exit_status
 
 EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
 RUNS = ("lenet_mnist", "alexnet_cifar10", "resnet_cifar10")
@@ -107,14 +109,17 @@ def test_what_names_no_path_is_refused(text):
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
 def test_a_reader_that_has_gone_and_a_terminal_without_the_character_end_without_a_traceback(tmp_path):
-    command = [sys.executable, EXPERIMENTS / "table.py", "--out", tmp_path]
+    Image.new("L", (28, 28)).save(tmp_path / "digit.png")
+    command = [sys.executable, "-OO", "-m", "branchynet", "classify", tmp_path / "digit.png"]
     reading, writing = os.pipe()
     os.close(reading)
-    gone = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    gone = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, cwd=EXPERIMENTS.parent
+    )
     os.close(writing)
     assert (gone.returncode, gone.stderr) == (141, "")
-    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, timeout=120)
+    command, ascii_only = [sys.executable, EXPERIMENTS / "table.py", "--out", tmp_path], {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env={**os.environ, **ascii_only}, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "") and "?" in done.stdout
 
 
@@ -135,7 +140,11 @@ def test_help_needs_no_docstring_which_python_may_have_removed(script, monkeypat
 
 
 @pytest.mark.parametrize("script", RUNS)
-def test_help_explains_just_the_transforms_that_there_are(script, capsys):
+def test_help_explains_the_options_and_just_the_transforms_that_there_are(script, capsys):
     called(script, ["--help"])
-    text, transforms = " ".join(capsys.readouterr().out.split()), importlib.import_module(script).EXPERIMENT.transforms
+    lines, transforms = capsys.readouterr().out.splitlines(), importlib.import_module(script).EXPERIMENT.transforms
+    text = " ".join(" ".join(lines).split())
+    for option in ["preset", "device", "dataset", "data-dir", "out", "seed", "resume", "thresholds", "choose"]:
+        assert f"--{option}" in text
+    assert len(lines) <= 86
     assert {name: f"{name}: " in text for name in TRANSFORMS} == {name: name in transforms for name in TRANSFORMS}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import table
-from experiment.test_experiment import EXPERIMENT, NETWORK, main, tiny_dataset
+from tiny_experiment import N_TEST, NETWORK, finished_run, tiny_dataset
 
 from branchynet import datasets, records
 from branchynet.datasets import Dataset
@@ -24,12 +24,10 @@ PAIR = [f"{EXIT_RECORDS}.npz", f"{EXIT_RECORDS}.json"]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """The folders of two runs."""
+    """The folders of two runs, of which the first has its report."""
     folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "load", lambda name, data_dir: tiny_dataset())
-        for seed in ("0", "1"):
-            assert main(EXPERIMENT, ["--out", str(folder / seed), "--seed", seed]) == 0
+    finished_run(folder / "0", seed=0, draws=True)
+    finished_run(folder / "1", seed=1)
     return folder
 
 
@@ -59,7 +57,7 @@ def test_without_exit_records_the_weights_answer_to_the_same_report(folder, monk
 
 def other_images(folder, monkeypatch):
     found = tiny_dataset()
-    other = Dataset(found.name, found.class_names, found.train, found.train[:60], found.source)
+    other = Dataset(found.name, found.class_names, found.train, found.train[:N_TEST], found.source)
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: other)
 
 

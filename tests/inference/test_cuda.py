@@ -131,7 +131,7 @@ def test_a_missing_barrier_shows(monkeypatch, is_large, barrier, one):
 
 
 @on_cpu
-@pytest.mark.parametrize("name", ["entropy", "calibrated-entropy", "max-probability", "margin", "energy"])
+@pytest.mark.parametrize("name", ["calibrated-entropy", "max-probability", "margin", "energy"])
 def test_scores_are_those_of_the_measure(name):
     net, (x, _), measure = tiny_net(), tiny_batch(8), tiny_measure(name)
     kernels = KernelsOnCpu(make_plan(net, SHAPE), measure)

@@ -180,7 +180,7 @@ def test_once_spoilt_a_sample_counts_as_spoilt_at_every_higher_threshold(rng):
 
 # A population: many samples; a split: those that a threshold is chosen on. What the whole population says is true.
 
-N_POPULATION, N_SPLITS, N_CALIBRATION = 20_000, 100, 300
+N_POPULATION, N_SPLITS, N_CALIBRATION = 5_000, 100, 300
 
 
 def population_risk(population, thresholds):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import chainer
 import chainer.functions as F
@@ -15,7 +16,7 @@ from branchynet.machine.files import locked
 from branchynet.training import JointLoss, ShuffledBatches
 from branchynet.training.updater import JointUpdater
 
-from .runs import SETTINGS, acting_at, both, joint, plain, weights
+from .runs import SETTINGS, acting_at, both, joint, kill, plain, weights
 from .test_loss import net_with_statistics, reports_of
 
 NAMES = ("confidence", "distillation", "gradient-equilibrium", "meta")
@@ -128,3 +129,10 @@ def test_augmentation_changes_what_is_trained_on_and_not_what_is_validated(tmp_p
     plain(tiny_net(), tmp_path, transform=transform, augment=lambda images, rng: np.zeros_like(images))
     epoch = [(8, False)] * 6 + [(2, False), (20, True)]
     assert seen == [(1, True), *epoch, *epoch], "the first image is asked for its shape"
+
+
+def test_a_disk_without_room_for_a_snapshot_is_told_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    transform = acting_at(2, kill)  # the first call tells the shape of a sample
+    with pytest.raises(OutputError, match="of free space"):
+        plain(tiny_net(), tmp_path, transform=transform)
