@@ -1,11 +1,13 @@
 """Answers of the fast paths held against the reference path."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet import run
-from branchynet.bench.agreement import agreement, check_answers
+from branchynet.bench.agreement import EDGE, agreement, check_answers
 from branchynet.errors import NetworkError
 from branchynet.inference import compile_net, record_exits
 from branchynet.machine.devices import to_host
@@ -34,6 +36,22 @@ def test_an_answer_on_the_edge_of_a_threshold_may_differ(net):
     exits[1] = 0 if exits[1] else 2
     with pytest.raises(RuntimeError, match="1 of 5 answers"):
         check_answers(net, x, on_the_edge, labels, exits)
+
+
+@pytest.mark.parametrize(("off", "n_on_the_edge"), [(0.5, 1), (1.5, None)])
+def test_an_edge_is_as_wide_as_it_says(net, off, n_on_the_edge):
+    """Scores are near 1 here, so that what is relative to the score is what it is."""
+    x, labels = tiny_batch(5)
+    scores = to_host(record_exits(net, x, labels).scores[0])
+    highest = int(scores.argmax())
+    thresholds = [float(scores[highest]) + off * EDGE * max(1, float(scores[highest])), 0.0]
+    answers = run(net, x, thresholds)
+    labels, exits = to_host(answers.labels), to_host(answers.exits).copy()
+    assert exits[highest] == 0
+    exits[highest] = 2
+    if_wrong = contextlib.nullcontext() if n_on_the_edge else pytest.raises(RuntimeError, match="1 of 5 answers")
+    with if_wrong:
+        assert len(check_answers(net, x, thresholds, labels, exits)) == n_on_the_edge
 
 
 @pytest.mark.parametrize("thresholds", [0.0, 1.05, 5.0])

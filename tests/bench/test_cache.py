@@ -1,11 +1,14 @@
 """The model of cache use against a naive cache of lines, and counters that are there or not."""
 
+import chainer.links as L
 import numpy as np
 import pytest
 from tiny import SHAPE, tiny_net
 
+from branchynet import Branch, BranchyNet
 from branchynet.bench import cache
 from branchynet.inference.plan import make_plan
+from branchynet.links import ResBlock
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def naive_misses(plan, exits, n_lines):
     for number, exit_index in enumerate(exits):
         for name, size in cache._buffers(plan, exit_index):
             name = (name, number) if name == "sample" else name
-            for line in range(-(-size // cache.LINE_BYTES)):
+            for line in range(-(-size // 64)):
                 if (name, line) in held:
                     held.remove((name, line))
                 else:
@@ -46,6 +49,17 @@ def test_a_sample_touches_input_weights_and_result_of_every_operation_up_to_its_
     kernels, classifier = 4 * (2 * 9 + 2), 4 * (72 * 3 + 3)
     assert [size for _, size in first] == [4 * 36, kernels, 4 * 72, 4 * 72, classifier, 4 * 3]
     assert [name for name, _ in last[:3]] == [name for name, _ in first[:3]] and len(last) > len(first)
+
+
+def test_a_residual_block_touches_its_body_then_its_input_again_and_its_result():
+    net = BranchyNet([ResBlock(1, 2), Branch([L.Linear(None, 3)])])
+    net.initialise(SHAPE)
+    touched = cache._buffers(make_plan(net), 0)
+    names = [name for name, _ in touched]
+    assert names.count("sample") >= 2 and names[0] == "sample", "the body reads it, and the shortcut"
+    end = len(names) - 1 - names[::-1].index("sample")
+    assert touched[end + 1] == ("0 trunk 0", 4 * 72), "what is added up is written"
+    assert any(name.startswith("0 trunk 0 ") for name in names[:end]), "after the body"
 
 
 def test_in_a_cache_that_holds_all_each_sample_alone_is_missed_after_the_first(plan):

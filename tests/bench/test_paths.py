@@ -85,6 +85,7 @@ def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
     measured = paths.measure(slow, tiny_batch(30)[0], [1.0], budget_s=1)
     summary, chainer_ms = measured.summary(), measured.plain_chainer_ms[0]
     assert summary["n_samples_timed"] == 30 and chainer_ms > 3
+    np.testing.assert_allclose(summary["timed_exit_pct"], np.bincount(measured.exits[0], minlength=3) / 0.3)
     assert summary["plain_ms"] == {"mean": 3, "p50": 3, "p90": 3, "p99": 3}
     assert summary["end_to_end_ms"]["mean"] == 2 and summary["plain_chainer_ms"]["mean"] == chainer_ms
     assert summary["paper_clock_ms"]["mean"] == measured.paper_clock_ms.mean()

@@ -7,6 +7,7 @@ import pytest
 from fake_clock import FakeClock
 
 from branchynet.bench.timing import Clock, Contender, gain, latency_summary, n_within_budget, time_interleaved
+from branchynet.machine.devices import get_device
 from branchynet.machine.workers import Workers
 
 
@@ -14,6 +15,13 @@ def test_the_clock_goes_forward(device):
     clock = Clock(device)
     first = clock.now_ms()
     assert clock.now_ms() >= first
+
+
+def test_it_counts_milliseconds(monkeypatch):
+    readings = iter([5_000_000, 12_500_000])
+    monkeypatch.setattr("time.perf_counter_ns", lambda: next(readings))
+    clock = Clock(get_device("cpu"))
+    assert [clock.now_ms(), clock.now_ms()] == [5, 12.5]
 
 
 def test_contenders_take_turns_and_are_warmed_up():
