@@ -264,8 +264,9 @@ def harmless():
     return dict(line.split("  # ", 1) for line in lines if "  # " in line)
 
 
-def try_room(room, sample, only, seed):
-    """Prints the mutants of a room that survive; returns what the record keeps of them."""
+def try_room(room, sample, only, seed, keep):
+    """Prints the mutants of a room that survive; `keep(figures)` is called after each mutant, so that nothing is lost:
+    as they come in random order, those so far are a sample, too."""
     found = [one for one in mutants(room) if only in f"{one[0]}:{one[1]}: {one[2]}"]
     n_all, known, alive = len(found), harmless(), []
     if sample is not None:
@@ -273,15 +274,15 @@ def try_room(room, sample, only, seed):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         tests = traced(room, folder)
-        for path, line, words, key, tree in found:
+        for n_tried, (path, line, words, key, tree) in enumerate(found, start=1):
             if survives(room, path, line, tree, tests, folder):
                 alive.append(key)
                 why = f" (harmless: {known[key]})" if key in known else ""
                 print(f"survives: {path}:{line}: {words}{why}", flush=True)
-    n_harmless = sum(key in known for key in alive)
-    figures = {"mutants": n_all, "tried": len(found), "killed": len(found) - len(alive), "harmless": n_harmless}
+            n_harmless = sum(key in known for key in alive)
+            figures = {"mutants": n_all, "tried": n_tried, "killed": n_tried - len(alive), "harmless": n_harmless}
+            keep({**figures, "seed": seed, "survivors": alive})
     print(f"{room}: {figures['killed']} of {len(found)} mutants killed, {n_harmless} more are harmless", flush=True)
-    return {**figures, "seed": None if sample is None else seed, "survivors": alive}
 
 
 def main():
@@ -296,9 +297,12 @@ def main():
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     import_libraries()
     for room in ROOMS if options.room == "all" else [options.room]:
-        figures = try_room(room, options.sample, options.only, options.seed)
-        if options.record:
-            campaigns.record(f"mutants {room}", **figures)
+
+        def keep(figures, room=room):
+            if options.record:
+                campaigns.record(f"mutants {room}", **figures)
+
+        try_room(room, options.sample, options.only, options.seed, keep)
 
 
 if __name__ == "__main__":
