@@ -37,7 +37,7 @@ help:
 	@echo "make compare    paper, authors' notebook and our runs side by side, with the reasons"
 	@echo "make docs       the tables of README.md and docs/ from the records (ARGS=--check compares only)"
 	@echo "make test       lint and tests"
-	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it and the reports in a browser"
+	@echo "make page       one HTML file: draw a digit and watch it leave; make page-test tries it and the reports in browsers"
 	@echo "make site       the page that lists the released runs, with a report for each"
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++ (and on a GPU), CUDA's compiler"
@@ -110,7 +110,6 @@ test: $(STAMP)
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(ARGS)
 
-# The page in a browser: Chromium by Playwright.
 page: $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --editable '.[test,native]'
 	@$(VENV)/bin/python experiments/page.py $(ARGS)
@@ -118,9 +117,11 @@ page: $(STAMP)
 site: $(STAMP)
 	@$(VENV)/bin/python experiments/report.py --site $(ARGS)
 
+# Chromium and Firefox by Playwright. From 1.63 on it asks Firefox for a command that Debian's (153) does not know.
 page-test: $(STAMP)
 	@command -v chromium >/dev/null || apt-get install --yes --quiet chromium
-	@$(VENV)/bin/python -m pip install --quiet playwright
+	@command -v firefox-esr >/dev/null || command -v firefox >/dev/null || apt-get install --yes --quiet firefox-esr
+	@$(VENV)/bin/python -m pip install --quiet 'playwright>=1.56,<1.63'
 	$(VENV)/bin/python -m pytest tests/experiments/test_page.py tests/experiments/test_reports.py $(ARGS)
 
 c-targets: $(STAMP)

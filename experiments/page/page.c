@@ -1,14 +1,17 @@
-/* A network for the page: images come in where `pixels` points, answers lie where the others point. */
+/* A network for the page: weights and images come in where `weights` and `pixels` point, answers lie where the others
+ * point. The weights that were exported with the network are not used, and so not linked. */
 #include "branchynet_model.h"
 
-#define MOST 1000 /* images at a time */
+#define MOST 100 /* images at a time */
 #define EXPORTED(name) __attribute__((export_name(#name)))
 
 static struct branchynet_workspace work;
+_Alignas(64) static float weights_in[BRANCHYNET_N_WEIGHTS];
 static uint8_t pixels_in[MOST * BRANCHYNET_N_INPUTS];
 static float samples[MOST * BRANCHYNET_N_INPUTS], score_of[MOST], logits_of[MOST * BRANCHYNET_N_CLASSES];
 static int32_t label_of[MOST], exit_of[MOST];
 
+EXPORTED(weights) float *weights(void) { return weights_in; }
 EXPORTED(pixels) uint8_t *pixels(void) { return pixels_in; }
 EXPORTED(thresholds) float *thresholds(void) { return branchynet_thresholds; }
 EXPORTED(labels) int32_t *labels(void) { return label_of; }
@@ -24,9 +27,8 @@ EXPORTED(prepare) void prepare(int n)
         branchynet_transform(pixels_in + i * BRANCHYNET_N_INPUTS, samples + i * BRANCHYNET_N_INPUTS);
 }
 
-/* Answers the samples first to first + n - 1. */
-EXPORTED(classify) void classify(int first, int n)
+/* Answers the first n samples. */
+EXPORTED(classify) void classify(int n)
 {
-    branchynet_classify(&work, branchynet_weights, samples + first * BRANCHYNET_N_INPUTS, n, branchynet_thresholds,
-                        label_of + first, exit_of + first, score_of + first, logits_of + first * BRANCHYNET_N_CLASSES);
+    branchynet_classify(&work, weights_in, samples, n, branchynet_thresholds, label_of, exit_of, score_of, logits_of);
 }

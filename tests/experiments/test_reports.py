@@ -1,11 +1,11 @@
-"""Reports in a real browser: no request, a silent console, figures as in the record; and the page that lists them.
+"""Reports in real browsers: no request, a silent console, figures as in the record; and the page that lists them.
 
-Skipped where Playwright or Chromium is missing; `make page-test` installs and runs all.
+Skipped where Playwright or a browser is missing; `make page-test` installs and runs all, and prints what was measured.
 """
 
 import numpy as np
 import pytest
-from browsers import browser, listening  # noqa: F401  (a fixture)
+from browsers import browser, faint, listening, mark_ms, unnamed, unreached, width_of  # noqa: F401  (a fixture)
 from synthetic_records import make_records
 
 from branchynet import records
@@ -32,7 +32,9 @@ def test_the_figures_of_three_settings_of_t_are_those_of_the_record(opened):
     points = [point for point in run["points"] if point["split"] == "test"]
     for point in (points[0], points[len(points) // 2], points[-1]):
         for n, T in enumerate(point["thresholds"]):
-            page.fill(f"#T{n}", repr(T))
+            page.focus(f"#T{n}")
+            page.keyboard.press("Control+A")
+            page.keyboard.type(repr(T))
         found = [page.text_content(f"#{name}") for name in ("accuracy", "ms", "gain", "paper-ms", "paper-gain")]
         assert found == [
             formats.accuracy(point["accuracy_pct"]),
@@ -43,6 +45,21 @@ def test_the_figures_of_three_settings_of_t_are_those_of_the_record(opened):
         ]
         shares = [page.text_content(f"#share{n}") for n in range(len(run["exits"]))]
         assert shares == [f"{share:.2f}" for share in point["exit_pct"]]
+
+
+def test_it_opens_with_its_figures_and_draws_what_is_below_when_one_comes_there(opened, record_property):
+    run, page = opened
+    record_property(f"{run['name']}: opened, and drawn what is in sight (ms)", f"{mark_ms(page, 'drawn'):.0f}")
+    assert page.text_content("#accuracy") != "" and page.locator("#reliability svg").count() == 0
+    for name in ("tradeoff", "reliability", "loss", "epochs"):
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{name} svg")
+
+
+def test_on_paper_all_charts_are_drawn(opened):
+    _, page = opened
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("() => document.querySelectorAll('.chart svg').length === 4")
 
 
 def test_at_first_t_is_the_chosen_one_and_its_timed_figures_are_told(opened):
@@ -67,16 +84,45 @@ def test_at_the_ends_of_the_sliders_all_leave_at_the_last_and_at_the_first_exit(
 def test_a_click_on_a_point_sets_t(opened):
     run, page = opened
     page.evaluate("() => set(data.chosen.map(() => 0))")
+    page.locator("#tradeoff").scroll_into_view_if_needed()
+    page.wait_for_selector("#tradeoff svg")
     page.locator("#tradeoff .mark-line ~ .mark-symbol path").first.click(force=True)
     setting = [float(page.input_value(f"#T{n}")) for n in range(len(run["exits"]) - 1)]
     assert setting in [[float(f"{T:g}") for T in point["thresholds"]] for point in run["points"]]
 
 
+def draw_all(page):
+    page.evaluate("() => Promise.all(charts.map(draw))")
+
+
 @pytest.mark.parametrize("width", [360, 1200])
 def test_nothing_is_wider_than_the_window(opened, width):
     _, page = opened
-    page.set_viewport_size({"width": width, "height": 800})
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    draw_all(page)
+    assert width_of(page, width) <= width
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name(opened):
+    _, page = opened
+    draw_all(page)
+    assert unnamed(page) == [] and unreached(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", [f"lenet/{REPORT}", "index.html"])
+def test_every_word_stands_out_from_what_is_behind_it(browser, path, scheme):  # noqa: F811
+    with listening(browser, zoo.RELEASED / path, scheme=scheme) as page:
+        if path.endswith(REPORT):
+            draw_all(page)
+        assert page.evaluate("() => matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+        assert faint(page) == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_of_released_runs_is_used_by_keyboard_and_on_a_phone(browser, width):  # noqa: F811
+    with listening(browser, zoo.RELEASED / "index.html") as page:
+        assert width_of(page, width) <= width
+        assert unnamed(page) == [] and unreached(page) == []
 
 
 def test_reports_are_small_and_are_linked_from_the_page_of_released_runs(browser):  # noqa: F811

@@ -133,8 +133,10 @@ function showImages(found) {
 
 // ---- Charts.
 
-const views = {};
-async function drawCharts() {
+const views = {}, parsed = new Promise(resolve => addEventListener("DOMContentLoaded", resolve));
+async function draw(name) {
+  await parsed;
+  if (!window.vegaEmbed) loadVega();
   const style = getComputedStyle(document.documentElement), ink = style.getPropertyValue("--ink").trim();
   const line = style.getPropertyValue("--line").trim(), font = "system-ui, sans-serif", titleFontWeight = "normal";
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, titleFontWeight };
@@ -142,14 +144,15 @@ async function drawCharts() {
   const config = { font, axis, legend, style: { cell: { stroke: line } }, range: { category: exitColours } };
   const rows = { points: data.points, marks: data.marks, training: data.training, reliability: data.reliability, now: now(evaluate(thresholds)) };
   const options = { config, actions: false, renderer: "svg", tooltip: { theme: matchMedia(DARK).matches ? "dark" : "light" } };
-  for (const [name, spec] of Object.entries(specifications))
-    if (data.training.length || !["loss", "epochs"].includes(name))
-      views[name] = (await vegaEmbed("#" + name, { ...spec, datasets: rows }, options)).view;
-  views.tradeoff.addEventListener("click", (event, item) => { if (item && item.datum && item.datum.thresholds) set(item.datum.thresholds); });
+  const { view } = views[name] = await vegaEmbed("#" + name, { ...specifications[name], datasets: rows }, options);
+  $(name).setAttribute("role", "img");  // with its description for a name, not mark by mark
+  $(name).querySelector("svg").setAttribute("aria-hidden", "true");
+  if (name === "tradeoff")
+    view.addEventListener("click", (event, item) => { if (item && item.datum && item.datum.thresholds) set(item.datum.thresholds); });
 }
 
 const now = found => found.ms === null ? [] : [{ ms: found.ms, accuracy: found.accuracy }];
-const showNow = found => views.tradeoff && views.tradeoff.data("now", now(found)).run();
+const showNow = found => views.tradeoff && views.tradeoff.view.data("now", now(found)).run();
 
 // ---- Sliders: T on a logarithmic scale, 0 at the left end, and all leave at the right end.
 
@@ -173,7 +176,7 @@ function set(setting) {
 data.chosen.forEach((_, n) => {
   const change = T => set(thresholds.map((old, m) => m === n ? T : old));
   $("slide" + n).addEventListener("input", event => change(Number(toT(Number(event.target.value)).toPrecision(4))));
-  $("T" + n).addEventListener("input", event => { if (event.target.value !== "" && event.target.valueAsNumber >= 0) change(event.target.valueAsNumber); });
+  $("T" + n).addEventListener("input", event => { const { value } = event.target; if (value !== "" && Number(value) >= 0) change(Number(value)); });
 });
 $("settings").append(...data.settings.map((setting, index) => {
   const button = element("button", { type: "button", "data-index": index }, `${setting.name}: T = ${setting.thresholds.map(text).join(", ")}`);
@@ -182,7 +185,17 @@ $("settings").append(...data.settings.map((setting, index) => {
 }));
 document.head.append(element("style", {}, `.tile { background-image: url(data:image/png;base64,${data.images.png}); }`));
 $("held").textContent = data.images.rows.length.toLocaleString("en");
-const draw = () => drawCharts().then(() => { document.body.dataset.ready = "true"; });
 set(thresholds);
-draw();
-matchMedia(DARK).addEventListener("change", draw);
+
+// A chart is drawn when it comes near the window, so that those far below do not keep the first from being seen.
+const charts = Object.keys(specifications).filter(name => data.training.length || !["loss", "epochs"].includes(name));
+const near = new IntersectionObserver(async entries => {
+  const names = entries.filter(entry => entry.isIntersecting).map(entry => entry.target.id);
+  names.forEach(name => near.unobserve($(name)));
+  await Promise.all(names.map(draw));
+  if (!document.body.dataset.ready) performance.mark("drawn");
+  document.body.dataset.ready = "true";
+}, { rootMargin: "50% 0px" });
+for (const name of charts) { $(name).style.minHeight = specifications[name].height + "px"; near.observe($(name)); }
+addEventListener("beforeprint", () => charts.filter(name => !views[name]).forEach(draw));
+matchMedia(DARK).addEventListener("change", () => Object.keys(views).forEach(draw));
