@@ -25,8 +25,9 @@ from branchynet.bench import agreement, limits, paths
 from branchynet.bench.energy import energy_of
 from branchynet.bench.timing import Clock, gain, latency_summary
 from branchynet.errors import CompileError, DeviceError
-from branchynet.experiment import finite_number, nonempty_path, positive_number, seed_number, whole_number
-from branchynet.inference import Answers, compile_net, compile_plain, record_exits
+from branchynet.experiment import add_quiet, finite_number, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment.recorded import shown_exits
+from branchynet.inference import Answers, compile_net, compile_plain
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
@@ -48,7 +49,7 @@ def compile_all(net, transform=None):
         {engine that cannot be used: why}
     """
     compiled, costs, left_out = {}, {}, {}
-    for engine in reversed(engine_classes()):
+    for engine in terminal.counted("compiling", list(reversed(engine_classes())), "engine"):
         for form, make in ((PLAIN, compile_plain), (EARLY, compile_net)):
             start = time.perf_counter()
             try:
@@ -151,15 +152,14 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
         CompileError: no engine can be used, so that no early exit is compared.
     """
     net, x, rule = subject.net, subject.x, subject.rule
-    outcome = record_exits(net, x, subject.labels).evaluate([rule.values])
+    outcome = shown_exits(net, x, subject.labels, "test images").evaluate([rule.values])
     exit_pct = (100 * outcome.exit_shares[0]).tolist()
     compiled, costs, left_out = compile_all(net)
     if not compiled:
         raise CompileError(f"{subject.name}: expected an engine, got none: {left_out}")
     agreements = {
-        name: agreement.agreement(net, compiled_net, x, rule, expected=subject.expected)
-        for name, compiled_net in compiled.items()
-        if name.endswith(EARLY)
+        name: agreement.agreement(net, compiled[name], x, rule, expected=subject.expected)
+        for name in terminal.counted("comparing answers", [name for name in compiled if name.endswith(EARLY)], "engine")
     }
     one_by_one = paths.Contenders.of(net)
     with terminal.elapsing(f"{subject.name}, one sample at a time, both clocks", budget_s):
@@ -225,6 +225,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--check", action="store_true", help=text)
     text = "a folder for each network in it"
     parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help=text)
+    add_quiet(parser)
     options = parser.parse_args(argv)
     if len(options.networks) > 1 and (options.weights or options.thresholds):
         parser.error("--weights and --thresholds are of one network; name it: --networks lenet")
@@ -269,7 +270,8 @@ def _run(options):
 def main(argv=None):
     """Runs the benchmark; returns the exit status."""
     options = parse_arguments(argv)
-    return exit_status(SCRIPT, lambda: _run(options))
+    stopped = "stopped; networks that were done are in the folder, --networks names the others"
+    return exit_status(SCRIPT, lambda: _run(options), stopped, quiet=options.quiet)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from branchynet import datasets, plots, records, report
 from branchynet.bench import limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError
-from branchynet.experiment import nonempty_path, positive_number, seed_number
-from branchynet.inference import compile_net, compile_plain, record_exits, run
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number
+from branchynet.experiment.recorded import shown_exits
+from branchynet.inference import compile_net, compile_plain, run
 from branchynet.inference.engines import engine_classes
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import terminal, threads
@@ -43,7 +44,7 @@ def compile_pairs(net, calibration):
         {(engine, precision): (compiled plain, compiled branchy network)}, {"engine precision": why it cannot be had}
     """
     pairs, left_out = {}, {}
-    for name, engine in engine_classes().items():
+    for name, engine in terminal.counted("compiling", list(engine_classes().items()), "engine"):
         for precision in engine.precisions:
             settings = {"engine": name, "precision": precision, "calibration": calibration}
             try:
@@ -70,11 +71,12 @@ def bench_network(subject, splits, transform, budget_s) -> dict:
     """
     net, x, rule = subject.net, subject.x, subject.rule
     validation_x, validation_labels = transform(splits.validation.images), splits.validation.labels
-    shares = record_exits(net, validation_x, validation_labels).evaluate([rule.values]).exit_shares[0][:-1]
+    recorded = shown_exits(net, validation_x, validation_labels, "validation images")
+    shares = recorded.evaluate([rule.values]).exit_shares[0][:-1]
     expected = run(net, x, rule, batch_size=BATCH_SIZE)
     pairs, left_out = compile_pairs(net, transform(splits.train.images[:N_CALIBRATION]))
     rows, contenders = [], {}
-    for (engine, precision), (plain, early) in pairs.items():
+    for (engine, precision), (plain, early) in terminal.counted("answering", list(pairs.items()), "engine"):
         thresholds = rule.values
         if precision != "f32":
             thresholds = thresholds_for_shares(early.record_exits(validation_x, validation_labels), shares)
@@ -120,6 +122,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--budget", type=positive_number, default=120.0, metavar="S", help="seconds for each network")
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the order of the test images")
     parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
@@ -131,7 +134,14 @@ def _run(options):
             subject = load_subject(name, None, None, False, options.seed, options.data_dir, device)
             splits = datasets.load(zoo.get(name).dataset, options.data_dir).split()
             made.append(bench_network(subject, splits, zoo.load(name).transform, options.budget))
-    words = ["--networks", *options.networks, "--budget", f"{options.budget:g}", "--seed", str(options.seed)]
+            result = _write(made, options, device, out)  # after each, so that none is lost
+    print(report.precision_table(result))
+
+
+def _write(made, options, device, out) -> dict:
+    """Writes what was measured so far; returns the record."""
+    names = [measured["network"] for measured in made]
+    words = ["--networks", *names, "--budget", f"{options.budget:g}", "--seed", str(options.seed)]
     result = {
         "schema": SCHEMA,
         "command": shlex.join([f"experiments/{SCRIPT}", *words]),
@@ -142,13 +152,14 @@ def _run(options):
     records.write_json(out / "precision.json", result)
     records.write_text(out / "precision.md", report.precision_table(result) + "\n")
     plots.gains_by_precision(result, out / "precision.png")
-    print(report.precision_table(result))
+    return result
 
 
 def main(argv=None):
     """Runs the benchmark; returns the exit status."""
     options = parse_arguments(argv)
-    return exit_status(SCRIPT, lambda: _run(options))
+    stopped = "stopped; precision.json holds the networks that were done, --networks names the others"
+    return exit_status(SCRIPT, lambda: _run(options), stopped, quiet=options.quiet)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ for each contender.
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shlex
@@ -27,8 +28,8 @@ from branchynet.datasets import TRANSFORMS, Samples
 from branchynet.datasets.augmentation import random_crop_and_flip
 from branchynet.datasets.specs import SPECS
 from branchynet.errors import UserError
-from branchynet.experiment import nonempty_path, seed_number, whole_number
-from branchynet.machine import memory, threads
+from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number
+from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device
 from branchynet.machine.ending import exit_status
 from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
@@ -144,8 +145,19 @@ def random_batch(network, batch_size, seed):
 
 def time_steps(made, batch, n_rounds, workers) -> dict:
     """{name: ms of each timed step (STEPS n_rounds,)} of the `Contender`s, all in turn."""
-    samples, warm_up = [batch] * (STEPS * n_rounds), STEPS + 1
-    timed = time_interleaved(made, samples, Clock(CPU), warm_up, block=STEPS, settle=1, workers=workers)
+    samples, warm_up, taken = [batch] * (STEPS * n_rounds), STEPS + 1, []
+
+    def counted(contender):
+        def step(sample):
+            taken.append(None)
+            return contender.answer(sample)
+
+        return dataclasses.replace(contender, answer=step)
+
+    n_steps = len(made) * (warm_up + n_rounds * (STEPS + 1))
+    with terminal.following("timing", n_steps, lambda: len(taken), "step"):
+        counting = {name: counted(contender) for name, contender in made.items()}
+        timed = time_interleaved(counting, samples, Clock(CPU), warm_up, block=STEPS, settle=1, workers=workers)
     return {name: step_ms for name, (step_ms, _) in timed.items()}
 
 
@@ -193,7 +205,7 @@ def peak_memory_mb(names, words) -> dict:
     """
     environment = {key: value for key, value in os.environ.items() if key not in LAUNCHER_VARIABLES}
     found = {}
-    for name in names:
+    for name in terminal.counted("peak memory", names, "contender"):
         command = [sys.executable, __file__, *words, "--memory-of", name]
         found[name] = float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
     return {name: megabytes for name, megabytes in found.items() if not np.isnan(megabytes)}
@@ -224,6 +236,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--out", type=nonempty_path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
@@ -276,7 +289,8 @@ def main(argv=None):
     """Runs the benchmark; returns the exit status."""
     options, found = parse_arguments(argv), []
     status = exit_status(SCRIPT, lambda: found.append(get_workers()))
-    return status or exit_status(SCRIPT, lambda: _run(options, found[0]), workers=found[0])
+    stopped = "stopped; nothing was written, the same command begins anew"
+    return status or exit_status(SCRIPT, lambda: _run(options, found[0]), stopped, found[0], options.quiet)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ experiment does it in its second step. A run that was stopped goes on where it w
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import shlex
 import sys
@@ -20,10 +21,10 @@ from future.ways_to_train import ways_to_train
 
 from branchynet import BranchyNet, datasets, load_plain_network, records
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import nonempty_path, seed_number, whole_number
-from branchynet.inference import record_exits
+from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number
+from branchynet.experiment.recorded import shown_exits
 from branchynet.inference.plan import make_plan
-from branchynet.machine import memory, threads
+from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device
 from branchynet.machine.ending import exit_status
 from branchynet.machine.workers import Workers, get_workers
@@ -61,8 +62,8 @@ def evaluate_variant(net, splits, transform) -> dict:
     Returns:
         JSON-able {exit_accuracy_pct, thresholds, accuracy_pct, early_pct, multiply_adds: mean of a sample}.
     """
-    validation = record_exits(net, transform(splits.validation.images), splits.validation.labels)
-    test = record_exits(net, transform(splits.test.images), splits.test.labels)
+    validation = shown_exits(net, transform(splits.validation.images), splits.validation.labels, "validation images")
+    test = shown_exits(net, transform(splits.test.images), splits.test.labels, "test images")
     costs = ExitCosts(np.array(make_plan(net).path_multiply_adds(), dtype=float), "multiply-adds")
     thresholds = choose_thresholds(validation, costs, parse_goal("knee")).thresholds
     outcome = test.evaluate([thresholds]).rows(costs)[0]
@@ -97,15 +98,15 @@ def train_variants(name, chosen, seeds, epochs, plain, data_dir, out, workers) -
     transform = load_transform(plain) or TRANSFORMS[network.transform].fit(splits.train.images)
     results = {}
     changes_of = variants(BranchyNet(network.build()).n_exits)
-    for variant in chosen or changes_of:
-        settings = dataclasses.replace(experiment.presets["standard"].joint, epochs=epochs, **changes_of[variant])
-        for seed in seeds:
-            folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
-            settings = dataclasses.replace(settings, seed=seed)
-            training = (splits, transform, settings, folder, experiment.augment, workers)
-            net = train_from_plain(network.build, plain, *training)
-            if workers.is_first:
-                results.setdefault(variant, []).append(evaluate_variant(net, splits, transform))
+    all_of_them = list(itertools.product(chosen or changes_of, seeds))
+    for variant, seed in terminal.counted("variants and seeds", all_of_them, "net"):
+        joint = experiment.presets["standard"].joint
+        settings = dataclasses.replace(joint, epochs=epochs, seed=seed, **changes_of[variant])
+        folder = out / f"{variant.replace(', ', '-').replace(': ', '-').replace(' ', '-')}-seed{seed}"
+        training = (splits, transform, settings, folder, experiment.augment, workers)
+        net = train_from_plain(network.build, plain, *training)
+        if workers.is_first:
+            results.setdefault(variant, []).append(evaluate_variant(net, splits, transform))
     return results
 
 
@@ -158,6 +159,7 @@ def parse_arguments(argv=None):
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
     parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots and the table")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
@@ -194,7 +196,7 @@ def main(argv=None):
     if status:
         return status
     stopped = "stopped; the same command goes on from here"
-    return exit_status(SCRIPT, lambda: _run(arguments, found[0]), stopped, found[0])
+    return exit_status(SCRIPT, lambda: _run(arguments, found[0]), stopped, found[0], arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from compare_training import NETWORKS, evaluate_variant, train_from_plain
 from branchynet import datasets, plots, records, report
 from branchynet.bench import cache, paths
 from branchynet.bench.timing import gain, latency_summary
-from branchynet.experiment import nonempty_path, positive_number, seed_number, whole_number
-from branchynet.inference import compile_net, compile_plain, record_exits
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment.recorded import shown_exits
+from branchynet.inference import compile_net, compile_plain
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import memory, processor, terminal, threads
 from branchynet.machine.devices import get_device
@@ -81,8 +82,9 @@ def sweep_first_exit(trained, images, budget_s) -> tuple:
         {ms, misses} of the plain network; cache, {"kind": "counters" or "model", and cache_bytes of the model}.
     """
     net = trained.net
-    validation = record_exits(net, images.transform(images.splits.validation.images), images.splits.validation.labels)
-    test = record_exits(net, images.x, images.labels)
+    held_back = images.splits.validation
+    validation = shown_exits(net, images.transform(held_back.images), held_back.labels, "validation images")
+    test = shown_exits(net, images.x, images.labels, "test images")
     none_leaves = (0,) * (net.n_exits - 2)
     settings = [
         (thresholds_for_shares(validation, (share / 100, *none_leaves))[0], *trained.thresholds[1:]) for share in SHARES
@@ -106,7 +108,7 @@ def sweep_first_exit(trained, images, budget_s) -> tuple:
         )
     plain_row, used = {"ms": latency_summary(timed["plain"][0])}, CacheUse(net, plain, compiled, images.x)
     plain_row["misses"] = used.of_plain()
-    for row, setting in zip(rows, settings):
+    for row, setting in terminal.counted("cache misses", list(zip(rows, settings)), "setting"):
         row["misses"] = used.of_branchy(setting, test.exits_at(setting))
     return rows, {**plain_row, "n_images_timed": len(timed["plain"][0])}, used.description
 
@@ -220,6 +222,7 @@ def parse_arguments(argv=None):
     add("--budget", type=positive_number, default=3 * paths.BUDGET_S, metavar="S", help=text)
     add("--seed", type=seed_number, default=0, metavar="N", help="of training and of the order of the test images")
     add("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots, record and figures")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
@@ -250,7 +253,8 @@ def _run(options):
 def main(argv=None):
     """Measures, draws and prints; returns the exit status."""
     options = parse_arguments(argv)
-    return exit_status(SCRIPT, lambda: _run(options), "stopped; the same command goes on from here")
+    stopped = "stopped; what was trained is kept, the same command goes on from here"
+    return exit_status(SCRIPT, lambda: _run(options), stopped, quiet=options.quiet)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import nonempty_path, seed_number
+from branchynet.experiment import add_quiet, nonempty_path, seed_number
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device
@@ -168,6 +168,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--budget", type=float, default=8.0, metavar="S", help="seconds of timing for each measure")
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of parts, order and fitting")
     parser.add_argument("--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "future")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
@@ -176,23 +177,28 @@ def _run(arguments):
     names, budget_s, seed = arguments.networks, arguments.budget, arguments.seed
     # All of them first: what is missing is missed now, not after the first network.
     networks = [(zoo.get(name), zoo.load(name)) for name in names]
-    words = ["experiments/future_work.py", "--networks", *names, "--budget", f"{budget_s:g}", "--seed", str(seed)]
-    result = {
-        "schema": SCHEMA,
-        "command": shlex.join(words),
-        "seed": seed,
-        "environment": records.environment(get_device("cpu"), 1),
-        "networks": [study_network(*network, arguments.data_dir, budget_s, seed) for network in networks],
-        "training": read_training(arguments.training),
-    }
-    records.write_json(out / "future.json", result)
-    print(write_report(result, out))
+    studied = []
+    for network in networks:
+        studied.append(study_network(*network, arguments.data_dir, budget_s, seed))
+        words = ["--networks", *names[: len(studied)], "--budget", f"{budget_s:g}", "--seed", str(seed)]
+        result = {
+            "schema": SCHEMA,
+            "command": shlex.join(["experiments/future_work.py", *words]),
+            "seed": seed,
+            "environment": records.environment(get_device("cpu"), 1),
+            "networks": studied,
+            "training": read_training(arguments.training),
+        }
+        records.write_json(out / "future.json", result)  # after each, so that none is lost
+        text = write_report(result, out)
+    print(text)
 
 
 def main(argv=None):
     """Writes and prints the report; returns the exit status."""
     arguments = parse_arguments(argv)
-    return exit_status("future_work.py", lambda: _run(arguments))
+    stopped = "stopped; future.json holds the networks that were done, --networks names the others"
+    return exit_status("future_work.py", lambda: _run(arguments), stopped, quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,12 @@ import numpy as np
 
 from branchynet import datasets, records
 from branchynet.errors import CompileError
+from branchynet.experiment import add_quiet
 from branchynet.inference.c_export import TARGETS, export_c
 from branchynet.inference.native.images import SMALL_GROUP
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.machine import terminal
 from branchynet.machine.ending import exit_status
 from networks import zoo
 
@@ -93,14 +95,24 @@ def differences(images):
     return np.diff(np.diff(channels, axis=2, prepend=np.uint8(0)), axis=3, prepend=np.uint8(0))
 
 
-def describe_network(name, data_dir=None) -> dict:
-    """What the page knows of a released network: JSON-able; modules, weights and images compressed, as base64."""
+def describe_network(name, data_dir=None, compiled=lambda: None) -> dict:
+    """What the page knows of a released network: JSON-able; modules, weights and images compressed, as base64.
+
+    Args:
+        name: of the network.
+        data_dir: folder of the data sets; None for the usual places.
+        compiled: is called after each of the two modules.
+    """
     network, trained = zoo.get(name), zoo.load(name)
     dataset = datasets.load(network.dataset, data_dir)
     rows = np.random.default_rng(_SEED).permutation(len(dataset.test))[:N_IMAGES]
     early, plain = (
         Program(make(trained.net)).weights.reshape(-1, SMALL_GROUP) for make in (make_plan, make_plain_plan)
     )
+    modules = {}
+    for form in ("early", "plain"):
+        modules[form] = _packed(np.frombuffer(web_assembly(trained, plain=form == "plain"), np.uint8))
+        compiled()
     return {
         "name": name,
         "title": f"B-{network.title}",
@@ -116,8 +128,7 @@ def describe_network(name, data_dir=None) -> dict:
             "labels": _packed(dataset.test.labels[rows].astype(np.uint8)),
             # All first bytes, then all second ones ...: those that hold the exponent are alike.
             "weights": _packed(early.astype("<f4").reshape(-1, 1).view(np.uint8).T),
-            "early": _packed(np.frombuffer(web_assembly(trained, plain=False), np.uint8)),
-            "plain": _packed(np.frombuffer(web_assembly(trained, plain=True), np.uint8)),
+            **modules,
         },
     }
 
@@ -156,11 +167,13 @@ def parse_arguments(argv=None):
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     default = zoo.RELEASED / "page" / "index.html"
     parser.add_argument("--out", type=pathlib.Path, default=default, metavar="FILE", help="default: the released page")
+    add_quiet(parser)
     return parser.parse_args(argv)
 
 
 def _run(options):
-    described = [describe_network(name, options.data_dir) for name in options.networks]
+    with terminal.bar("compiling", 2 * len(options.networks), "module") as bar:
+        described = [describe_network(name, options.data_dir, bar.update) for name in options.networks]
     records.prepare_output(options.out.parent)
     records.write_text(options.out, page(described))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
@@ -169,7 +182,7 @@ def _run(options):
 def main(argv=None):
     """Writes the page; returns the exit status."""
     options = parse_arguments(argv)
-    return exit_status(SCRIPT, lambda: _run(options))
+    return exit_status(SCRIPT, lambda: _run(options), "stopped; the page is as it was", quiet=options.quiet)
 
 
 if __name__ == "__main__":

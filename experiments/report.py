@@ -14,7 +14,9 @@ from table import REFERENCE, RELEASED, released_records
 
 from branchynet import datasets, records, serialization
 from branchynet.errors import ReportError
+from branchynet.experiment import add_quiet
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT, record_by_measure
+from branchynet.machine import terminal
 from branchynet.machine.ending import exit_status
 from branchynet.report.html import site_page, write_report
 from networks import zoo
@@ -53,7 +55,7 @@ def make_report(folder, data_dir=None) -> pathlib.Path:
 
 def make_site(data_dir=None) -> pathlib.Path:
     """Writes the reports of the released runs that have weights, and the page that lists all; returns its path."""
-    for name in zoo.released_names():
+    for name in terminal.counted("reports", zoo.released_names(), "run"):
         print(make_report(RELEASED / name, data_dir))
     entries = []
     for path in released_records():
@@ -73,6 +75,7 @@ def main(argv=None):
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="FOLDER", help="of results, with run.json")
     parser.add_argument("--site", action="store_true", help="of all released runs, and the page that lists them")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
+    add_quiet(parser)
     options = parser.parse_args(argv)
     if not options.folders and not options.site:
         parser.error("expected a folder of results, or --site, got neither")
@@ -83,7 +86,8 @@ def main(argv=None):
         if options.site:
             print(make_site(options.data_dir))
 
-    return exit_status(SCRIPT, run)
+    stopped = "stopped; reports are whole, new or as they were; the same command makes all"
+    return exit_status(SCRIPT, run, stopped, quiet=options.quiet)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ command line everything is asked of a `Request`. The room puts the others togeth
 from branchynet.experiment.experiment import main
 from branchynet.experiment.request import Experiment, Preset, Request
 from branchynet.experiment.scripts import (
+    add_quiet,
     finite_number,
     nonempty_path,
     positive_number,

@@ -9,7 +9,14 @@ import sys
 from branchynet.bench.paths import BUDGET_S
 from branchynet.errors import ThresholdError
 from branchynet.experiment.request import Experiment, Request
-from branchynet.experiment.scripts import finite_number, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment.scripts import (
+    add_quiet,
+    finite_number,
+    nonempty_path,
+    positive_number,
+    seed_number,
+    whole_number,
+)
 from branchynet.inference.engines import engine_names
 from branchynet.thresholds import parse_goal
 from branchynet.training import WEIGHTINGS
@@ -129,7 +136,7 @@ def _parser(experiment):
     parser.add_argument(
         "--device", help="where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N"
     )
-    parser.add_argument("--quiet", help="no progress and no summary; errors are told", action="store_true")
+    add_quiet(parser)
     parser.add_argument("--json", help="the record to stdout, in place of the summary", action="store_true")
     _add_data_options(parser.add_argument_group("data and results").add_argument, experiment)
     _add_training_options(parser.add_argument_group("training").add_argument)

@@ -52,7 +52,7 @@ def main(experiment: Experiment, argv=None) -> int:
         workers.wait()
 
     again = "the same command" if request.resume else "the same command with --resume"
-    with terminal.silenced(request.quiet or not workers.is_first):
+    with terminal.silenced(request.quiet):
         return exit_status(name, run, f"stopped; {again} goes on from what is there", workers)
 
 

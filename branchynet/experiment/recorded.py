@@ -28,6 +28,11 @@ def record_by_measure(net, x, labels) -> dict:
     return {name: ExitRecords.of(logits, labels, name) for name in _MEASURES}
 
 
+def shown_exits(net, x, labels, text) -> ExitRecords:
+    """What `branchynet.inference.record_exits` gives, with progress on the terminal."""
+    return ExitRecords.of(shown_logits(net, x, text), labels)
+
+
 def shown_logits(net, x, text) -> np.ndarray:
     """What `branchynet.inference.record_logits` gives of one sample or more, with progress on the terminal."""
     starts = range(0, len(x), _BATCH_SIZE)

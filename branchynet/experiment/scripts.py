@@ -1,10 +1,15 @@
-"""What all scripts share: numbers and paths on a command line."""
+"""What all scripts share: numbers and paths on a command line, and --quiet."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import pathlib
+
+
+def add_quiet(parser) -> None:
+    """Gives a command line `--quiet`, for `branchynet.machine.ending.exit_status`."""
+    parser.add_argument("--quiet", help="no progress and no summary; errors are told", action="store_true")
 
 
 def whole_number(lowest, highest=math.inf):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import time
 import traceback
 
 from branchynet.errors import UserError
+from branchynet.machine import terminal
 from branchynet.machine.workers import Workers
 
 # An error that all workers meet is reported once, by the first, which then ends the others.
@@ -17,14 +20,15 @@ _OUTPUT_IS_READ_WITHIN_S = 0.3
 _STATUS_OF_A_CLOSED_PIPE = 141
 
 
-def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | None = None) -> int:
+def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | None = None, quiet=False) -> int:
     """Runs a script's work; an error that the user can mend becomes one line, and ends all workers.
 
     Args:
         script: the script's name, for messages.
         run: function without arguments.
         stopped: what to say after Ctrl-C.
-        workers: those that run it together; None for this process alone.
+        workers: those that run it together, of which the first shows progress; None for this process alone.
+        quiet: neither progress nor anything on stdout; errors are told.
 
     Returns:
         the exit status: 0, or 2 after an error that the user can mend, 1 after another one in one of several workers,
@@ -33,7 +37,9 @@ def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | N
     workers = workers or Workers()
     try:
         _print_whatever_the_terminal_can()
-        run()
+        unheard = contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()
+        with terminal.silenced(quiet or not workers.is_first), unheard:
+            run()
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output, `head` for instance, has gone; what is still to be printed goes nowhere.

@@ -24,7 +24,7 @@ def best_combination(study, goals) -> dict:
         the validation samples.
     """
     tried = []
-    for name in study.measures:
+    for name in terminal.counted("choosing T", list(study.measures), "measure"):
         for goal in map(parse_goal, goals):
             try:
                 thresholds = list(study.choose(name, goal).thresholds)

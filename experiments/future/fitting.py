@@ -5,6 +5,7 @@ import itertools
 import time
 
 from branchynet.confidence import MEASURES, Measure, auroc
+from branchynet.machine import terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def fit_measures(names, validation, training, settings_to_try=None, seed=0) -> d
         {name: `Fitted`}
     """
     fitted = {}
-    for name in names:
+    for name in terminal.counted("fitting measures", list(names), "measure"):
         start = time.perf_counter()
         kind, grid = MEASURES.get(name), (settings_to_try or {}).get(name)
         samples = training if kind.fits_on == "training" else validation

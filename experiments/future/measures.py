@@ -3,6 +3,7 @@
 import numpy as np
 
 from branchynet.confidence import auroc
+from branchynet.machine import terminal
 from branchynet.thresholds import Problem, front
 from future.curves import mix_at_accuracy, mix_at_cost
 from future.recorded import difference
@@ -25,7 +26,7 @@ def compare_measures(study) -> list:
     reference = study.on_test(REFERENCE_MEASURE, study.reference.thresholds)
     reference_right = study.test_records[REFERENCE_MEASURE].right_at(study.reference.thresholds)
     rows = []
-    for name, measure in study.measures.items():
+    for name, measure in terminal.counted("comparing measures", list(study.measures.items()), "measure"):
         test, curve = study.test_records[name], curve_on_test(study, name)
         costs, accuracies = ([point[key] for point in curve] for key in ("cost", "accuracy_pct"))
         at_cost = mix_at_cost(costs, reference["cost"])

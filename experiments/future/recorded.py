@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from branchynet.inference import record_logits
+from branchynet.experiment.recorded import shown_logits
 from branchynet.thresholds import ExitRecords
 
 
@@ -25,7 +25,7 @@ class Recorded:
     @classmethod
     def of(cls, net, x, labels) -> Recorded:
         """One pass of a `BranchyNet` over x (N, C, H, W) float32 with labels (N,)."""
-        return cls(record_logits(net, x), np.asarray(labels, np.int32))
+        return cls(shown_logits(net, x, "recording"), np.asarray(labels, np.int32))
 
     def parted(self, share=0.5, seed=0) -> list:
         """The samples in two parts by chance; the first has that share of them, rounded down."""

@@ -1,5 +1,7 @@
 """The benchmark of engines and precisions, on a tiny network."""
 
+from unittest.mock import Mock
+
 import benchmark_precision as script
 import numpy as np
 import pytest
@@ -15,8 +17,8 @@ from networks import zoo
 
 
 @pytest.fixture
-def result(tmp_path, monkeypatch):
-    """The record that the script leaves at `tmp_path`/out."""
+def options(tmp_path, monkeypatch):
+    """The command line that measures a released network into `tmp_path`/out."""
     dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
     monkeypatch.setattr(zoo, "RELEASED", tmp_path)
@@ -26,7 +28,12 @@ def result(tmp_path, monkeypatch):
     net.initialise(SHAPE)
     (tmp_path / "tiny").mkdir()
     save_weights(net, tmp_path / "tiny" / "weights", transform=datasets.scale)
-    options = ["--networks", "tiny", "--budget", "0.2", "--seed", "3", "--out", str(tmp_path / "out")]
+    return ["--networks", "tiny", "--budget", "0.2", "--seed", "3", "--out", str(tmp_path / "out")]
+
+
+@pytest.fixture
+def result(options, tmp_path):
+    """The record that the script leaves."""
     assert script.main(options) == 0
     return records.read_json(tmp_path / "out" / "precision.json")
 
@@ -48,3 +55,15 @@ def test_every_engine_and_precision_has_its_row_or_a_reason(result, tmp_path):
     assert table.count("\n| tiny ") == len(rows) + 1
     with Image.open(tmp_path / "out" / "precision.png") as image:
         assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_ctrl_c_leaves_the_networks_that_were_done(options, tmp_path, monkeypatch, capsys):
+    done = {"network": "tiny", "rows": [], "left_out": {}}
+    measure = Mock(side_effect=[done, KeyboardInterrupt])
+    monkeypatch.setattr(script, "bench_network", measure)
+    monkeypatch.setattr(script.report, "precision_table", lambda result: "")
+    monkeypatch.setattr(script.plots, "gains_by_precision", lambda result, path: None)
+    assert script.main(["--networks", "tiny", "tiny", *options[2:]]) == 130
+    record = records.read_json(tmp_path / "out" / "precision.json")
+    assert record["networks"] == [done] and "--networks tiny --budget" in record["command"]
+    assert "--networks names the others" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -16,7 +17,9 @@ import pytest
 from PIL import Image
 
 from branchynet.datasets import TRANSFORMS
+from branchynet.errors import UserError
 from branchynet.experiment import main, nonempty_path, seed_number, whole_number
+from branchynet.machine import terminal
 from branchynet.machine.ending import exit_status
 
 EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
@@ -130,6 +133,33 @@ def test_the_status_of_an_interrupted_script_is_that_of_a_shell(error, capsys):
             raise error
 
     assert exit_status("x.py", run) == (130 if error else 0)
+
+
+# What computes for more than a few seconds: (script, the least that it is told).
+LONG = {
+    **{script: ["--out=x"] for script in ("benchmark", "benchmark_precision", "compare_training", "figures")},
+    **{"benchmark_training": [], "future_work": [], "page": []},
+}
+
+
+@pytest.mark.parametrize("script", LONG)
+def test_ctrl_c_says_how_to_go_on_and_quiet_leaves_nothing_but_errors(script, monkeypatch, capsys):
+    module, todo = importlib.import_module(script), [KeyboardInterrupt(), UserError("what is wrong"), None]
+
+    def run(*arguments):
+        print("a table")
+        terminal.say("a line")
+        if (error := todo.pop(0)) is not None:
+            raise error
+
+    monkeypatch.setattr(module, "_run", run)
+    assert module.main(LONG[script]) == 130
+    told = capsys.readouterr()
+    assert told.out == "a table\n" and re.fullmatch(rf"a line\n\n{script}\.py: stopped; .{{15,}}\n", told.err)
+    assert module.main([*LONG[script], "--quiet"]) == 2
+    assert tuple(capsys.readouterr()) == ("", f"{script}.py: error: what is wrong\n")
+    assert module.main([*LONG[script], "--quiet"]) == 0
+    assert tuple(capsys.readouterr()) == ("", "")
 
 
 @pytest.mark.parametrize("script", WRITING)
