@@ -12,6 +12,7 @@ import sys
 
 from compare import read_runs
 from future.ways_to_train import ways_to_train
+from scipy.stats import binomtest
 from table import REFERENCE, RELEASED, make_table, released_records
 
 from branchynet import records, report
@@ -161,6 +162,30 @@ def matrix():
         raise RecordError(f"tests/matrix.md: expected the result of `make matrix`: {error.strerror}") from error
 
 
+def campaigns():
+    """What the long campaigns of tests/campaigns.py and tests/mutants.py found."""
+    made = records.read_json(ROOT / "tests" / "campaigns.json")
+    lines = [[name, found["date"], found["commit"], _of_campaign(found)] for name, found in sorted(made.items())]
+    return formats.markdown_table(("Campaign", "Date", "Commit", "Found"), lines)
+
+
+def _of_campaign(found):
+    """The figures of a campaign, in words."""
+    n, errors = found["tried"], len(found.get("errors", ()))
+    if "noticed" in found:
+        return f"{found['noticed']:,} of {n:,} noticed, the others change nothing that is read; {errors} wrong"
+    if "equal" in found:
+        return (
+            f"of {found['operations']} operations on files, {n} tried: {found['equal']} resumed equal, {errors} did not"
+        )
+    killed, rest = found["killed"], n - found["killed"] - found["harmless"]
+    words = f"{killed} of {n} killed ({100 * killed / n:.0f} %)"
+    if n < found["mutants"]:
+        interval = binomtest(killed, n).proportion_ci(method="exact")
+        words += f", a sample of {found['mutants']}: {100 * interval.low:.0f}–{100 * interval.high:.0f} %"
+    return f"{words}; {found['harmless']} harmless, {rest} alive"
+
+
 BLOCKS = {
     "front-table": front_table,
     "table-one": lambda: make_table(released_records()),
@@ -174,6 +199,7 @@ BLOCKS = {
     "future-measures": future_measures,
     "paper-figures": paper_figures,
     "matrix": matrix,
+    "campaigns": campaigns,
 }
 
 
