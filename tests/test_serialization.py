@@ -24,6 +24,14 @@ def test_weights_survive_a_round_trip(tmp_path, device):
     assert description["loss_weights"] == [1.0, 1.0, 0.3]
 
 
+def test_what_a_description_says_counts_not_the_order_of_its_keys_nor_its_spaces(tmp_path):
+    save_weights(tiny_net(), tmp_path / "w", {"seed": 0, "epochs": 2})
+    path = tmp_path / "w.json"
+    description = dict(reversed(json.loads(path.read_text()).items()))
+    path.write_text(json.dumps(description, indent=7))
+    assert load_weights(tiny_net(seed=1), tmp_path / "w")["provenance"] == {"seed": 0, "epochs": 2}
+
+
 def test_running_statistics_are_saved(tmp_path):
     def net():
         return BranchyNet([chainer.links.BatchNormalization(4), Branch([chainer.links.Linear(4, 2)])])
