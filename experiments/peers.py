@@ -46,7 +46,7 @@ def plain_onnxruntime(net):
     from branchynet.inference.engines.onnxruntime import make_session
     from branchynet.inference.onnx_graph import segment_model
 
-    session = make_session(segment_model(make_plain_plan(net).segments[0], is_last=True), 1)
+    session = make_session(segment_model(make_plain_plan(net), 0), 1)
     return lambda x: session.run(["logits"], {"x": x})[0].argmax(axis=1)
 
 

@@ -5,13 +5,12 @@ The code is that of the native engine (`branchynet.inference.native`), with the 
 
 import pathlib
 
-import numpy as np
-
 from branchynet.confidence import as_measure
 from branchynet.datasets.transforms import Normalise, Scale
 from branchynet.errors import CompileError, OutputError, ThresholdError
 from branchynet.inference.native import source
 from branchynet.inference.native.program import Program
+from branchynet.inference.native.stages import c_float
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine.files import replacing
 from branchynet.thresholds import Thresholds, as_exit_rule
@@ -162,10 +161,8 @@ def _transform(transform, sample_shape):
 
 
 def _numbers(values):
-    """C: float constants, enough digits for each to come back as it was."""
-    words = [f"{float(np.float32(value)):.9g}" for value in values]
-    words = [f"{word}f" if "." in word or "e" in word else f"{word}.0f" for word in words]
-    words = [word.replace("inf.0f", "INFINITY") for word in words]
+    """C: float constants, some on each line."""
+    words = [c_float(value) for value in values]
     lines = [", ".join(words[i : i + _NUMBERS_A_LINE]) for i in range(0, len(words), _NUMBERS_A_LINE)]
     return ",\n".join(lines)
 

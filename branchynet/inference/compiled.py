@@ -144,7 +144,7 @@ class CompiledNet:
     def _answers(self, x, rule):
         """The answers to a checked batch, where they were made."""
         if len(x) == 0:
-            return self._no_answers()
+            return Answers.empty(self.device.xp, 0, self.plan.n_classes)
         if self._decides:
             return self._workspace().answers(x, rule)
         # Looked at where it comes from: on the host that takes no wait for the GPU.
@@ -214,11 +214,6 @@ class CompiledNet:
             return x
         with self._device_in_use():
             return transform(x)
-
-    def _no_answers(self):
-        xp = self.device.xp
-        integers, floats = xp.empty(0, np.int32), xp.empty(0, np.float32)
-        return Answers(integers, integers.copy(), floats, xp.empty((0, self.plan.n_classes), np.float32))
 
     def _run_one(self, x, rule):
         """One sample: `leave_early` without the arrays of one.

@@ -8,12 +8,15 @@ processors without integer dot products (VNNI) add up in 16 bits, which overflow
 import importlib.util
 import pathlib
 import tempfile
+import types
 
 import numpy as np
 import onnx
 
 from branchynet.errors import CompileError
 from branchynet.inference.onnx_graph import segment_model
+
+_BATCH_SIZE = 64  # of calibration samples
 
 
 def segment_models(plan, precision, calibration) -> list:
@@ -27,7 +30,7 @@ def segment_models(plan, precision, calibration) -> list:
     Raises:
         CompileError: ONNX Runtime, which quantises, is not installed.
     """
-    models = [segment_model(segment, is_last=segment is plan.segments[-1]) for segment in plan.segments]
+    models = [segment_model(plan, index) for index in range(plan.n_exits)]
     if precision != "int8":
         return models
     if importlib.util.find_spec("onnxruntime") is None:
@@ -52,13 +55,14 @@ def _features(model, x):
 def _quantised(model, x):
     from onnxruntime import quantization
 
+    batches = iter([{"x": np.ascontiguousarray(x[i : i + _BATCH_SIZE])} for i in range(0, len(x), _BATCH_SIZE)])
     with tempfile.TemporaryDirectory() as folder:
         ready, path = (pathlib.Path(folder) / name for name in ("ready.onnx", "int8.onnx"))
         quantization.shape_inference.quant_pre_process(model, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
             ready,
             path,
-            _Samples(x),
+            types.SimpleNamespace(get_next=lambda: next(batches, None)),
             quant_format=quantization.QuantFormat.QDQ,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
@@ -67,14 +71,3 @@ def _quantised(model, x):
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
         return onnx.load(path)
-
-
-class _Samples:
-    """The calibration samples, in batches, as ONNX Runtime reads them."""
-
-    def __init__(self, x, batch_size=64):
-        self.batches = iter([x[i : i + batch_size] for i in range(0, len(x), batch_size)])
-
-    def get_next(self):
-        batch = next(self.batches, None)
-        return None if batch is None else {"x": np.ascontiguousarray(batch)}

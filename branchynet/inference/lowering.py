@@ -13,6 +13,7 @@ import numpy as np
 
 from branchynet import functions
 from branchynet.errors import CompileError
+from branchynet.functions.windows import pair
 from branchynet.inference.operations import (
     AveragePooling,
     Convolution,
@@ -84,10 +85,6 @@ def _lower_layer(layer, where):
     )
 
 
-def _pair(value):
-    return tuple(value) if hasattr(value, "__getitem__") else (value, value)
-
-
 def _host_copy(array):
     """Of its own, so that later training does not reach a compiled net."""
     return np.array(to_host(array))
@@ -99,10 +96,10 @@ def _bias(link, n_out):
 
 @register_lowering(L.Convolution2D)
 def _convolution(link):
-    if link.groups != 1 or _pair(link.dilate) != (1, 1):
+    if link.groups != 1 or pair(link.dilate) != (1, 1):
         raise CompileError("cannot compile a grouped or dilated convolution")
     W = _host_copy(link.W.array)
-    return [Convolution(W, _bias(link, len(W)), _pair(link.stride), _pair(link.pad))]
+    return [Convolution(W, _bias(link, len(W)), pair(link.stride), pair(link.pad))]
 
 
 @register_lowering(L.Linear)
@@ -163,7 +160,7 @@ def _local_response_normalization(settings):
 
 def _window(settings):
     stride = settings["ksize"] if settings["stride"] is None else settings["stride"]
-    return _pair(settings["ksize"]), _pair(stride), _pair(settings["pad"])
+    return pair(settings["ksize"]), pair(stride), pair(settings["pad"])
 
 
 def fold_scales(operations) -> list:

@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 from branchynet.errors import OutputError, ThresholdError
-from branchynet.inference.onnx_graph import Graph, make_model, tensor
+from branchynet.inference.onnx_graph import Graph, make_model, samples, segment_model, tensor
 from branchynet.inference.plan import make_plan
 from branchynet.machine.files import remove, replacing
 from branchynet.thresholds import Thresholds, as_exit_rule
@@ -70,7 +70,9 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresh
     plan = make_plan(net, sample_shape)
     models = {path: _whole_model(plan, None if thresholds_as_input else rule.values, transform)}
     for index in range(plan.n_exits):
-        models[path.with_suffix(f".segment{index + 1}.onnx")] = _segment_model(plan, index, transform)
+        models[path.with_suffix(f".segment{index + 1}.onnx")] = segment_model(
+            plan, index, transform if index == 0 else None, with_answer=True
+        )
     for model_path, model in models.items():
         with replacing(model_path) as handle:
             handle.write(model.SerializeToString())
@@ -82,19 +84,14 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresh
 
 def _whole_model(plan, thresholds, transform):
     """The one file; with thresholds None they are an input."""
-    graph, inputs = Graph(), [_samples(1, plan.in_shape, transform)]
+    graph, inputs = Graph(), [samples(1, plan.in_shape, transform)]
     if thresholds is None:
         inputs.append(tensor("thresholds", [plan.n_exits - 1]))
         name = "thresholds"
     else:
         name = graph.constant(np.array(thresholds, np.float32), "thresholds")
     _add_segments(graph, plan, 0, graph.transformed("x", transform, plan.in_shape), "", name)
-    return make_model(graph.build("branchynet", inputs, _answer_infos(plan, "")))
-
-
-def _samples(n, shape, transform):
-    """The description of the input `x`: pixels, or what a transform made of them."""
-    return tensor("x", [n, *shape], TensorProto.FLOAT if transform is None else TensorProto.UINT8)
+    return make_model(graph.build("branchynet", inputs, _infos(plan, "")))
 
 
 def _add_segments(graph, plan, index, x, suffix, thresholds):
@@ -102,55 +99,36 @@ def _add_segments(graph, plan, index, x, suffix, thresholds):
     segment = plan.segments[index]
     features = graph.operations(segment.trunk, x, segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
-    names = [f"{name}{suffix}" for name, _ in _ANSWER] + [f"logits{suffix}"]
-    if index == plan.n_exits - 1:
-        _add_answer(graph, logits, index, graph.entropy(logits), names)
-        return
     entropy = graph.entropy(logits)
+    if index == plan.n_exits - 1:
+        _add_answer(graph, logits, index, entropy, suffix)
+        return
     threshold = graph.node("Gather", thresholds, graph.constant(np.array([index], np.int64), "exit"), axis=0)
     leaves = graph.node("Squeeze", graph.node("Less", entropy, threshold))
     answer, onward = Graph(f"leave{index}_"), Graph(f"go_on{index}_")
-    _add_answer(answer, logits, index, entropy, [f"{name}_leave{index}" for name in names])
-    _add_segments(onward, plan, index + 1, features, f"{suffix}_go_on{index}", thresholds)
+    leaving, going_on = f"{suffix}_leave{index}", f"{suffix}_go_on{index}"
+    _add_answer(answer, logits, index, entropy, leaving)
+    _add_segments(onward, plan, index + 1, features, going_on, thresholds)
     branches = {
-        "then_branch": answer.build("leave", [], _infos(plan, [f"{name}_leave{index}" for name in names])),
-        "else_branch": onward.build("go_on", [], _answer_infos(plan, f"{suffix}_go_on{index}")),
+        "then_branch": answer.build("leave", [], _infos(plan, leaving)),
+        "else_branch": onward.build("go_on", [], _infos(plan, going_on)),
     }
-    graph.nodes.append(onnx.helper.make_node("If", [leaves], names, **branches))
+    graph.nodes.append(onnx.helper.make_node("If", [leaves], _names(suffix), **branches))
 
 
-def _add_answer(graph, logits, index, entropy, names):
-    label, exit_index, entropy_name, logits_name = names
+def _add_answer(graph, logits, index, entropy, suffix):
+    label, exit_index, entropy_name, logits_name = _names(suffix)
     graph.node("ArgMax", logits, output=label, axis=1, keepdims=0)
     graph.node("Identity", graph.constant(np.array([index], np.int64), "exit"), output=exit_index)
     graph.node("Identity", entropy, output=entropy_name)
     graph.node("Identity", logits, output=logits_name)
 
 
-def _answer_infos(plan, suffix):
-    return _infos(plan, [f"{name}{suffix}" for name, _ in _ANSWER] + [f"logits{suffix}"])
+def _names(suffix):
+    return [f"{name}{suffix}" for name, _ in _ANSWER] + [f"logits{suffix}"]
 
 
-def _infos(plan, names):
+def _infos(plan, suffix):
+    *names, logits = _names(suffix)
     infos = [tensor(name, [1], kind) for name, (_, kind) in zip(names, _ANSWER)]
-    return [*infos, tensor(names[-1], [1, plan.n_classes])]
-
-
-def _segment_model(plan, index, transform):
-    segment, transform = plan.segments[index], transform if index == 0 else None
-    graph = Graph()
-    x = graph.transformed("x", transform, segment.in_shape)
-    features = graph.operations(segment.trunk, x, segment.in_shape)
-    logits = graph.operations(segment.head, features, segment.out_shape)
-    graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)
-    graph.name_output(graph.entropy(logits), "entropy")
-    graph.name_output(logits, "logits")
-    outputs = [
-        tensor("label", ["n"], TensorProto.INT64),
-        tensor("entropy", ["n"]),
-        tensor("logits", ["n", plan.n_classes]),
-    ]
-    if index < plan.n_exits - 1:
-        graph.name_output(features, "features")
-        outputs.append(tensor("features", ["n", *segment.out_shape]))
-    return make_model(graph.build(f"segment{index + 1}", [_samples("n", segment.in_shape, transform)], outputs))
+    return [*infos, tensor(logits, [1, plan.n_classes])]

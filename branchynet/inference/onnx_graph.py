@@ -127,23 +127,34 @@ def make_model(graph) -> onnx.ModelProto:
     return model
 
 
-def segment_model(segment, is_last=False) -> onnx.ModelProto:
+def samples(n, shape, transform=None):
+    """The description of the input `x`, n samples: uint8 pixels for a transform, else float32."""
+    return tensor("x", [n, *shape], TensorProto.FLOAT if transform is None else TensorProto.UINT8)
+
+
+def segment_model(plan, index, transform=None, with_answer=False) -> onnx.ModelProto:
     """One segment as a model of its own, for any number of samples: x -> logits, features (the next segment's x).
 
     Args:
-        segment: of a plan.
-        is_last: no segment follows, and no features are asked for.
+        plan: `branchynet.inference.plan.Plan`.
+        index: of the segment, 0 for the first; the last one gives no features.
+        transform: of `branchynet.datasets.transforms`, to make it take uint8 pixels; None leaves it outside.
+        with_answer: label and entropy, too, in front of the logits.
     """
-    graph = Graph()
-    features = graph.operations(segment.trunk, "x", segment.in_shape)
+    segment, graph = plan.segments[index], Graph()
+    x = graph.transformed("x", transform, segment.in_shape)
+    features = graph.operations(segment.trunk, x, segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
+    outputs = [tensor("logits", ["n", plan.n_classes])]
+    if with_answer:
+        graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)
+        graph.name_output(graph.entropy(logits), "entropy")
+        outputs = [tensor("label", ["n"], TensorProto.INT64), tensor("entropy", ["n"]), *outputs]
     graph.name_output(logits, "logits")
-    (n_classes,) = ops.shape_after(segment.head, segment.out_shape)
-    outputs = [tensor("logits", ["n", n_classes])]
-    if not is_last:
+    if index < plan.n_exits - 1:
         graph.name_output(features, "features")
         outputs.append(tensor("features", ["n", *segment.out_shape]))
-    return make_model(graph.build("segment", [tensor("x", ["n", *segment.in_shape])], outputs))
+    return make_model(graph.build(f"segment{index + 1}", [samples("n", segment.in_shape, transform)], outputs))
 
 
 def _convolution(graph, operation, x, shape):

@@ -35,6 +35,12 @@ class Answers(typing.NamedTuple):
     scores: typing.Any
     logits: typing.Any
 
+    @classmethod
+    def empty(cls, xp, n, n_classes):
+        """Room for n answers, arrays of `xp`, NumPy or CuPy."""
+        integers, floats = [xp.empty(n, np.int32) for _ in range(2)], xp.empty(n, np.float32)
+        return cls(*integers, floats, xp.empty((n, n_classes), np.float32))
+
 
 def run(net, x, thresholds, batch_size=None, measure=ENTROPY) -> Answers:
     """Classifies samples, each leaving at the first exit that is sure enough of it.
@@ -209,17 +215,12 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         rule: an exit rule, of `as_exit_rule`.
         measure: a `branchynet.confidence.Measure`; None where there is one exit: the scores are NaN then.
     """
-    n_samples = len(x)
-    labels = xp.empty(n_samples, dtype=np.int32)
-    exits = xp.empty(n_samples, dtype=np.int32)
-    scores = xp.empty(n_samples, dtype=np.float32)
-    all_logits, earlier = None, ()
-    remaining = xp.arange(n_samples)
+    answers, earlier, remaining = None, (), xp.arange(len(x))
     for index in range(n_exits):
         logits, x = run_segment(index, x)
         check_logits(xp, index, logits)
-        if all_logits is None:
-            all_logits = xp.empty((n_samples, logits.shape[1]), dtype=np.float32)
+        if answers is None:
+            answers = Answers.empty(xp, len(logits), logits.shape[1])
         if measure is None:
             sample_scores = xp.full(len(logits), np.nan, np.float32)
         else:
@@ -227,10 +228,10 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
             if xp.isnan(sample_scores).any():
                 raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
         # All who came get the answer of this exit; who goes on gets that of a later one in its place.
-        labels[remaining] = logits.argmax(axis=1)
-        exits[remaining] = index
-        scores[remaining] = sample_scores
-        all_logits[remaining] = logits
+        answers.labels[remaining] = logits.argmax(axis=1)
+        answers.exits[remaining] = index
+        answers.scores[remaining] = sample_scores
+        answers.logits[remaining] = logits
         if index == n_exits - 1:
             break
         going_on = xp.flatnonzero(~rule.leaves(index, sample_scores))
@@ -239,7 +240,7 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         remaining, x = remaining[going_on], x[going_on]
         if measure is not None and measure.needs_earlier_exits:
             earlier = [exit_logits[going_on] for exit_logits in (*earlier, logits)]
-    return Answers(labels, exits, scores, all_logits)
+    return answers
 
 
 def _run_batch(net, x, rule, measure):

@@ -71,11 +71,11 @@ class NativeEngine:
             self._pools = {process: ThreadPoolExecutor(self.threads, "branchynet-native")}
         return self._pools[process]
 
-    def workspace_of_pool_thread(self):
-        """The workspace of the pool's thread that asks."""
+    def fill(self, x, thresholds, answers, part) -> None:
+        """`_Workspace.fill` of the rows of a slice, in a thread of the pool, which keeps its workspace."""
         if not hasattr(self._of_pool_thread, "workspace"):
             self._of_pool_thread.workspace = _Workspace(self)
-        return self._of_pool_thread.workspace
+        self._of_pool_thread.workspace.fill(x[part], thresholds, Answers(*[array[part] for array in answers]))
 
 
 class _Workspace:
@@ -89,12 +89,7 @@ class _Workspace:
         self._sample = np.zeros((1, *plan.in_shape), np.float32)
         self._thresholds = np.zeros(plan.n_exits, np.float32)
         self._rule = None
-        self._answer = Answers(
-            np.zeros(1, np.int32),
-            np.zeros(1, np.int32),
-            np.zeros(1, np.float32),
-            np.zeros((1, plan.n_classes), np.float32),
-        )
+        self._answer = Answers.empty(np, 1, plan.n_classes)
         # Addresses that never change: making them anew would take longer than many a layer.
         arrays = (self._memory, engine.weights, self._sample, self._thresholds, *self._answer)
         self._pointers = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
@@ -126,27 +121,15 @@ class _Workspace:
         return Answers(labels.copy(), exits.copy(), scores.copy(), logits.copy())
 
     def _answers_of_batch(self, x, rule):
-        n, plan = len(x), self._engine.plan
-        answers = Answers(
-            np.empty(n, np.int32),
-            np.empty(n, np.int32),
-            np.empty(n, np.float32),
-            np.empty((n, plan.n_classes), np.float32),
-        )
+        n = len(x)
+        answers = Answers.empty(np, n, self._engine.plan.n_classes)
         if self._engine.threads == 1 or n < 2 * self._engine.threads:
             self.fill(x, self._thresholds, answers)
             return answers
         bounds = np.linspace(0, n, self._engine.threads + 1).astype(int)
         parts = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:])]
         # map, not submit: the first error comes out, after all parts are done with the arrays.
-        list(
-            self._engine.pool().map(
-                lambda part: self._engine.workspace_of_pool_thread().fill(
-                    x[part], self._thresholds, Answers(*[array[part] for array in answers])
-                ),
-                parts,
-            )
-        )
+        list(self._engine.pool().map(lambda part: self._engine.fill(x, self._thresholds, answers, part), parts))
         return answers
 
     def fill(self, x, thresholds, answers) -> None:

@@ -29,23 +29,15 @@ def rounded_up(n: int, step: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """One sample's image, or vector, in the workspace.
+    """One sample's image, or vector, in the workspace."""
 
-    Attributes:
-        name: of the workspace's array.
-        shape: (C, H, W); (C, 1, 1) for a vector.
-        planar: its form.
-        pad: (rows above and below, columns to the left and to the right) of zeros around it.
-        pixel, row, plane: distances in floats from a pixel, row, channel to the next.
-    """
-
-    name: str
-    shape: tuple
-    planar: bool
-    pad: tuple
-    pixel: int
-    row: int
-    plane: int
+    name: str  # of the workspace's array
+    shape: tuple  # (C, H, W); (C, 1, 1) for a vector
+    planar: bool  # its form
+    pad: tuple  # (rows above and below, columns to the left and to the right) of zeros around it
+    pixel: int  # distance in floats from a pixel to the next
+    row: int  # from a row to the next
+    plane: int  # from a channel to the next
 
     @classmethod
     def interleaved(cls, name, shape, pad=(0, 0), tight=False) -> Image:
@@ -104,16 +96,6 @@ def pack_groups(weights, bias, group) -> np.ndarray:
     rows = np.zeros((n_outputs, 1 + math.prod(weights.shape[1:])), np.float32)
     rows[: len(bias), 0], rows[: len(bias), 1:] = bias, weights.reshape(len(bias), -1)
     return rows.reshape(-1, group, rows.shape[1]).swapaxes(1, 2).ravel()
-
-
-def pack_convolution(operation) -> np.ndarray:
-    """Of a convolution that goes over ky, kx, c."""
-    return pack_groups(operation.W.transpose(0, 2, 3, 1), operation.b, group_of(len(operation.b)))
-
-
-def pack_runs(operation, n_outputs) -> np.ndarray:
-    """Of a convolution of planes that goes over c, ky, kx, in blocks of so many output channels."""
-    return pack_groups(operation.W, operation.b, n_outputs)
 
 
 def pack_linear(operation, image) -> np.ndarray:

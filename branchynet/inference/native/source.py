@@ -9,11 +9,20 @@ from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy, Margin, MaxProbability
 from branchynet.confidence.entropy import Entropy
 from branchynet.errors import CompileError
+from branchynet.inference.native.stages import c_float
 from branchynet.machine.compilers import VECTORS
 
 _KERNELS = pathlib.Path(__file__).with_name("kernels.h")
 # Label and score from logits, for the CPU and for a GPU.
 SCORES = pathlib.Path(__file__).with_name("scores.h")
+# Measures that the kernels know: (function in scores.h, temperature of a measure at an exit).
+_SCORES = {
+    Entropy: ("entropy", lambda measure, exit_index: 1.0),
+    CalibratedEntropy: ("entropy", lambda measure, exit_index: measure.tau_[exit_index]),
+    MaxProbability: ("max_probability", lambda measure, exit_index: 1.0),
+    Margin: ("margin", lambda measure, exit_index: 1.0),
+    Energy: ("energy", lambda measure, exit_index: measure.tau),
+}
 
 DECLARATIONS = """
 /* Classifies samples, each leaving at the first exit whose score is below its threshold.
@@ -43,24 +52,14 @@ def score_expression(measure, exit_index, engine="native") -> str:
     """
     if measure is None:
         return "NAN"
-    tau = 1.0
-    names = {
-        Entropy: "entropy",
-        CalibratedEntropy: "entropy",
-        MaxProbability: "max_probability",
-        Margin: "margin",
-        Energy: "energy",
-    }
-    if type(measure) not in names:
+    if type(measure) not in _SCORES:
         raise CompileError(
             f"the {engine} engine knows the measures entropy, calibrated-entropy, max-probability, margin and energy, "
             f"not {measure.name}"
         )
-    if isinstance(measure, CalibratedEntropy):
-        tau = float(measure.tau_[exit_index])
-    elif isinstance(measure, Energy):
-        tau = measure.tau
-    return f"{names[type(measure)]}(logits, BRANCHYNET_N_CLASSES, {float(np.float32(tau)):.9e}f)"
+    function, tau_of = _SCORES[type(measure)]
+    tau = tau_of(measure, exit_index)
+    return f"{function}(logits, BRANCHYNET_N_CLASSES, {c_float(tau)})"
 
 
 def header(program) -> str:

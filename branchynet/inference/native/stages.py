@@ -3,6 +3,8 @@
 import dataclasses
 import typing
 
+import numpy as np
+
 from branchynet.inference.native import images
 from branchynet.inference.native.images import Image
 
@@ -11,23 +13,14 @@ _PARAMETERS = {"in": "const float *in", "weights": "const float *weights", "out"
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What the builder of an operation is given.
+    """What the builder of an operation is given."""
 
-    Attributes:
-        program: `branchynet.inference.native.program.Program`.
-        calls: list of lines of C, which is added to.
-        operation: of `branchynet.inference.operations`.
-        relu: whether a ReLU follows.
-        name: of the image that it makes.
-        readers: operations that read the result.
-    """
-
-    program: typing.Any
-    calls: list
-    operation: typing.Any
-    relu: bool
-    name: str
-    readers: list
+    program: typing.Any  # `branchynet.inference.native.program.Program`
+    calls: list  # of lines of C, which is added to
+    operation: typing.Any  # of `branchynet.inference.operations`
+    relu: bool  # whether a ReLU follows
+    name: str  # of the image that it makes
+    readers: list  # operations that read the result
 
     def result(self, shape) -> Image:
         """The image of the result."""
@@ -38,37 +31,46 @@ class Stage:
         self.program.reserve(f"{self.name}_extra", n + images.SLACK)
         return f"work->{self.name}_extra"
 
-    def add(self, name, comment, kernel, sizes, **arguments) -> None:
-        """Adds a call of the stage's function.
+    def add(self, what, kernel, sizes, source, target, relu=None, weights=None, pad=(0, 0), extra=None) -> Image:
+        """Adds a call of the stage's function, whose name and comment say what it computes, with shapes.
 
         Args:
-            name: of the function; another one of that name gets a number.
-            comment: what it computes, with shapes.
+            what: what it computes; the name is made of the words before the first comma.
             kernel: in kernels.h.
             sizes: its constants, behind the addresses.
-            **arguments: the addresses, C, by their parameters' names (`_PARAMETERS`; "in" is written in_); 0 for none.
+            source, target: the images that it reads and writes.
+            relu: whether negative results become 0, the last constant; None for a kernel that is not told.
+            weights: (n,) float32, packed; empty for none; None for a kernel without weights.
+            pad: rows above and columns to the left of the source that the kernel begins with.
+            extra: C: the address of a buffer of its own; None for a kernel without.
+
+        Returns:
+            the target.
         """
-        arguments = {key.rstrip("_"): value for key, value in arguments.items()}
-        comment += ", ReLU" if self.relu else ""
+        arguments = {"in": source.at(-pad[0], -pad[1])}
+        if weights is not None:
+            arguments["weights"] = self.program.pack(weights) if len(weights) else "0"
+        arguments["out"] = target.at()
+        if extra is not None:
+            arguments["extra"] = extra
         given = {key: value for key, value in arguments.items() if value != "0"}
+        sizes = sizes if relu is None else (*sizes, int(relu))
         constants = ", ".join([*(key if key in given else "0" for key in arguments), *map(str, sizes)])
         text = f"({', '.join(_PARAMETERS[key] for key in given)})\n{{\n    {kernel}({constants});\n}}"
+        name = f"{what.split(',')[0].replace(' ', '_')}_{words(source.shape)}_to_{words(target.shape)}"
+        comment = f"{what}: {words(source.shape)} -> {words(target.shape)}{', ReLU' if relu else ''}"
         self.calls.append(f"{self.program.function(name, text, comment)}({', '.join(given.values())});")
+        return target
+
+    def copy(self, what, source, target, relu=False, weights=()) -> Image:
+        """Adds a copy into an image of the same shape in any form; times a scale and plus a shift for each channel,
+        where weights, (2 C,) float32, say so."""
+        sizes = (*source.shape, *distances(source), *distances(target))
+        return self.add(what, "copy_scaled", sizes, source, target, relu, weights)
 
     def copied(self, image, target) -> Image:
         """The image in another place, with the padding that is wanted there."""
-        target = self.program.new(target)
-        bare = dataclasses.replace(self, relu=False)
-        bare.add(
-            f"copy_{words(image.shape)}",
-            f"{words(image.shape)} in another place",
-            "copy_scaled",
-            (*image.shape, *distances(image), *distances(target), 0),
-            in_=image.at(),
-            weights="0",
-            out=target.at(),
-        )
-        return target
+        return self.copy("copy", image, self.program.new(target))
 
     def interleaved(self, image) -> Image:
         """The image as operations of an interleaved program read it: only a sample is not."""
@@ -83,3 +85,9 @@ def words(shape) -> str:
 def distances(image) -> tuple:
     """What kernels that take either form are told of an image."""
     return image.plane, image.row, image.pixel
+
+
+def c_float(value) -> str:
+    """C: a float constant, with enough digits for it to come back as it was."""
+    text = f"{float(np.float32(value)):.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f".replace("inf.0f", "INFINITY")
