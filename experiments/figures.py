@@ -47,19 +47,12 @@ DEFAULT_CACHE_BYTES = {"L1 data": 32 * 1024, "L2": 512 * 1024}  # of the model, 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """What all measurements of one network share.
-
-    Attributes:
-        splits: `branchynet.datasets.Splits`.
-        transform: images uint8 -> float32.
-        x: (N, C, H, W) float32, the test images in the shuffled order of the timing.
-        labels: (N,) int32.
-    """
+    """What all measurements of one network share."""
 
     splits: datasets.Splits
-    transform: object
-    x: np.ndarray
-    labels: np.ndarray
+    transform: object  # images uint8 -> float32
+    x: np.ndarray  # (N, C, H, W) float32, the test images in the shuffled order of the timing
+    labels: np.ndarray  # (N,) int32
 
     @classmethod
     def of(cls, network, transform, seed, data_dir):

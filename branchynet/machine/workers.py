@@ -21,18 +21,13 @@ _POLL_S = 0.2
 
 
 class Shard(typing.NamedTuple):
-    """The part of a batch that a worker works on.
+    """The part of a batch that a worker works on."""
 
-    Attributes:
-        start, stop: its rows; at least one, or there would be no gradient to average.
-        n_samples: of the whole batch.
-        weight: how much the mean over its rows counts in the mean over the workers; 0 where a worker has no row of its
-            own and works on the first one.
-    """
-
-    start: int
-    stop: int
-    n_samples: int
+    start: int  # its first row; there is at least one, or there would be no gradient to average
+    stop: int  # behind its last row
+    n_samples: int  # of the whole batch
+    # How much the mean over its rows counts in the mean over the workers; 0 where a worker has no row of its own and
+    # works on the first one.
     weight: float
 
     @property

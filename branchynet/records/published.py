@@ -18,19 +18,15 @@ class Published:
     """What others published for the network, data set and device of one run.
 
     A row is {network, accuracy_pct, time_ms, gain (or None), thresholds, exit_pct (tuples)}.
-
-    Attributes:
-        paper_plain, paper_branchy: rows of the paper's Table I, or None.
-        authors_plain: row of the authors' notebook, or None.
-        authors_sweep: rows of the authors' notebook, one for each setting of T; empty where there is no notebook.
-        authors_chosen: the one of them to compare with: at the paper's T; where it is not among them, the most
-            accurate, the faster of two equals; or None.
     """
 
-    paper_plain: dict | None = None
-    paper_branchy: dict | None = None
-    authors_plain: dict | None = None
+    paper_plain: dict | None = None  # of the paper's Table I
+    paper_branchy: dict | None = None  # of the paper's Table I
+    authors_plain: dict | None = None  # of the authors' notebook
+    # Rows of the authors' notebook, one for each setting of T; empty where there is no notebook.
     authors_sweep: tuple = ()
+    # The one of them to compare with: at the paper's T; where it is not among them, the most accurate, the faster of
+    # two equals.
     authors_chosen: dict | None = None
 
 

@@ -10,15 +10,11 @@ from branchynet.report import formats
 
 @dataclasses.dataclass(frozen=True)
 class Clock:
-    """What a time counts, and the baseline that its gain is taken over.
+    """What a time counts, and the baseline that its gain is taken over."""
 
-    Attributes:
-        words: clock and baseline; `short`: the same where there is little room.
-        plain_ms, branchy_ms, gain: keys of a record's `measured`; the last two also of its `points`.
-    """
-
-    words: str
-    short: str
+    words: str  # clock and baseline
+    short: str  # the same where there is little room
+    # Keys of a record's `measured`; the last two also of its `points`.
     plain_ms: str
     branchy_ms: str
     gain: str
@@ -34,29 +30,19 @@ CLOCKS = (SAME_ENGINE, OVER_CHAINER, PAPERS_CLOCK)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one source says of one network.
+    """What one source says of one network."""
 
-    Attributes:
-        source: "Paper", "Authors' notebook" or "Ours".
-        accuracy_pct: on the test set.
-        time_ms: mean time of a sample; None where it was not measured.
-        gain: how many times faster than `plain`: a number, or {value, low, high}; None where it was not measured.
-        thresholds, exit_pct: T in nats of each early exit, and the share of the samples leaving at each exit.
-        clock: by which time and gain are meant.
-        plain: the row of the plain network that the gain is over; None for a plain network.
-        is_published: the figures are others', and keep the digits that stand there.
-    """
-
-    source: str
+    source: str  # "Paper", "Authors' notebook" or "Ours"
     network: str
-    accuracy_pct: float
-    time_ms: float | None
+    accuracy_pct: float  # on the test set
+    time_ms: float | None  # mean time of a sample; None where it was not measured
+    # How many times faster than `plain`: a number, or {value, low, high}; None where it was not measured.
     gain: float | dict | None = None
-    thresholds: tuple = ()
-    exit_pct: tuple = ()
-    clock: Clock | None = None
-    plain: Row | None = None
-    is_published: bool = False
+    thresholds: tuple = ()  # T in nats of each early exit
+    exit_pct: tuple = ()  # the share of the samples leaving at each exit
+    clock: Clock | None = None  # by which time and gain are meant
+    plain: Row | None = None  # the row of the plain network that the gain is over; None for a plain network
+    is_published: bool = False  # the figures are others', and keep the digits that stand there
 
     def cells(self, decimals: int) -> list:
         """Accuracy, time, gain, T and exits as text; shares of our own with that many decimals."""

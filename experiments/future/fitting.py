@@ -10,18 +10,12 @@ from branchynet.machine import terminal
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A measure that can be used, and how it came about.
+    """A measure that can be used, and how it came about."""
 
-    Attributes:
-        measure: a `branchynet.confidence.Measure`.
-        n_samples: how many samples it was fitted to; 0 where there is nothing to fit.
-        fit_s: seconds that fitting took, choosing settings included.
-        tried: of each setting that was tried: {"settings", "auroc": on held-out samples, or None}; in `try_settings`.
-    """
-
-    measure: Measure
-    n_samples: int
-    fit_s: float
+    measure: Measure  # a `branchynet.confidence.Measure`
+    n_samples: int  # how many samples it was fitted to; 0 where there is nothing to fit
+    fit_s: float  # seconds that fitting took, choosing settings included
+    # Of each setting that was tried: {"settings", "auroc": on held-out samples, or None}; in `try_settings`.
     tried: list
 
 

@@ -12,15 +12,10 @@ from branchynet.thresholds import ExitRecords
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What every exit computes for every sample.
+    """What every exit computes for every sample."""
 
-    Attributes:
-        logits: (n_exits, N, n_classes) float32.
-        labels: (N,) int32, the truth.
-    """
-
-    logits: np.ndarray
-    labels: np.ndarray
+    logits: np.ndarray  # (n_exits, N, n_classes) float32
+    labels: np.ndarray  # (N,) int32, the truth
 
     @classmethod
     def of(cls, net, x, labels) -> Recorded:

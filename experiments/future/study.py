@@ -20,31 +20,18 @@ REFERENCE_MEASURE = "entropy"
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What measures and goals are compared on; no test label chooses anything.
+    """What measures and goals are compared on; no test label chooses anything."""
 
-    Attributes:
-        net: the trained `BranchyNet`, which timed answers are held against.
-        validation: `Recorded` samples that thresholds are chosen on, none of which a measure was fitted to.
-        test: `Recorded` samples that are reported on.
-        measures: {name: `branchynet.confidence.Measure`, ready for use}, that of the reference among them.
-        grid: (K, n_exits - 1) settings in nats, from which the reference is chosen.
-        samples: (n, C, H, W) float32 test samples on the host, to be timed.
-        compiled: {name: `CompiledNet` with that measure}.
-        costs: {name: `ExitCosts` in ms with that measure inside the clock}.
-        cost_errors: {name: (n_exits,) standard errors of these means, ms}.
-        n_timed: how many samples the costs are means over.
-    """
-
-    net: typing.Any
-    validation: Recorded
-    test: Recorded
-    measures: dict
-    grid: np.ndarray
-    samples: np.ndarray
-    compiled: dict
-    costs: dict
-    cost_errors: dict
-    n_timed: int
+    net: typing.Any  # the trained `BranchyNet`, which timed answers are held against
+    validation: Recorded  # that thresholds are chosen on; no measure was fitted to them
+    test: Recorded  # that is reported on
+    measures: dict  # {name: `branchynet.confidence.Measure`, ready for use}, that of the reference among them
+    grid: np.ndarray  # (K, n_exits - 1) settings in nats, from which the reference is chosen
+    samples: np.ndarray  # (n, C, H, W) float32 test samples on the host, to be timed
+    compiled: dict  # {name: `CompiledNet` with that measure}
+    costs: dict  # {name: `ExitCosts` in ms with that measure inside the clock}
+    cost_errors: dict  # {name: (n_exits,) standard errors of these means, ms}
+    n_timed: int  # how many samples the costs are means over
 
     @classmethod
     def of(cls, net, validation, test, measures, grid, samples, engine="auto", budget_s=paths.BUDGET_S) -> Study:

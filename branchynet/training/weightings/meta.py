@@ -119,17 +119,11 @@ class MetaWeighting(Weighting):
 
 
 class HeadSamples(typing.NamedTuple):
-    """Samples at the last linear layer of an exit.
+    """Samples at the last linear layer of an exit."""
 
-    Attributes:
-        x: (n, n_inputs + 1) float32, the inputs of the layer, a 1 at the end for the bias.
-        parameters: (n_classes, n_inputs + 1) float32, the layer's W and b, side by side.
-        one_hot: (n, n_classes) float32, the labels.
-    """
-
-    x: typing.Any
-    parameters: typing.Any
-    one_hot: typing.Any
+    x: typing.Any  # (n, n_inputs + 1) float32, the inputs of the layer, a 1 at the end for the bias
+    parameters: typing.Any  # (n_classes, n_inputs + 1) float32, the layer's W and b, side by side
+    one_hot: typing.Any  # (n, n_classes) float32, the labels
 
     @classmethod
     def of(cls, exit_output, linear):
