@@ -212,15 +212,7 @@ class Convolution2D(L.Convolution2D):
 
 
 class BatchNormalization(L.BatchNormalization):
-    """Chainer's link for images (N, C, H, W); only training on the CPU is computed in another way.
-
-    Args:
-        size: number of channels.
-        **kwargs: as Chainer's link.
-    """
-
-    def __init__(self, size, **kwargs):
-        super().__init__(size, **kwargs)
+    """Chainer's link, with its arguments, for images (N, C, H, W); only training on the CPU is computed otherwise."""
 
     def forward(self, x, shortcut=None, relu=False):
         """(N, C, H, W) -> the same shape, each channel normalised; plus the shortcut, and ReLU behind, if asked for."""

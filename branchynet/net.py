@@ -21,6 +21,7 @@ class BranchyNet(chainer.Chain):
     Args:
         layers: one flat list of links, `FL` items and `Branch` items; a Branch stands at each exit point and is the
             last item, because the last exit ends the network. A Branch may stand anywhere, any number of times.
+        sample_shape: shape of one sample, (C, H, W), to `initialise` for at once; None for later.
 
     Attributes:
         trunk: ChainList of `Layers`, one stage for each exit; stage n leads from exit point n - 1 to exit point n.
@@ -29,14 +30,14 @@ class BranchyNet(chainer.Chain):
         n_classes: size of the logits, then; None before.
 
     Raises:
-        NetworkError: the list is not of that form, or a layer stands in it twice.
+        NetworkError: the list is not of that form, or a layer stands in it twice; or as of `initialise`.
 
     Example::
 
         net = BranchyNet([conv1, FL(F.relu), Branch([fc1]), conv2, FL(F.relu), Branch([fc2], weight=0.3)])
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers, sample_shape=None):
         super().__init__()
         stages, branches = _cut_at_branches(layers)
         self.sample_shape = self.n_classes = None
@@ -44,6 +45,8 @@ class BranchyNet(chainer.Chain):
             self.trunk = chainer.ChainList(*[Layers(stage, where="network list") for stage in stages])
             self.exits = chainer.ChainList(*branches)
         _check_layers_stand_once(self)
+        if sample_shape is not None:
+            self.initialise(sample_shape)
 
     @property
     def n_exits(self) -> int:

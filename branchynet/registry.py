@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import typing
 
+from branchynet.gate import shown
+
 
 class Registry:
     """Entries by key, in the order in which they were added.
@@ -44,21 +46,12 @@ class Registry:
             `error`: there is none; the message lists the keys that there are.
         """
         if key not in self:
-            raise self.error(
-                f"{self.what}: expected one of {', '.join(map(str, self._entries))}; got {self._shown(key)}"
-            )
+            raise self.error(f"{self.what}: expected one of {', '.join(map(str, self._entries))}; got {shown(key)}")
         entry = self._entries[key]
         if isinstance(entry, str):
             module, name = entry.split(":")
             entry = self._entries[key] = getattr(importlib.import_module(module), name)
         return entry
-
-    @staticmethod
-    def _shown(key):
-        try:
-            return repr(key)[:200]
-        except Exception:  # an object's own repr may do anything
-            return f"a {type(key).__name__}"
 
     def __contains__(self, key) -> bool:
         try:

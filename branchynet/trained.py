@@ -57,8 +57,7 @@ class TrainedNet:
                 f"{stem}: expected weights with their transform and the shape of a sample; these were saved without: "
                 "load them with load_weights, or save them anew with save_weights(..., transform=...)"
             )
-        net = BranchyNet(layers)
-        net.initialise(tuple(description["sample_shape"]))
+        net = BranchyNet(layers, tuple(description["sample_shape"]))
         serialization.load_weights(net, stem)
         class_names = tuple(description.get("class_names") or map(str, range(net.n_classes)))
         if len(class_names) != net.n_classes:

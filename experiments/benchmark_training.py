@@ -131,9 +131,7 @@ def contenders(n_threads, workers) -> dict:
 def first_net(network, seed):
     """The net with the weights that it starts from, the same for all contenders."""
     np.random.seed(seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
-    net = BranchyNet(network.build())
-    net.initialise(SPECS[network.dataset].image_shape)
-    return net
+    return BranchyNet(network.build(), SPECS[network.dataset].image_shape)
 
 
 def random_batch(network, batch_size, seed):

@@ -131,8 +131,7 @@ def train_from_plain(build, plain, splits, transform, settings, folder, augment=
         records.prepare_output(folder)
     workers.wait()
     np.random.seed(settings.seed)  # noqa: NPY002  (Chainer draws initial weights from the global generator)
-    net = BranchyNet(build())
-    net.initialise(transform(splits.train.images[:1]).shape[1:])
+    net = BranchyNet(build(), transform(splits.train.images[:1]).shape[1:])
     load_plain_network(net, plain)
     train_joint(net, splits, transform, settings, folder, augment, resume=True, workers=workers)
     return net

@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The rooms of `branchynet`, lowest first. A module imports from lower lines and from its own room only; rooms on one
 # line do not know each other. A new module or package of `branchynet` gets its place here.
 ROOMS = (
-    ("_compat", "errors"),
-    ("gate", "machine", "registry"),
+    ("_compat", "errors", "gate"),
+    ("machine", "registry"),
     ("functions",),
     ("links",),
     ("confidence",),

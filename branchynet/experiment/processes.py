@@ -50,8 +50,7 @@ def do_job(request) -> None:
     device.use()
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     samples, settings = np.load(folder / _SAMPLES), np.load(folder / _SETTINGS)
-    net = BranchyNet(request.network.build())
-    net.initialise(samples.shape[1:])
+    net = BranchyNet(request.network.build(), samples.shape[1:])
     serialization.load_weights(net, folder / _NET)
     net.to_device(device)
     with threads.limited(TIMING_THREADS):

@@ -22,7 +22,7 @@ import sys
 import tempfile
 
 from branchynet.errors import CompileError
-from branchynet.machine.devices import describe, get_device
+from branchynet.machine import processor
 
 # Vectors of float32 in C, in front of all kernels.
 VECTORS = pathlib.Path(__file__).with_name("vectors.h")
@@ -86,8 +86,8 @@ def compile_library(source: str, flags=None) -> pathlib.Path:
     if problem is not None:
         raise CompileError(problem)
     command, flags = find_compiler(), native_flags() if flags is None else flags
-    processor = (platform.machine(), describe(get_device("cpu")), *_cpu_flags())
-    words = "\0".join([source, *flags, *FLAGS, *_identity(command), *processor])
+    machine = (platform.machine(), processor.model(), *processor.features())
+    words = "\0".join([source, *flags, *FLAGS, *_identity(command), *machine])
     folder = _cache_folder()
     path = folder / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}{_LIBRARY_ENDING}"
     if not path.exists():
@@ -121,16 +121,6 @@ def _identity(command):
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(f"the C compiler {command[0]} cannot be run: {error}") from error
     return (*command, result.stdout.split("\n")[0])
-
-
-@functools.lru_cache(maxsize=1)
-def _cpu_flags():
-    """What the processor can do, as Linux tells it: two of one name may differ in that."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            return tuple(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), ()))
-    except OSError:
-        return ()
 
 
 def _cache_folder():

@@ -12,6 +12,7 @@ import chainer
 import numpy as np
 
 from branchynet.errors import DeviceError
+from branchynet.gate import shown
 from branchynet.machine import processor
 from branchynet.machine.nvml import Nvml
 
@@ -37,7 +38,7 @@ def get_device(spec, default_gpu: int = 0) -> chainer.backend.Device:
         return chainer.get_device("@numpy")
     match = _GPU_SPECIFIER.fullmatch(name) if isinstance(name, str) else None
     if match is None:
-        raise DeviceError(f"device: {_EXPECTED}; got {_shown(spec)}")
+        raise DeviceError(f"device: {_EXPECTED}; got {shown(spec)}")
     problem = gpu_problem()
     if problem is not None:
         raise DeviceError(f"device {name}: {problem}")
@@ -47,13 +48,6 @@ def get_device(spec, default_gpu: int = 0) -> chainer.backend.Device:
             f"device {name}: expected the number of a GPU, 0 to {n_gpus - 1} on this machine, got {number}"
         )
     return chainer.get_device(f"@cupy:{number}")
-
-
-def _shown(spec):
-    try:
-        return repr(spec)[:200]
-    except Exception:  # an object's own repr may do anything
-        return f"a {type(spec).__name__}"
 
 
 def is_gpu(device) -> bool:

@@ -26,8 +26,7 @@ def processor() -> dict:
         JSON-able: {model, clock_mhz: now, of the first core, or None; cache_bytes: {"L1 data": size, "L2": ...} of the
         first core; virtual: whether a hypervisor stands between, or None; features: of the vector unit, list of text}
     """
-    found = _cpuinfo()
-    flags = found.get("flags", "").split()
+    found, flags = _cpuinfo(), features()
     clock = found.get("cpu MHz")
     return {
         "model": model(),
@@ -37,6 +36,11 @@ def processor() -> dict:
         "virtual": "hypervisor" in flags if flags else None,
         "features": sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma"))),
     }
+
+
+def features() -> tuple:
+    """What the processor can do, as Linux tells it: two of one name may differ in that. Empty elsewhere."""
+    return tuple(_cpuinfo().get("flags", "").split())
 
 
 def cache_bytes() -> dict:

@@ -89,7 +89,7 @@ class Workers:
         """Replaces the running statistics of batch normalisation in a link by their means over the workers."""
         if self.size == 1:
             return
-        statistics = _statistics_of(link)
+        statistics = list(statistics_of(link).values())
         # ChainerMN's own extension hands MPI pointers to a GPU's memory, which few builds of MPI take.
         flat = [to_host(array).ravel() for array in statistics]
         means = self._sum(np.concatenate([np.empty(0), *flat])) / self.size
@@ -138,10 +138,14 @@ class Workers:
         return total
 
 
-def _statistics_of(link):
-    """The running statistics in a link, as arrays: all that it keeps beside parameters, but for whole numbers."""
-    kept = [getattr(child, name) for _, child in sorted(link.namedlinks()) for name in sorted(child._persistent)]
-    return [value for value in kept if getattr(value, "dtype", np.dtype(int)).kind == "f"]
+def statistics_of(link) -> dict:
+    """{name: array} of the running statistics in a link: all that it keeps beside parameters, but for whole numbers."""
+    kept = {
+        f"{name}/{key}": getattr(child, key)
+        for name, child in sorted(link.namedlinks())
+        for key in sorted(child._persistent)
+    }
+    return {name: value for name, value in kept.items() if getattr(value, "ndim", 0) > 0 and value.dtype.kind == "f"}
 
 
 def started_by_mpi() -> bool:

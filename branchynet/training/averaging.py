@@ -2,6 +2,8 @@
 
 import contextlib
 
+from branchynet.machine.workers import statistics_of
+
 # The first steps count less than the decay says, or the first weights would stay in the average for long
 # (as TensorFlow's ExponentialMovingAverage does it).
 _WARM_UP_STEPS = 10
@@ -24,11 +26,8 @@ class WeightAverage:
         """{name: array} of what is averaged, as the links have it now."""
         found = {}
         for target, link in self._targets.items():
-            found.update((f"{target}{name}", param.array) for name, param in link.namedparams())
-            for name, part in link.namedlinks():
-                persistent = {key: getattr(part, key) for key in sorted(part._persistent)}
-                statistics = {key: value for key, value in persistent.items() if _is_float_array(value)}
-                found.update((f"{target}{name}/{key}", array) for key, array in statistics.items())
+            arrays = {**{name: param.array for name, param in link.namedparams()}, **statistics_of(link)}
+            found.update((f"{target}{name}", array) for name, array in arrays.items())
         return found
 
     def update(self, iteration):
@@ -60,7 +59,3 @@ class WeightAverage:
             loaded = serializer(name.replace("/", "."), average)
             if loaded is not average:
                 average[...] = loaded
-
-
-def _is_float_array(value):
-    return getattr(value, "ndim", 0) > 0 and value.dtype.kind == "f"

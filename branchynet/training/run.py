@@ -49,7 +49,7 @@ def train_plain(
         SnapshotError: the snapshot belongs to another network, to other data or to other settings.
         OutputError: another run writes into the folder, or log or snapshot cannot be written.
     """
-    return _train("plain", PlainLoss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+    return _train("plain", net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
 def train_joint(
@@ -62,19 +62,7 @@ def train_joint(
 
     Arguments, result and errors are those of `train_plain`; the files are `joint.log.json` and `joint.snapshot.npz`.
     """
-    return _train(
-        "joint",
-        lambda net: JointLoss.of(net, settings),
-        net,
-        splits,
-        transform,
-        settings,
-        out,
-        augment,
-        resume,
-        show_progress,
-        workers,
-    )
+    return _train("joint", net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
 def train_longer(
@@ -85,7 +73,7 @@ def train_longer(
 
     Arguments, result and errors are those of `train_plain`; the files are `longer.log.json` and `longer.snapshot.npz`.
     """
-    return _train("longer", PlainLoss, net, splits, transform, settings, out, augment, resume, show_progress, workers)
+    return _train("longer", net, splits, transform, settings, out, augment, resume, show_progress, workers)
 
 
 def snapshot_path(out, phase) -> pathlib.Path:
@@ -101,14 +89,14 @@ def snapshot_bytes(net) -> int:
     return 2 * 4 * sum(param.array.nbytes for param in net.params())
 
 
-def _train(phase, make_loss, net, splits, transform, settings, out, augment, resume, show_progress, workers):
+def _train(phase, net, splits, transform, settings, out, augment, resume, show_progress, workers):
     _check_kinds(net, splits, transform, settings, augment, workers)
     workers, path = workers or Workers(), snapshot_path(out, phase)
     net.initialise(_shape_of_a_sample(transform, splits.train))
     for part in ("train", "validation"):
         _check_labels(part, getattr(splits, part).labels, net.n_classes)
     workers.send_first_weights(net)
-    loss = make_loss(net)
+    loss = JointLoss.of(net, settings) if phase == "joint" else PlainLoss(net)
     start = None if phase == "plain" else net.plain()
     description = describe_phase(phase, net, splits.train, transform, settings, start)
     batches = ShuffledBatches(splits.train, settings.batch_size, transform, settings.seed, augment, workers)

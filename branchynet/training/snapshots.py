@@ -4,10 +4,9 @@ import dataclasses
 import hashlib
 import json
 
-import chainer
-
 from branchynet import serialization
 from branchynet.errors import SnapshotError
+from branchynet.serialization.arrays import arrays_of
 
 
 def describe_phase(phase, net, samples, transform, settings, start=None) -> dict:
@@ -36,7 +35,7 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
         "labels_sha256": checksums["labels"],
         "transform": getattr(transform, "name", None),
         "transform_sha256": _sha256(getattr(transform, "arrays", dict)()),
-        "start_weights_sha256": None if start is None else _sha256(_arrays_of(start)),
+        "start_weights_sha256": None if start is None else _sha256(arrays_of(start)),
         **described,
         "architecture": net.describe(),
     }
@@ -58,16 +57,9 @@ def check_same_phase(path, description, net) -> None:
             raise SnapshotError(f"{path} is of another run: {key}: expected {expected}, got {saved.get(key)}")
 
 
-def _arrays_of(link):
-    """{name: array} of parameters and running statistics, on the host."""
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(link)
-    return serializer.target
-
-
 def _sha256(arrays):
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes() if array.dtype != object else repr(array).encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
