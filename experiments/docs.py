@@ -12,7 +12,6 @@ import sys
 
 from compare import read_runs
 from future.ways_to_train import ways_to_train
-from scipy.stats import binomtest
 from table import REFERENCE, RELEASED, make_table, released_records
 
 from branchynet import records, report
@@ -164,6 +163,8 @@ def matrix():
 
 def campaigns():
     """What the long campaigns of tests/campaigns.py and tests/mutants.py found."""
+    from scipy.stats import binomtest  # takes a while to load
+
     made = records.read_json(ROOT / "tests" / "campaigns.json")
     lines = [[name, found["date"], found["commit"], _of_campaign(found)] for name, found in sorted(made.items())]
     return formats.markdown_table(("Campaign", "Date", "Commit", "Found"), lines)
