@@ -144,7 +144,7 @@ kills: $(STAMP)
 	@$(VENV)/bin/python tests/campaigns.py kills-by-two
 
 threads: $(STAMP)
-	BRANCHYNET_N_CALLS=100000 $(VENV)/bin/python -m pytest tests/inference/test_compiled.py -k several_threads $(ARGS)
+	BRANCHYNET_N_CALLS=100000 $(VENV)/bin/python -m pytest tests/inference/test_processes.py -k several_threads $(ARGS)
 
 ROOM ?= thresholds
 mutants: $(STAMP)

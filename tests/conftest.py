@@ -3,11 +3,19 @@
 import os
 import signal
 
+import branchynet  # noqa: F401  (before Chainer, which needs it on a NumPy of today)
+
+# isort: split
 import numpy as np
 import pytest
 import threadpoolctl
+from tiny import tiny_net
 
+from branchynet.confidence import MEASURES
+from branchynet.inference.lowering import LOWERINGS
 from branchynet.machine.devices import get_device, gpu_problem
+from branchynet.thresholds.goals import GOALS
+from branchynet.training import WEIGHTINGS
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
@@ -18,6 +26,18 @@ def device(request):
     device = get_device(request.param)
     device.use()
     return device
+
+
+@pytest.fixture
+def net(device):
+    """An initialised `BranchyNet` with two early exits, on the device."""
+    return tiny_net(device=device)
+
+
+@pytest.fixture(autouse=True)
+def what_a_test_registers_is_forgotten(monkeypatch):
+    for registry in (MEASURES, WEIGHTINGS, GOALS, LOWERINGS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture

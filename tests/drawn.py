@@ -5,8 +5,9 @@ import chainer.links as L
 import numpy as np
 from chainer.utils.conv import get_conv_outsize
 from hypothesis import strategies as st
+from tiny import drawn_net
 
-from branchynet import FL, Branch, BranchyNet
+from branchynet import FL, Branch
 from branchynet.functions import dropout, local_response_normalization, max_pooling_2d
 from branchynet.links import BatchNormalization, Convolution2D, ResBlock
 
@@ -25,9 +26,7 @@ def networks(draw):
         if draw(st.integers(0, 3)) == 0:
             layers.append(draw(_branch(here)))
     layers.append(Branch([L.Linear(int(np.prod(here)), N_CLASSES)]))
-    np.random.seed(draw(st.integers(0, 1000)))  # noqa: NPY002  (Chainer draws from the global generator)
-    net = BranchyNet(layers)
-    net.initialise(shape)
+    net = drawn_net(lambda: layers, shape, draw(st.integers(0, 1000)))
     _give_statistics(net, np.random.default_rng(0))
     return net, shape
 

@@ -18,8 +18,7 @@ from branchynet.machine.devices import to_host
 
 def test_each_exit_is_its_path_through_the_list(device):
     layers = tiny_list()
-    net = BranchyNet(layers)
-    net.to_device(device)
+    net = BranchyNet(layers).to_device(device)
     x, _ = tiny_batch()
     with chainer.using_config("train", False):
         logits = net(device.send(x))
@@ -92,8 +91,7 @@ class _CountFunctions(chainer.FunctionHook):
 
 def test_what_a_branch_and_the_trunk_both_begin_with_is_done_once_with_the_same_logits_and_gradients():
     layers = _list_that_repeats_itself(lambda: [FL(F.relu), FL(max_pooling_2d, 2, 2)])
-    net = BranchyNet(layers)
-    net.initialise(SHAPE)
+    net = BranchyNet(layers, SHAPE)
     x, t = tiny_batch()
     with _CountFunctions() as hook:
         logits = net(x)
@@ -214,6 +212,5 @@ def test_a_description_tells_architectures_apart():
 
 
 def test_networks_move_between_devices(device):
-    net = tiny_net()
-    net.to_device(device)
+    net = tiny_net(device=device)
     assert all(isinstance(param.array, device.xp.ndarray) for param in net.params())

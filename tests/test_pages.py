@@ -10,12 +10,10 @@ from PIL import Image
 from tiny import SHAPE, between, tiny_batch, tiny_net
 
 from branchynet import datasets, run
-from branchynet.confidence import MEASURES
 from branchynet.datasets import Dataset, Samples
 from branchynet.inference import compile_net, record_exits
 from branchynet.thresholds import ExitCosts, choose_thresholds
-from branchynet.thresholds.goals import GOALS
-from branchynet.training import WEIGHTINGS, JointLoss
+from branchynet.training import JointLoss
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -25,13 +23,6 @@ LONGEST_README = 150
 def blocks(page):
     """The Python blocks of a page."""
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def registries(monkeypatch):
-    """What a page registers is forgotten after it."""
-    for registry in (GOALS, MEASURES, WEIGHTINGS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture

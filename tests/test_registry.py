@@ -33,11 +33,9 @@ REGISTRIES = {
 
 
 @pytest.fixture(params=REGISTRIES)
-def register(request, monkeypatch):
-    """Each registry in turn; what is registered is gone after the test."""
-    registry, decorator, key, error = REGISTRIES[request.param]
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    return registry, decorator, key, error
+def register(request):
+    """Each registry in turn."""
+    return REGISTRIES[request.param]
 
 
 def test_a_key_that_is_taken_is_refused_in_every_registry_unless_it_is_to_be_replaced(register):

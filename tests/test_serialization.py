@@ -5,7 +5,7 @@ import json
 import chainer
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_list, tiny_net
+from tiny import SHAPE, drawn_net, tiny_list, tiny_net
 
 from branchynet import Branch, BranchyNet, load_plain_network, load_weights, save_weights
 from branchynet.errors import OutputError, SnapshotError
@@ -14,8 +14,7 @@ from branchynet.serialization import read_snapshot_description
 
 
 def test_weights_survive_a_round_trip(tmp_path, device):
-    saved, loaded = tiny_net(seed=0), tiny_net(seed=1)
-    saved.to_device(device), loaded.to_device(device)
+    saved, loaded = (tiny_net(seed, device) for seed in (0, 1))
     save_weights(saved, tmp_path / "w", {"seed": 0})
     description = load_weights(loaded, tmp_path / "w")
     for (name, ours), (_, theirs) in zip(loaded.namedparams(), saved.namedparams()):
@@ -53,12 +52,7 @@ def test_files_hold_no_pickle(tmp_path):
 
 def _with_branches_elsewhere(seed):
     """The plain network of `tiny_net` with one branch, at the end of the second stage, and other initial weights."""
-    np.random.seed(seed)  # noqa: NPY002
-    layers = tiny_list()
-    places = [number for number, layer in enumerate(layers) if isinstance(layer, Branch)]
-    net = BranchyNet([layer for number, layer in enumerate(layers) if number != places[0]])
-    net.initialise(SHAPE)
-    return net
+    return drawn_net(lambda: [layer for n, layer in enumerate(tiny_list()) if n != 2], SHAPE, seed)
 
 
 def test_a_plain_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path):

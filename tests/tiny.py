@@ -1,8 +1,10 @@
 """Tiny networks and data that many tests share."""
 
+import chainer
 import chainer.links as L
 import numpy as np
 from chainer import functions as F
+from PIL import Image
 
 from branchynet import FL, Branch, BranchyNet
 from branchynet.confidence import MEASURES
@@ -32,10 +34,22 @@ def tiny_list(weights=(1.0, 1.0, 0.3)):
     ]
 
 
-def tiny_net(seed=0, **kwargs):
-    """A `BranchyNet` of `tiny_list` with the weights that the seed draws."""
+def drawn_net(build, sample_shape, seed=0):
+    """An initialised `BranchyNet` with the weights that the seed draws; build: () -> network list."""
     np.random.seed(seed)  # noqa: NPY002  (Chainer draws from the global generator)
-    return BranchyNet(tiny_list(**kwargs))
+    return BranchyNet(build(), sample_shape)
+
+
+def tiny_net(seed=0, device="@numpy", **options):
+    """An initialised `BranchyNet` of `tiny_list`, on a device."""
+    return drawn_net(lambda: tiny_list(**options), SHAPE, seed).to_device(device)
+
+
+def with_statistics(net, x):
+    """The net, with statistics of batch normalisation that are not trivial."""
+    with chainer.using_config("train", True), chainer.no_backprop_mode():
+        net(x)
+    return net
 
 
 def tiny_batch(n=7, seed=0):
@@ -88,10 +102,23 @@ def between(values, share):
     return float((values[index] + values[index + 1]) / 2)
 
 
-def mixed_thresholds(net, x):
-    """Thresholds at which half of the samples x leave at each early exit."""
-    records = record_exits(net, x, np.zeros(len(x), np.int32))
-    return [between(scores, 0.5) for scores in records.scores[:-1]]
+def mixed_thresholds(net, x, measure="entropy"):
+    """Thresholds at which about half of the samples x that reach an early exit leave there, far from any score."""
+    thresholds, scores = [], record_exits(net, x, np.zeros(len(x), np.int32), measure=measure).scores
+    while len(thresholds) < net.n_exits - 1:
+        here = scores[len(thresholds)]
+        values = np.unique(here)
+        quarter = len(values) // 4
+        index = quarter + int(np.diff(values)[quarter : -quarter or None].argmax())
+        thresholds.append(float((values[index] + values[index + 1]) / 2))
+        scores = scores[:, here >= thresholds[-1]]
+    return thresholds
+
+
+def assert_is_drawn(path):
+    """A picture that is not blank, and large enough to be read."""
+    with Image.open(path) as image:
+        assert min(image.size) > 300 and np.asarray(image.convert("L")).std() > 5
 
 
 def assert_same_answers(ours, theirs):

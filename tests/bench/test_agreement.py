@@ -13,14 +13,6 @@ from branchynet.inference import compile_net, record_exits
 from branchynet.machine.devices import to_host
 
 
-@pytest.fixture
-def net(device):
-    net = tiny_net()
-    net.to_device(device)
-    net.initialise(SHAPE)
-    return net
-
-
 def compiled_for(net):
     return compile_net(net, engine="arrays", device=net.device.name)
 

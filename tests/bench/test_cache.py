@@ -14,9 +14,7 @@ from branchynet.links import ResBlock
 @pytest.fixture
 def plan():
     """Of the tiny network with two early exits."""
-    net = tiny_net()
-    net.initialise(SHAPE)
-    return make_plan(net)
+    return make_plan(tiny_net())
 
 
 def naive_misses(plan, exits, n_lines):

@@ -4,21 +4,13 @@ import chainer
 import numpy as np
 import pytest
 from fake_clock import FakeClock, Slow
-from tiny import SHAPE, between, tiny_batch, tiny_net
+from tiny import SHAPE, between, tiny_batch
 
 from branchynet import run
 from branchynet.bench import paths
 from branchynet.functions import plain_chainer
 from branchynet.inference import compile_net, record_exits
 from branchynet.machine.devices import to_host
-
-
-@pytest.fixture
-def net(device):
-    net = tiny_net()
-    net.to_device(device)
-    net.initialise(SHAPE)
-    return net
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import math
 import chainer.functions as F
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_batch, tiny_logits, tiny_net
+from tiny import tiny_batch, tiny_logits, tiny_net
 
 from branchynet import run
-from branchynet.confidence import MEASURES, Entropy, Measure, as_measure, register_measure
+from branchynet.confidence import Entropy, Measure, as_measure, register_measure
 from branchynet.errors import MeasureError
 from branchynet.inference import compile_net
 from branchynet.machine.devices import to_host
@@ -16,15 +16,8 @@ from branchynet.serialization import load_measure, save_measure
 from branchynet.thresholds import ExitRecords
 
 
-@pytest.fixture
-def register(monkeypatch):
-    """`register_measure`, whose measures are gone after the test."""
-    monkeypatch.setattr(MEASURES, "_entries", dict(MEASURES._entries))
-    return register_measure
-
-
-def test_one_function_adds_a_measure(register, tmp_path, device):
-    register("largest logit")(lambda logits: -logits.max(axis=1))
+def test_one_function_adds_a_measure(tmp_path, device):
+    register_measure("largest logit")(lambda logits: -logits.max(axis=1))
     logits, labels = tiny_logits(10)
     records = ExitRecords.of([device.send(z) for z in logits], labels, "largest logit")
     np.testing.assert_array_equal(records.scores, -logits.max(axis=2))
@@ -34,8 +27,8 @@ def test_one_function_adds_a_measure(register, tmp_path, device):
     assert load_measure(tmp_path / "m").scores_after(0, np.array([[1, 3]], np.float32), ()) == [-3]
 
 
-def test_one_class_adds_a_measure(register):
-    @register("constant")
+def test_one_class_adds_a_measure():
+    @register_measure("constant")
     class Constant(Measure):
         """It says the same of every sample."""
 
@@ -54,15 +47,15 @@ def test_one_class_adds_a_measure(register):
     assert scores == [2] and scores.dtype == np.float32 and isinstance(as_measure("constant"), Constant)
 
 
-def test_a_measure_of_ones_own_does_not_inherit_the_score_of_one_sample(register):
+def test_a_measure_of_ones_own_does_not_inherit_the_score_of_one_sample():
     def half_of(kind):
         return type("Half", (kind,), {"scores": lambda self, index, logits: kind.scores(self, index, logits) / 2})
 
-    measure = register("quarter entropy")(half_of(register("half entropy")(half_of(Entropy))))()
+    measure = register_measure("quarter entropy")(half_of(register_measure("half entropy")(half_of(Entropy))))()
     (x, _), net = tiny_batch(1), tiny_net()
     expected = run(net, x, 0.0).scores / 4
     np.testing.assert_allclose(run(net, x, 0.0, measure=measure).scores, expected, rtol=1e-5)
-    np.testing.assert_allclose(compile_net(net, SHAPE, measure=measure).run(x, 0.0).scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(compile_net(net, measure=measure).run(x, 0.0).scores, expected, rtol=1e-5)
 
 
 # What measures give back for logits (4, 3), and what they are told.
@@ -82,9 +75,11 @@ NO_SCORES = {
 
 @pytest.mark.parametrize("name", NO_SCORES)
 @pytest.mark.parametrize("is_class", [False, True])
-def test_a_measure_that_returns_no_scores_is_refused_by_its_name(name, is_class, register):
+def test_a_measure_that_returns_no_scores_is_refused_by_its_name(name, is_class):
     function, message = NO_SCORES[name]
-    register(name)(type("Own", (Measure,), {"scores": lambda self, _, z: function(z)}) if is_class else function)
+    register_measure(name)(
+        type("Own", (Measure,), {"scores": lambda self, _, z: function(z)}) if is_class else function
+    )
     with pytest.raises(MeasureError, match=f"^{name}: .*{message}"):
         ExitRecords.of(np.zeros((2, 4, 3), np.float32), np.zeros(4, np.int32), name)
 
@@ -105,24 +100,23 @@ class SortInPlace(Measure):
 
 
 @pytest.mark.parametrize("target", [sort_in_place, SortInPlace])
-def test_a_measure_that_writes_into_its_logits_does_not_change_what_the_network_answers(target, register, device):
-    register("sorts")(target)
+def test_a_measure_that_writes_into_its_logits_does_not_change_what_the_network_answers(target, device):
+    register_measure("sorts")(target)
     logits, labels = tiny_logits(20)
     ours = ExitRecords.of([device.send(z.copy()) for z in logits], labels, "sorts")
     np.testing.assert_array_equal(ours.predictions, logits.argmax(axis=2))
-    (x, _), net = tiny_batch(9), tiny_net()
-    net.to_device(device)
+    (x, _), net = tiny_batch(9), tiny_net(device=device)
     expected = to_host(run(net, x, 0.0).labels)
-    compiled = compile_net(net, SHAPE, device=device.name, measure="sorts")
+    compiled = compile_net(net, device=device.name, measure="sorts")
     answers = [run(net, x, -math.inf, measure="sorts"), compiled.run(x, -math.inf)]
     assert [to_host(answer.labels).tolist() for answer in answers] == [expected.tolist()] * 2
     assert [int(compiled.run(x[i : i + 1], -math.inf).labels[0]) for i in range(9)] == expected.tolist()
 
 
 @pytest.mark.parametrize("target", [3, int])
-def test_only_functions_and_measures_can_be_registered(target, register):
+def test_only_functions_and_measures_can_be_registered(target):
     with pytest.raises(MeasureError, match="expected a function or a subclass of Measure"):
-        register("x")(target)
+        register_measure("x")(target)
 
 
 @pytest.mark.parametrize("measure", ["entropi", 3, None, ["entropy"]])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import SHAPE, as_float, tiny_net, tiny_splits
+from tiny import as_float, tiny_net, tiny_splits
 
 from branchynet.errors import ThresholdError
 from branchynet.experiment.analysis import analyse, uncertainty_of_choice
@@ -12,12 +12,6 @@ from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee,
 GRID = (0.5, 0.9, 1.0, 1.05, 1.2)
 
 
-def initialised_net():
-    net = tiny_net()
-    net.initialise(SHAPE)
-    return net
-
-
 @pytest.fixture(scope="module")
 def splits():
     return tiny_splits(n=1, n_validation=60, n_test=40)
@@ -25,7 +19,7 @@ def splits():
 
 def analyse_tiny(splits, **options):
     """The results, quickly."""
-    return analyse(initialised_net(), splits, as_float, GRID, budget_s=0.05, **options)[0]
+    return analyse(tiny_net(), splits, as_float, GRID, budget_s=0.05, **options)[0]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +42,7 @@ def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
     assert results["choice"]["rule"] == KNEE_RULE
     measured, choice = results["measured"], results["choice"]
     assert measured["thresholds"] == choice["thresholds"] == chosen["thresholds"]
-    on_test = records_of(initialised_net(), splits.test).evaluate([chosen["thresholds"]])
+    on_test = records_of(tiny_net(), splits.test).evaluate([chosen["thresholds"]])
     assert measured["split"] == "test"
     assert measured["accuracy_pct"] == 100 * on_test.accuracies[0]
     assert measured["exit_pct"] == (100 * on_test.exit_shares[0]).tolist()
@@ -106,7 +100,7 @@ def test_the_cost_that_a_goal_expects_is_that_of_its_unit(splits):
 
 
 def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits):
-    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
     validation, test = records_of(net, splits.validation), records_of(net, splits.test)
     grid = np.array([(low, high) for low in GRID for high in GRID])
     chosen = choose_thresholds(validation, costs, parse_goal("knee"), grid=grid).thresholds
@@ -123,7 +117,7 @@ def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits):
 
 
 def test_where_all_validation_samples_are_one_t_is_certain(splits):
-    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
     test, same = records_of(net, splits.test), records_of(net, splits.validation).take(np.zeros(30, int))
     chosen = choose_thresholds(same, costs, parse_goal("exits=100,100")).thresholds
     found = uncertainty_of_choice(same, test, costs, "exits=100,100", None, chosen, n_resamples=5)
@@ -131,7 +125,7 @@ def test_where_all_validation_samples_are_one_t_is_certain(splits):
 
 
 def test_a_goal_that_no_resample_can_serve_leaves_no_interval(splits):
-    net, costs = initialised_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
     validation, test = records_of(net, splits.validation), records_of(net, splits.test)
     found = uncertainty_of_choice(validation, test, costs, "latency<=0.5ms", None, (0.0, 0.0), n_resamples=5)
     assert (found["none_pct"], found["accuracy_pct"]) == (100, None)
@@ -148,13 +142,13 @@ def test_a_goal_that_cannot_be_had_is_told(splits):
 
 
 def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits, results):
-    records = records_of(initialised_net(), splits.test)
+    records = records_of(tiny_net(), splits.test)
     expected = 100 * records.exit_accuracies()
     np.testing.assert_allclose([entry["accuracy_pct"]["test"] for entry in results["exits"]], expected)
 
 
 def test_the_test_records_are_given_on(splits):
-    net = initialised_net()
+    net = tiny_net()
     results, by_measure, _ = analyse(net, splits, as_float, GRID, budget_s=0.05)
     test = by_measure["entropy"]
     np.testing.assert_array_equal(test.scores, records_of(net, splits.test).scores)

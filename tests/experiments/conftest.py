@@ -1,7 +1,17 @@
-"""The scripts import each other, and the study, from the folder that they lie in."""
+"""What the tests of the scripts share. Scripts import each other, and the study, from the folder that they lie in."""
 
 import pathlib
 import sys
+
+import pytest
+from tiny import tiny_list, tiny_net, tiny_samples
+
+from branchynet import datasets, save_weights
+from branchynet.datasets import Dataset
+from branchynet.experiment import Experiment, Preset
+from branchynet.machine.workers import Workers
+from branchynet.training import TrainingSettings
+from networks import zoo
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments"))
 
@@ -11,3 +21,43 @@ def pytest_terminal_summary(terminalreporter):
     for report in (report for found in terminalreporter.stats.values() for report in found):
         for name, value in report.user_properties if getattr(report, "when", "") == "call" else ():
             terminalreporter.write_line(f"{report.nodeid.rpartition('/')[2]}: {name}: {value}")
+
+
+@pytest.fixture
+def tiny_network(tmp_path, monkeypatch):
+    """The one network of the zoo, "tiny", whose plain and joint weights are released in a folder of `tmp_path`.
+
+    Every data set has 5,100 training and 70 test images.
+    """
+    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5, 1.05), paper_exit_shares=(0.5, 0.25))
+    monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})
+    monkeypatch.setattr(zoo, "RELEASED", tmp_path)
+    network.folder.mkdir()
+    for stem in ("plain", "weights"):
+        save_weights(tiny_net(), network.folder / stem, transform=datasets.scale, class_names="abc")
+    return network
+
+
+@pytest.fixture
+def tiny_experiment():
+    """How the tiny network is trained."""
+    settings = TrainingSettings(epochs=9, batch_size=16, alpha=1e-2)
+    return Experiment("tiny.py", "Tiny", None, ("mnist",), {"standard": Preset(settings, settings, "")})
+
+
+@pytest.fixture
+def first_of_two():
+    """The class of the first of two workers, without the other; `aborted` holds the statuses that it ended with."""
+
+    class FirstOfTwo(Workers):
+        size, rank, on_this_machine, aborted = 2, 0, 2, []
+
+        def __init__(self):
+            pass
+
+        def abort(self, status):
+            self.aborted.append(status)
+
+    return FirstOfTwo

@@ -3,31 +3,18 @@
 from unittest.mock import Mock
 
 import benchmark_precision as script
-import numpy as np
 import pytest
 import subjects
-from PIL import Image
-from tiny import SHAPE, tiny_list, tiny_net, tiny_samples
+from tiny import assert_is_drawn
 
-from branchynet import datasets, records, save_weights
-from branchynet.datasets import Dataset
+from branchynet import records
 from branchynet.inference.engines import engine_classes
 from branchynet.machine.devices import get_device
-from networks import zoo
 
 
 @pytest.fixture
-def options(tmp_path, monkeypatch):
+def options(tiny_network, tmp_path):
     """The command line that measures a released network into `tmp_path`/out."""
-    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
-    monkeypatch.setattr(zoo, "RELEASED", tmp_path)
-    network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5,), paper_exit_shares=(0.5, 0.25))
-    monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})
-    net = tiny_net()
-    net.initialise(SHAPE)
-    (tmp_path / "tiny").mkdir()
-    save_weights(net, tmp_path / "tiny" / "weights", transform=datasets.scale)
     return ["--networks", "tiny", "--budget", "0.2", "--seed", "3", "--out", str(tmp_path / "out")]
 
 
@@ -53,8 +40,7 @@ def test_every_engine_and_precision_has_its_row_or_a_reason(result, tmp_path):
     assert result["command"].endswith("--networks tiny --budget 0.2 --seed 3")
     table = (tmp_path / "out" / "precision.md").read_text(encoding="utf-8")
     assert table.count("\n| tiny ") == len(rows) + 1
-    with Image.open(tmp_path / "out" / "precision.png") as image:
-        assert np.asarray(image.convert("L")).std() > 5
+    assert_is_drawn(tmp_path / "out" / "precision.png")
 
 
 def test_ctrl_c_leaves_the_networks_that_were_done(options, tmp_path, monkeypatch, capsys):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import benchmark_training as script
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_batch, tiny_net
+from tiny import drawn_net, tiny_batch, tiny_net
 
-from branchynet import BranchyNet, records
+from branchynet import records
 from branchynet.bench.timing import Contender, gain
 from branchynet.machine.workers import Workers
 from networks import resnet_cifar10, zoo
@@ -21,18 +21,6 @@ def without_pytorch(monkeypatch):
     monkeypatch.setattr(script.memory, "keep_freed_memory", lambda: None)
 
 
-class TwoWorkers(Workers):
-    """The first of two, without the other."""
-
-    size, rank, on_this_machine, aborted = 2, 0, 2, ()
-
-    def __init__(self):
-        pass
-
-    def abort(self, status):
-        TwoWorkers.aborted = (*TwoWorkers.aborted, status)
-
-
 def losses_of_steps(contender, batch, n_steps=3):
     with contender.context():
         return [contender.answer(batch) for _ in range(n_steps)]
@@ -42,7 +30,6 @@ def test_every_contender_takes_the_same_step(without_pytorch):
     found = {}
     for name, make in script.contenders(1, Workers()).items():
         net = tiny_net()
-        net.initialise(SHAPE)
         net.trunk[1].layers[2].args = (0.0,)  # dropout: it draws
         losses_of_steps(make(net), tiny_batch(16), n_steps=1)
         found[name] = np.concatenate([param.array.ravel() for _, param in sorted(net.namedparams())])
@@ -59,10 +46,7 @@ def test_the_losses_of_several_steps_are_those_of_pytorch(name):
     batch = script.random_batch(zoo.get({"lenet": "lenet", "resnet": "resnet-20"}[name]), 4, seed=0)
     losses = {}
     for contender, make in script.contenders(1, Workers()).items():
-        np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
-        net = BranchyNet(layers())
-        net.initialise(batch[0].shape[1:])
-        losses[contender] = losses_of_steps(make(net), batch)
+        losses[contender] = losses_of_steps(make(drawn_net(layers, batch[0].shape[1:])), batch)
     torch.set_num_threads(n_threads)
     assert list(losses) == ["branchynet", "plain Chainer", "PyTorch eager, 1 thread"]
     ours = losses["branchynet"]
@@ -89,9 +73,9 @@ def test_times_are_compared_in_medians_with_intervals_over_rounds(rng):
     assert rows["branchynet"]["time_ratio"] == {"to": "branchynet", "value": 1, "low": 1, "high": 1}
 
 
-def test_several_workers_together_are_contenders_too(monkeypatch):
+def test_several_workers_together_are_contenders_too(first_of_two, monkeypatch):
     monkeypatch.setattr(script.peers, "has_torch", lambda: True)
-    made = script.contenders(2, TwoWorkers())
+    made = script.contenders(2, first_of_two())
     assert [name for name in made if "2 workers" in name] == ["branchynet, 2 workers", "PyTorch DDP, 2 workers"]
 
 
@@ -141,10 +125,10 @@ def test_a_contender_that_there_is_not_is_refused_in_one_line(without_pytorch, c
     assert line.startswith("benchmark_training.py: error: --memory-of: expected one of branchynet, plain Chainer")
 
 
-def test_an_error_in_one_of_several_workers_ends_all(tmp_path, without_pytorch, monkeypatch, capsys):
-    monkeypatch.setattr(script, "get_workers", TwoWorkers)
+def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, without_pytorch, monkeypatch, capsys):
+    monkeypatch.setattr(script, "get_workers", first_of_two)
     (tmp_path / "file").touch()
-    assert script.main(["--out", str(tmp_path / "file" / "in it" / "x.json")]) == 2 and TwoWorkers.aborted == (2,)
+    assert script.main(["--out", str(tmp_path / "file" / "in it" / "x.json")]) == 2 and first_of_two.aborted == [2]
     assert "results: expected a folder" in capsys.readouterr().err
 
 

@@ -5,33 +5,20 @@ import shlex
 import compare_training as script
 import pytest
 from future.ways_to_train import ways_to_train
-from tiny import SHAPE, tiny_list, tiny_net, tiny_samples
 
-from branchynet import records, save_weights
-from branchynet.datasets import Dataset
-from branchynet.experiment import Experiment, Preset
-from branchynet.machine.workers import Workers
-from branchynet.training import WEIGHTINGS, TrainingSettings
+from branchynet import records
+from branchynet.training import WEIGHTINGS
 from networks import zoo
 
 
 @pytest.fixture
-def run_script(tmp_path, monkeypatch):
-    """(options) -> the record that the script leaves, of a tiny network with a plain network at `tmp_path`/plain."""
-    settings = TrainingSettings(epochs=9, batch_size=16, alpha=1e-2)
-    experiment = Experiment("tiny.py", "Tiny", None, ("mnist",), {"standard": Preset(settings, settings, "")})
-    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5060), tiny_samples(40, 1), "made by the test")
-    network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5,))
-    monkeypatch.setattr(script.datasets, "load", lambda name, data_dir: dataset)
-    monkeypatch.setattr(script, "NETWORKS", {"tiny": (experiment, 1)})
-    monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})
-    net = tiny_net(seed=5)
-    net.initialise(SHAPE)
-    save_weights(net, tmp_path / "plain")
+def run_script(tiny_network, tiny_experiment, tmp_path, monkeypatch):
+    """(options) -> the record that the script leaves, of a tiny network with a plain network."""
+    monkeypatch.setattr(script, "NETWORKS", {"tiny": (tiny_experiment, 1)})
 
     def run(*options):
-        words = ["--network", "tiny", "--plain-from", tmp_path / "plain", "--out", tmp_path / "out", *options]
-        assert script.main(list(map(str, words))) == 0
+        words = ["--network", "tiny", "--plain-from", tiny_network.folder / "plain", "--out", tmp_path / "out"]
+        assert script.main(list(map(str, [*words, *options]))) == 0
         return records.read_json(tmp_path / "out" / "compare_training.json")
 
     return run
@@ -61,25 +48,14 @@ def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_o
     assert shlex.split(some["command"])[-3:] == ["--variants", *names[2:4]] and "--variants" not in result["command"]
 
 
-def test_an_error_in_one_of_several_workers_ends_all(tmp_path, monkeypatch, capsys):
-    aborted = []
-
-    class TwoWorkers(Workers):
-        size, rank, on_this_machine = 2, 0, 2
-
-        def __init__(self):
-            pass
-
-        def abort(self, status):
-            aborted.append(status)
-
-    monkeypatch.setattr(script, "get_workers", TwoWorkers)
+def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, "get_workers", first_of_two)
     options = ["--plain-from", str(tmp_path / "nothing"), "--out", str(tmp_path)]
     monkeypatch.setattr(
         script, "train_variants", lambda *arguments: records.prepare_output(tmp_path / "file" / "in it")
     )
     (tmp_path / "file").touch()
-    assert script.main(options) == 2 and aborted == [2]
+    assert script.main(options) == 2 and first_of_two.aborted == [2]
     assert "compare_training.py: error: results: expected a folder" in capsys.readouterr().err
 
 

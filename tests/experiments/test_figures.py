@@ -4,17 +4,12 @@ import functools
 
 import chainer.links as L
 import figures as script
-import numpy as np
 import pytest
-from PIL import Image
-from tiny import N_CLASSES, SHAPE, tiny_list, tiny_net, tiny_samples
+from tiny import N_CLASSES, assert_is_drawn
 
-from branchynet import Branch, BranchyNet, datasets, records, report, save_weights
+from branchynet import Branch, BranchyNet, records, report
 from branchynet.bench import cache
-from branchynet.datasets import Dataset
-from branchynet.experiment import Experiment, Preset
 from branchynet.inference.plan import make_plan
-from branchynet.training import TrainingSettings
 from networks import branch_depths, zoo
 
 PUBLISHED = records.load_published(script.REFERENCE)
@@ -27,24 +22,12 @@ def tiny_branch(n_convolutions):
 
 
 @pytest.fixture
-def run_script(tmp_path, monkeypatch):
+def run_script(tiny_network, tiny_experiment, tmp_path, monkeypatch):
     """(options) -> the record that the script leaves, of a tiny network."""
-    settings = TrainingSettings(epochs=9, batch_size=16, alpha=1e-2)
-    experiment = Experiment("tiny.py", "Tiny", None, ("mnist",), {"standard": Preset(settings, settings, "")})
-    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5060), tiny_samples(40, 1), "made by the test")
-    monkeypatch.setattr(zoo, "RELEASED", tmp_path)
-    network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5,))
-    monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})
-    monkeypatch.setattr(script.datasets, "load", lambda name, data_dir: dataset)
-    monkeypatch.setattr(script, "NETWORKS", {"tiny": (experiment, 1)})
+    monkeypatch.setattr(script, "NETWORKS", {"tiny": (tiny_experiment, 1)})
     monkeypatch.setattr(branch_depths, "BRANCHES", {"tiny": tiny_branch})
     monkeypatch.setattr(script, "BRANCHES", branch_depths.BRANCHES)
-    net = tiny_net(seed=5)
-    net.initialise(SHAPE)
-    network.folder.mkdir()
-    for stem in ("plain", "weights"):
-        save_weights(net, network.folder / stem, transform=datasets.scale)
-    records.write_json(network.folder / "run.json", {"choice": {"thresholds": [0.5, 1.0]}})
+    records.write_json(tiny_network.folder / "run.json", {"choice": {"thresholds": [0.5, 1.0]}})
 
     def run(*options):
         words = ["--networks", "tiny", "--out", tmp_path / "out", "--budget", "0.1", *options]
@@ -67,8 +50,7 @@ def test_figures_come_with_their_record_and_a_second_run_trains_nothing(run_scri
     assert (trained["settings"]["epochs"], trained["plain_sha256"]) == (1, plain["sha256"])
     assert (tmp_path / "out" / "figures.md").read_text().strip() in capsys.readouterr().out
     for number in (4, 5, 6):
-        with Image.open(tmp_path / "out" / f"figure{number}.png") as image:
-            assert np.asarray(image.convert("L")).std() > 5
+        assert_is_drawn(tmp_path / "out" / f"figure{number}.png")
 
     def no_step(*arguments, **settings):
         raise AssertionError("a finished branch is not trained again")
@@ -112,9 +94,8 @@ def test_beside_ours_stand_the_papers_point_and_the_notebook_at_the_papers_t_of_
 @pytest.mark.parametrize(("name", "papers"), [("lenet", 1), ("alexnet-paper", 2)])
 def test_a_branch_has_so_many_convolutions_and_the_papers_number_gives_the_papers_branch(name, papers):
     def multiply_adds(build):
-        net = BranchyNet(build())
-        net.initialise({"lenet": (1, 28, 28), "alexnet-paper": (3, 32, 32)}[name])
-        return make_plan(net).path_multiply_adds()
+        shape = {"lenet": (1, 28, 28), "alexnet-paper": (3, 32, 32)}[name]
+        return make_plan(BranchyNet(build()), shape).path_multiply_adds()
 
     by_depth = [multiply_adds(functools.partial(branch_depths.build_with, name, n)) for n in range(4)]
     assert by_depth[papers] == multiply_adds(zoo.get(name).build)

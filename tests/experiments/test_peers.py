@@ -28,8 +28,7 @@ def torch():
 
 def net_and_input(name):
     build, shape = NETWORKS[name]
-    net = BranchyNet(build())
-    net.initialise(shape)
+    net = BranchyNet(build(), shape)
     x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
     net(x)  # in training mode: the running statistics of batch normalisation move away from their first values
     return net, x

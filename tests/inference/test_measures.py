@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_measure, tiny_net
+from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_measure
 
 from branchynet import PercentExits, run
 from branchynet.bench import paths as benchmark
@@ -25,31 +25,12 @@ def measures():
     return {name: tiny_measure(name) for name in NAMES}
 
 
-@pytest.fixture
-def net(device):
-    net = tiny_net()
-    net.to_device(device)
-    return net
-
-
 @pytest.fixture(params=["arrays", "onnxruntime"])
 def engine(request, device):
-    """Settings of `compile_net`; what cannot compute on the device is skipped, visibly."""
+    """Settings of `compile_net` for engines that take any measure; what cannot compute on the device is skipped."""
     if problem := engine_classes()[request.param].problem(device):
         pytest.skip(problem)
     return {"engine": request.param, "device": device.name}
-
-
-def mixed_thresholds(records):
-    """Thresholds at which samples leave at every exit, midway between two scores, so that no rounding decides."""
-    thresholds, remaining = [], np.arange(len(records.labels))
-    for scores in records.scores[:-1]:
-        values = np.unique(scores[remaining])
-        gaps = np.diff(values)[len(values) // 4 : -len(values) // 4 or None]
-        index = len(values) // 4 + int(gaps.argmax())
-        thresholds.append(float((values[index] + values[index + 1]) / 2))
-        remaining = remaining[scores[remaining] >= thresholds[-1]]
-    return thresholds
 
 
 def naive_exit(scores, thresholds):
@@ -60,7 +41,7 @@ def naive_exit(scores, thresholds):
 def test_all_paths_give_the_same_answers(name, measures, net, engine):
     measure, (x, labels) = measures[name], tiny_batch(30)
     records = record_exits(net, x, labels, measure=measure)
-    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
+    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(net, x, measure)
     exits = [naive_exit(scores, thresholds) for scores in records.scores.T]
     assert len(set(exits)) > 1
     expected = run(net, x, thresholds, measure=measure)
@@ -68,7 +49,7 @@ def test_all_paths_give_the_same_answers(name, measures, net, engine):
     np.testing.assert_allclose(to_host(expected.scores), records.scores[exits, np.arange(30)], rtol=1e-4, atol=1e-5)
     assert to_host(expected.labels).tolist() == records.predictions[exits, np.arange(30)].tolist()
 
-    compiled = compile_net(net, SHAPE, **engine, measure=measure)
+    compiled = compile_net(net, **engine, measure=measure)
     for n_samples in (1, 7):
         for start in range(0, 14, n_samples):
             rows = slice(start, start + n_samples)
@@ -81,7 +62,7 @@ def test_all_paths_give_the_same_answers(name, measures, net, engine):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ends_of_the_range_of_thresholds(name, measures, net, engine):
-    compiled = compile_net(net, SHAPE, **engine, measure=measures[name])
+    compiled = compile_net(net, **engine, measure=measures[name])
     for n_samples in (0, 1, 7):
         x, _ = tiny_batch(n_samples)
         for threshold, exit_index in ((measures[name].lowest, 2), (math.inf, 0)):
@@ -109,31 +90,26 @@ def test_recording_no_samples(net):
 
 def test_a_measure_may_be_asked_for_by_name_and_entropy_is_the_default(net, engine):
     x, _ = tiny_batch()
-    for answers in (run(net, x, 0.9), compile_net(net, SHAPE, **engine).run(x, 0.9)):
-        np.testing.assert_allclose(
-            to_host(answers.scores), to_host(run(net, x, 0.9, measure="entropy").scores), atol=1e-5
-        )
-    margins = run(net, x, 0.9, measure="margin")
-    np.testing.assert_allclose(
-        to_host(compile_net(net, SHAPE, **engine, measure="margin").run(x, 0.9).scores),
-        to_host(margins.scores),
-        atol=1e-5,
-    )
+    entropies, margins = (to_host(run(net, x, 0.9, measure=name).scores) for name in ("entropy", "margin"))
+    for answers, expected in (
+        (run(net, x, 0.9), entropies),
+        (compile_net(net, **engine).run(x, 0.9), entropies),
+        (compile_net(net, **engine, measure="margin").run(x, 0.9), margins),
+    ):
+        np.testing.assert_allclose(to_host(answers.scores), expected, atol=1e-5)
 
 
-def test_a_function_of_ones_own_decides_in_every_path(net, engine, monkeypatch):
-    monkeypatch.setattr(MEASURES, "_entries", {})
-
+def test_a_function_of_ones_own_decides_in_every_path(net, engine):
     @register_measure("last logit")
     def last_logit(logits):
         return logits[:, -1]
 
     x, labels = tiny_batch(12)
     records = record_exits(net, x, labels, measure="last logit")
-    thresholds = mixed_thresholds(records)
+    thresholds = mixed_thresholds(net, x, "last logit")
     exits = records.exits_at(thresholds).tolist()
     assert to_host(run(net, x, thresholds, measure="last logit").exits).tolist() == exits
-    compiled = compile_net(net, SHAPE, **engine, measure="last logit")
+    compiled = compile_net(net, **engine, measure="last logit")
     assert to_host(compiled.run(x, thresholds).exits).tolist() == exits
     assert [int(compiled.run(x[i : i + 1], thresholds).exits[0]) for i in range(12)] == exits
 
@@ -157,24 +133,23 @@ def test_measures_that_cannot_be_used_are_refused_before_anything_is_computed(me
     for use in (
         lambda: run(net, x, 0.5, measure=OpenMax()),
         lambda: record_exits(net, x, labels, measure=OpenMax()),
-        lambda: compile_net(net, SHAPE, **engine, measure=OpenMax()),
+        lambda: compile_net(net, **engine, measure=OpenMax()),
     ):
         with pytest.raises(NotFittedError, match="openmax: expected a fitted measure"):
             use()
     for_two = OpenMax().fit(np.eye(3, dtype=np.float32)[None].repeat(2, axis=0), np.arange(3))
     with pytest.raises(MeasureError, match="fitted to 3 exits, got one fitted to 2"):
-        compile_net(net, SHAPE, **engine, measure=for_two)
+        compile_net(net, **engine, measure=for_two)
     with pytest.raises(MeasureError, match="got 'entropi'"):
         run(net, x, 0.5, measure="entropi")
 
 
 @pytest.mark.parametrize("name", ["energy", "patience", "openmax"])
 def test_the_benchmark_times_any_measure(name, measures, net):
-    net.initialise(SHAPE)
     x, labels = tiny_batch(12)
     contenders = benchmark.Contenders.of(net, "arrays", measures[name])
     records = record_exits(net, x, labels, measure=measures[name])
-    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(records)
+    thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(net, x, measures[name])
     measurement = benchmark.measure(contenders, x, [thresholds], budget_s=0.01)
     expected = records.exits_at(thresholds)
     assert measurement.exits[0].tolist() == expected[: len(measurement.exits[0])].tolist()

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from tiny import SHAPE, between, tiny_batch, tiny_net, tiny_samples
+from tiny import mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 import networks
 from branchynet import run
@@ -18,7 +18,7 @@ from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
 from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
-from branchynet.inference import c_export, compile_net, compile_plain, record_exits, record_logits
+from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
@@ -27,12 +27,6 @@ from branchynet.machine import compilers
 
 needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
-
-
-def initialised_net():
-    net = tiny_net()
-    net.initialise(SHAPE)
-    return net
 
 
 def test_weights_are_packed_group_by_group_behind_their_biases():
@@ -67,10 +61,9 @@ def test_scores_are_those_of_the_measure(name):
         "calibrated-entropy": lambda: CalibratedEntropy().fit(record_logits(net, x), labels),
         "energy": lambda: Energy(tau=0.7),
     }.get(name, MEASURES.get(name))()
-    records = record_exits(net, x, labels, measure=measure)
-    thresholds = [between(scores, 0.5) for scores in records.scores[:-1]]
+    thresholds = mixed_thresholds(net, x, measure)
     expected = run(net, x, thresholds, measure=measure)
-    answers = compile_net(net, SHAPE, engine="native", measure=measure).run(x, thresholds)
+    answers = compile_net(net, engine="native", measure=measure).run(x, thresholds)
     np.testing.assert_array_equal(answers.exits, expected.exits)
     np.testing.assert_allclose(answers.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
@@ -80,13 +73,13 @@ def test_a_measure_that_the_kernels_do_not_know_is_named(name):
     measure = MEASURES.get(name)()
     measure = measure.fit(*(np.eye(3, dtype=np.float32)[None].repeat(3, axis=0), np.arange(3)))
     with pytest.raises(CompileError, match=f"not {name}"):
-        compile_net(tiny_net(), SHAPE, engine="native", measure=measure)
-    assert compile_net(tiny_net(), SHAPE, engine="auto", measure=measure).engine != "native"
+        compile_net(tiny_net(), engine="native", measure=measure)
+    assert compile_net(tiny_net(), engine="auto", measure=measure).engine != "native"
 
 
 @needs_compiler
 def test_a_number_that_is_not_finite_is_refused_with_its_sample():
-    compiled = compile_net(tiny_net(), SHAPE, engine="native")
+    compiled = compile_net(tiny_net(), engine="native")
     x, _ = tiny_batch(5)
     x[3, 0, 2, 2] = np.inf
     with pytest.raises(NetworkError, match="NaN or infinity in sample 3"):
@@ -97,7 +90,7 @@ def test_a_number_that_is_not_finite_is_refused_with_its_sample():
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_batch_is_dealt_out_to_threads(threads):
     net, (x, _) = tiny_net(), tiny_batch(50)
-    compiled, expected = compile_net(net, SHAPE, engine="native", threads=threads), run(net, x, 0.9)
+    compiled, expected = compile_net(net, engine="native", threads=threads), run(net, x, 0.9)
     for _ in range(3):
         np.testing.assert_array_equal(compiled.run(x, 0.9).exits, expected.exits)
         np.testing.assert_allclose(compiled.run(x, 0.9).logits, expected.logits, atol=1e-5)
@@ -157,8 +150,8 @@ def test_what_the_compiler_says_is_told(cache):
 def test_without_a_compiler_the_next_engine_is_taken(monkeypatch):
     monkeypatch.setattr(compilers, "find_compiler", lambda: None)
     with pytest.raises(CompileError, match="no C compiler is here: install gcc or clang"):
-        compile_net(tiny_net(), SHAPE, engine="native")
-    assert compile_net(tiny_net(), SHAPE).engine in ("onnxruntime", "arrays")
+        compile_net(tiny_net(), engine="native")
+    assert compile_net(tiny_net()).engine in ("onnxruntime", "arrays")
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):
@@ -190,10 +183,10 @@ BUILDS += [(command, *more) for command in compilers_here()[:1] for more in MORE
 def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name):
     if flags is SANITIZED and command[-1] == "cc":
         pytest.skip("PyPI's clang brings no sanitizers")
-    net, images = initialised_net(), tiny_samples(40).images
+    net, images = tiny_net(), tiny_samples(40).images
     transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
     x = transform(images)
-    thresholds = [between(scores, 0.5) for scores in record_exits(net, x, np.zeros(40, np.int32)).scores[:-1]]
+    thresholds = mixed_thresholds(net, x)
     export_c(net, thresholds, tmp_path, transform, class_names=('dark "or" so', "grey", "light"))
     words = [*command, *WARNINGS, *flags, "main.c", "branchynet_model.c", "-o", "classify", "-lm"]
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
@@ -211,7 +204,7 @@ def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name
 
 @needs_compiler
 def test_the_makefile_builds_it_and_thresholds_may_be_changed_at_run_time(tmp_path):
-    export_c(initialised_net(), 0.0, tmp_path, scale)
+    export_c(tiny_net(), 0.0, tmp_path, scale)
     main = (tmp_path / "main.c").read_text()
     changed = main.replace("branchynet_prepare(&work);", "branchynet_thresholds[0] = 9; branchynet_prepare(&work);")
     (tmp_path / "main.c").write_text(changed)
@@ -223,7 +216,7 @@ def test_the_makefile_builds_it_and_thresholds_may_be_changed_at_run_time(tmp_pa
 
 @needs_compiler
 def test_the_plain_network_can_be_exported_too(tmp_path):
-    net, images = initialised_net(), tiny_samples(20).images
+    net, images = tiny_net(), tiny_samples(20).images
     export_c(net, (), tmp_path, scale, plain=True)
     subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
     result = subprocess.run(["./classify"], input=images.tobytes(), cwd=tmp_path, capture_output=True, check=True)
@@ -234,8 +227,8 @@ def test_the_plain_network_can_be_exported_too(tmp_path):
 
 @pytest.mark.parametrize("target", c_export.TARGETS)
 def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
-    export_c(initialised_net(), 0.5, tmp_path / target, scale, target=target)
-    export_c(initialised_net(), 0.5, tmp_path / "other", scale)
+    export_c(tiny_net(), 0.5, tmp_path / target, scale, target=target)
+    export_c(tiny_net(), 0.5, tmp_path / "other", scale)
     assert c_export.TARGETS[target] in (tmp_path / target / "Makefile").read_text()
     for name in ("branchynet_model.c", "branchynet_model.h", "main.c"):
         assert (tmp_path / target / name).read_text() == (tmp_path / "other" / name).read_text()
@@ -245,11 +238,7 @@ def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
     ("changes", "error", "message"),
     [
         ({"target": "z80"}, CompileError, "target: expected one of native, avx512, .*, got 'z80'"),
-        (
-            {"transform": TRANSFORMS["zca"].fit(tiny_samples(9).images)},
-            CompileError,
-            "the transform scale or normalise",
-        ),
+        ({"transform": TRANSFORMS["zca"].fit(tiny_samples(9).images)}, CompileError, "transform scale or normalise"),
         ({"thresholds": [1, 2, 3]}, ThresholdError, "expected 2"),
         ({"measure": "patience"}, CompileError, "not patience"),
         ({"folder": "/proc/nowhere"}, OutputError, "expected a folder that can be written"),
@@ -258,4 +247,4 @@ def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
 def test_what_cannot_be_exported_is_refused(tmp_path, changes, error, message):
     arguments = {"thresholds": 0.5, "folder": tmp_path, "transform": scale, **changes}
     with pytest.raises(error, match=message):
-        export_c(initialised_net(), **arguments)
+        export_c(tiny_net(), **arguments)

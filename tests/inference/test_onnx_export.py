@@ -9,12 +9,11 @@ import venv
 
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, between, tiny_batch, tiny_net, tiny_samples
+from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 from branchynet import PercentExits, run
 from branchynet.datasets import TRANSFORMS
 from branchynet.errors import CompileError, OutputError, ThresholdError
-from branchynet.inference import record_exits
 
 onnxruntime = pytest.importorskip("onnxruntime")
 export_onnx = pytest.importorskip("branchynet.inference.onnx_export").export_onnx
@@ -27,10 +26,9 @@ def exported(tmp_path):
     """The net, samples, thresholds at which samples leave everywhere, and the files."""
     net = tiny_net()
     x, _ = tiny_batch(N_SAMPLES)
-    records = record_exits(net, x, np.zeros(N_SAMPLES, np.int32))
-    thresholds = [between(scores, share) for scores, share in zip(records.scores[:-1], (0.4, 0.7))]
+    thresholds = mixed_thresholds(net, x)
     assert set(run(net, x, thresholds).exits.tolist()) == {0, 1, 2}
-    return net, x, thresholds, export_onnx(net, thresholds, tmp_path / "net.onnx", sample_shape=SHAPE)
+    return net, x, thresholds, export_onnx(net, thresholds, tmp_path / "net.onnx")
 
 
 def test_one_file_and_one_for_each_segment(exported):
@@ -56,7 +54,7 @@ def test_the_one_file_answers_as_the_reference_path(exported):
 
 def test_thresholds_can_be_an_input(tmp_path):
     net, (x, _) = tiny_net(), tiny_batch(N_SAMPLES)
-    paths = export_onnx(net, 0.5, tmp_path / "net.onnx", sample_shape=SHAPE, thresholds_as_input=True)
+    paths = export_onnx(net, 0.5, tmp_path / "net.onnx", thresholds_as_input=True)
     session = onnxruntime.InferenceSession(paths[0])
     for thresholds in ([0.0, 0.0], [0.0, 9.0], [9.0, 0.0]):
         expected = run(net, x, thresholds)
@@ -92,7 +90,7 @@ def test_an_export_of_fewer_exits_leaves_no_segment_of_the_one_before(exported, 
     others = {"net.segment9.onnx.txt", "net.segmentX.onnx", "net2.segment9.onnx"}
     for name in {"net.segment4.onnx", "net.segment12.onnx", *others}:
         (tmp_path / name).write_bytes(b"")
-    paths = export_onnx(exported[0], 0.5, tmp_path / "net.onnx", sample_shape=SHAPE)
+    paths = export_onnx(exported[0], 0.5, tmp_path / "net.onnx")
     assert {path.name for path in tmp_path.iterdir()} == others | {path.name for path in paths}
 
 
@@ -152,14 +150,14 @@ def test_a_machine_without_chainer_gives_the_same_answers(exported, tmp_path):
 )
 def test_thresholds_that_do_not_fit_are_refused(tmp_path, thresholds, error, message):
     with pytest.raises(error, match=message):
-        export_onnx(tiny_net(), thresholds, tmp_path / "net.onnx", sample_shape=SHAPE)
+        export_onnx(tiny_net(), thresholds, tmp_path / "net.onnx")
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"ends in \.onnx"):
-        export_onnx(tiny_net(), 0.5, tmp_path / "net.bin", sample_shape=SHAPE)
+        export_onnx(tiny_net(), 0.5, tmp_path / "net.bin")
     with pytest.raises(OutputError, match="cannot write"):
-        export_onnx(tiny_net(), 0.5, tmp_path / "missing" / "net.onnx", sample_shape=SHAPE)
+        export_onnx(tiny_net(), 0.5, tmp_path / "missing" / "net.onnx")
 
 
 def test_logits_have_a_column_for_each_class(exported):
@@ -172,7 +170,7 @@ def test_with_its_transform_the_file_takes_pixels(tmp_path, name):
     net, images = tiny_net(), tiny_samples(N_SAMPLES).images
     transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
     expected = run(net, transform(images), 0.0)
-    paths = export_onnx(net, 0.0, tmp_path / "net.onnx", transform, SHAPE)
+    paths = export_onnx(net, 0.0, tmp_path / "net.onnx", transform)
     whole, first_segment = (onnxruntime.InferenceSession(path) for path in paths[:2])
     for i in range(N_SAMPLES):
         assert_answers(whole.run(["label", "exit", "entropy", "logits"], {"x": images[i : i + 1]}), expected, i)
@@ -182,4 +180,4 @@ def test_with_its_transform_the_file_takes_pixels(tmp_path, name):
 
 def test_a_transform_that_onnx_does_not_know_is_refused(tmp_path):
     with pytest.raises(CompileError, match="no ONNX nodes are known for the transform <function"):
-        export_onnx(tiny_net(), 0.0, tmp_path / "net.onnx", lambda images: images, SHAPE)
+        export_onnx(tiny_net(), 0.0, tmp_path / "net.onnx", lambda images: images)

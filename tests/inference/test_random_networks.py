@@ -47,14 +47,13 @@ def test_a_network_drawn_at_random_answers_as_on_the_reference_path(engine, draw
     assume(np.isfinite(scores).all())  # a pooling window that sees nothing but padding gives -inf
     # Halfway between two scores, so that no rounding decides; entropies may round to just below 0.
     thresholds = [max(0.0, float(np.sort(of_exit)[2:4].mean())) for of_exit in scores[:-1]]
-    margins = [np.abs(of_exit - T).min() for of_exit, T in zip(scores, thresholds)]
+    is_clear = all(np.abs(of_exit - T).min() > 1e-4 for of_exit, T in zip(scores, thresholds))
     with np.errstate(invalid="ignore"):
         expected = run(net, x, thresholds)
     compiled = compile_net(net, shape, engine=engine)
     size = 1 + np.abs(expected.logits).max()
     for batch in (x, x[:1]):
         answers = compiled.run(batch, thresholds)
-        if min(margins, default=1) > 1e-4:
-            np.testing.assert_array_equal(answers.exits, expected.exits[: len(batch)])
         same = answers.exits == expected.exits[: len(batch)]
+        assert same.all() or not is_clear
         np.testing.assert_allclose(answers.logits[same] / size, expected.logits[: len(batch)][same] / size, atol=1e-4)

@@ -5,7 +5,7 @@ import math
 import chainer
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_net
+from tiny import N_CLASSES, SHAPE, mixed_thresholds, tiny_batch, tiny_net
 
 from branchynet import PercentExits, run
 from branchynet.confidence import entropy
@@ -24,19 +24,6 @@ def naive_inference(net, x, thresholds):
                 if exit_index == len(logits) - 1 or confidence < thresholds[exit_index]:
                     yield int(z.argmax()), exit_index, confidence, z
                     break
-
-
-@pytest.fixture
-def net(device):
-    net = tiny_net()
-    net.to_device(device)
-    return net
-
-
-def mixed_thresholds(net, x):
-    """Thresholds at which samples leave at every exit."""
-    records = record_exits(net, x, np.zeros(len(x), np.int32))
-    return [float(np.median(records.scores[0])), float(np.quantile(records.scores[1], 0.7))]
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 30])

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 from synthetic_run import PUBLISHED, change, latency, make_run
+from tiny import assert_is_drawn
 
 from branchynet import plots
 from branchynet.thresholds import ExitRecords
@@ -17,16 +17,10 @@ FIGURES = (
 )
 
 
-def assert_is_a_figure(path):
-    with Image.open(path) as image:
-        assert min(image.size) > 300
-        assert np.asarray(image.convert("L")).std() > 5, "it is not blank"
-
-
 @pytest.mark.parametrize("n_early", [1, 2])
 def test_the_tradeoff_as_png_and_pdf(n_early, tmp_path):
     plots.tradeoff(make_run(n_early), PUBLISHED, tmp_path / "tradeoff")
-    assert_is_a_figure(tmp_path / "tradeoff.png")
+    assert_is_drawn(tmp_path / "tradeoff.png")
     assert (tmp_path / "tradeoff.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -34,7 +28,7 @@ def test_a_sweep_of_one_point_with_nothing_published_and_nothing_timed(tmp_path)
     run = make_run(grid=(0.5,))
     run["measured"].update(end_to_end_ms=None, end_to_end_gain=None)
     plots.tradeoff(run, {"paper": [], "authors": []}, tmp_path / "tradeoff")
-    assert_is_a_figure(tmp_path / "tradeoff.png")
+    assert_is_drawn(tmp_path / "tradeoff.png")
 
 
 @pytest.mark.parametrize("place", FIGURES)
@@ -54,7 +48,7 @@ def test_training_with_no_phase_one_and_both(phases, tmp_path):
     history = [entry for entry in make_run()["history"] if entry["phase"] in phases]
     assert {entry["phase"] for entry in history} == set(phases)
     plots.training(make_run(history=history), tmp_path / "training.png")
-    assert_is_a_figure(tmp_path / "training.png")
+    assert_is_drawn(tmp_path / "training.png")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -63,13 +57,13 @@ def test_samples_of_exits_that_few_or_none_left_at(exits, channels, tmp_path, rn
     images = rng.integers(0, 256, (30, channels, 12, 12)).astype(np.uint8)
     exit_records = ExitRecords.of(list(rng.normal(size=(2, 30, 2)).astype(np.float32)), np.arange(30) % 2)
     plots.exits(images, exit_records, np.array(exits), tmp_path / "exits.png", ("no", "yes"))
-    assert_is_a_figure(tmp_path / "exits.png")
+    assert_is_drawn(tmp_path / "exits.png")
 
 
 @pytest.mark.parametrize("n_early", [1, 2])
 def test_the_share_that_leaves_early_is_drawn_and_pyplot_left_alone(n_early, tmp_path):
     plots.exit_share(make_run(n_early), tmp_path / "share.png")
-    assert_is_a_figure(tmp_path / "share.png")
+    assert_is_drawn(tmp_path / "share.png")
     assert "matplotlib.pyplot" not in sys.modules
 
 
@@ -80,7 +74,7 @@ def test_latencies_of_a_benchmark(tmp_path):
     limits = {"multiply_add_limit_of_gain": 4.1, "early_exits": exits}
     result = {"network": "lenet", "rows": rows, "limits": limits, "environment": {"device": "Model X"}}
     plots.latencies(result, tmp_path / "latency.png")
-    assert_is_a_figure(tmp_path / "latency.png")
+    assert_is_drawn(tmp_path / "latency.png")
 
 
 def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
@@ -108,4 +102,4 @@ def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
 def test_gains_of_two_networks_and_of_one_without_any(tmp_path):
     comparisons = {"B-LeNet": [("paper", 5.4), ("ours, end to end", 1.9)], "B-AlexNet": [("paper", 1.5)], "Mine": []}
     plots.gains(comparisons, tmp_path / "gains.png")
-    assert_is_a_figure(tmp_path / "gains.png")
+    assert_is_drawn(tmp_path / "gains.png")

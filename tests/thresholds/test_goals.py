@@ -291,13 +291,7 @@ def test_records_and_costs_that_make_no_sense_are_refused(rng, change, message):
         choose_thresholds(*change(records, costs_of(records)), "knee")
 
 
-@pytest.fixture
-def own_goals(monkeypatch):
-    """Goals that are registered are gone after the test."""
-    monkeypatch.setattr(GOALS, "_entries", dict(GOALS._entries))
-
-
-def test_a_goal_of_ones_own_is_one_function_and_promises_what_it_says(rng, own_goals):
+def test_a_goal_of_ones_own_is_one_function_and_promises_what_it_says(rng):
     def so_many_leave(test, costs, thresholds, n_validation, share, samples):
         return promise("leaving", "<=", share, float(test.evaluate([thresholds]).exit_shares[0, 0]))
 
@@ -319,7 +313,7 @@ def test_a_goal_of_ones_own_is_one_function_and_promises_what_it_says(rng, own_g
         register_goal("first-exit<={share}of{samples}", example="the same form, but for spaces")(at_first_exit)
 
 
-def test_a_goal_of_ones_own_need_not_promise_anything_and_the_last_one_that_fits_is_taken(rng, own_goals):
+def test_a_goal_of_ones_own_need_not_promise_anything_and_the_last_one_that_fits_is_taken(rng):
     register_goal("knee{nth}", example="knee2")(lambda problem, nth: Found((nth,), "first"))
     register_goal("knee2", example="knee2")(lambda problem: Found((0.5,), "last"))
     records = make_records(rng)

@@ -6,9 +6,9 @@ import math
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, as_float, tiny_net, tiny_splits
+from tiny import N_CLASSES, SHAPE, as_float, drawn_net, tiny_net, tiny_splits
 
-from branchynet import FL, Branch, BranchyNet
+from branchynet import FL, Branch
 from branchynet.errors import SnapshotError, TrainingError
 from branchynet.inference import record_exits
 from branchynet.links import BatchNormalization, Convolution2D
@@ -80,14 +80,11 @@ def test_a_killed_run_goes_on_to_the_same_average(tmp_path, n_calls, changes):
 
 
 def test_statistics_are_in_the_snapshot_too(tmp_path):
-    def net():
-        np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
-        layers = [Convolution2D(1, 2, 3), BatchNormalization(2), Branch([L.Linear(None, N_CLASSES)])]
-        net = BranchyNet([*layers, FL(lambda x: x), Branch([L.Linear(None, N_CLASSES)])])
-        net.initialise(SHAPE)
-        return net
+    def layers():
+        first = [Convolution2D(1, 2, 3), BatchNormalization(2), Branch([L.Linear(None, N_CLASSES)])]
+        return [*first, FL(lambda x: x), Branch([L.Linear(None, N_CLASSES)])]
 
-    whole, killed, resumed = net(), net(), net()
+    whole, killed, resumed = (drawn_net(layers, SHAPE) for _ in range(3))
     joint(whole, tmp_path / "whole", settings=AVERAGED)
     with pytest.raises(Killed):
         joint(killed, tmp_path / "killed", settings=AVERAGED, transform=acting_at(12, kill))
@@ -100,7 +97,6 @@ def test_statistics_are_in_the_snapshot_too(tmp_path):
 
 def test_a_frozen_trunk_stays_as_it_is(tmp_path):
     net = tiny_net()
-    net.initialise(SHAPE)
     before = weights(net)
     joint(net, tmp_path, settings=dataclasses.replace(AVERAGED, freeze_trunk=True))
     moved = {name for name, array in weights(net).items() if (array != before[name]).any()}

@@ -17,12 +17,6 @@ from branchynet.training import JointLoss, PlainLoss
 from .runs import assert_same_arrays, gradients
 
 
-def net_on(device, **options):
-    net = tiny_net(**options)
-    net.to_device(device)
-    return net
-
-
 def loss_and_gradients(net, x, t, loss=None, train=False):
     """The loss, the joint one by default, and all gradients on the host."""
     net.cleargrads()
@@ -49,7 +43,7 @@ def net_with_statistics(seed=0):
 
 
 def test_the_joint_gradient_is_the_sum_of_the_exits_own_gradients(device):
-    net = net_on(device, weights=(1.0, 0.7, 0.3))
+    net = tiny_net(device=device, weights=(1.0, 0.7, 0.3))
     x, t = (device.send(array) for array in tiny_batch())
     _, joint = loss_and_gradients(net, x, t)
     expected = dict.fromkeys(joint, 0.0)
@@ -62,7 +56,7 @@ def test_the_joint_gradient_is_the_sum_of_the_exits_own_gradients(device):
 
 def test_the_default_loss_is_the_papers_to_the_bit(device):
     x, t = (device.send(array) for array in tiny_batch())
-    net = net_on(device)
+    net = tiny_net(device=device)
 
     def papers_loss(x, t):
         total = 0
@@ -118,7 +112,7 @@ def test_one_optimizer_for_the_trunk_and_one_for_each_exit():
 
 
 def test_loss_and_accuracy_are_reported_for_every_exit(device):
-    net = net_on(device)
+    net = tiny_net(device=device)
     x, t = tiny_batch()
     x, t_device = device.send(x), device.send(t)
     with chainer.using_config("train", False):
@@ -136,7 +130,7 @@ def test_loss_and_accuracy_are_reported_for_every_exit(device):
 
 
 def test_keep_trains_later_exits_on_the_least_confident_samples(device):
-    net = net_on(device)
+    net = tiny_net(device=device)
     x, t = (device.send(array) for array in tiny_batch(20))
     seen = []
     net.trunk[1].layers.insert(0, lambda h: seen.append(to_host(h.array)) or h)

@@ -14,7 +14,6 @@ from branchynet.training import ExitOutput, JointLoss
 from branchynet.training.weightings.meta import HeadSamples, MetaWeighting, WeightPrediction, meta_gradient, quotas
 
 from .runs import assert_same_arrays
-from .test_loss import net_on
 
 
 def head_samples(rng, n, n_exits=2, n_inputs=4, n_classes=3):
@@ -89,7 +88,7 @@ def test_predicted_weights_start_at_1_and_stay_within_their_bounds(rng):
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_the_loss_is_that_of_the_predicted_weights(device, n):
-    net, (x, t) = net_on(device), tiny_batch(n)
+    net, (x, t) = tiny_net(device=device), tiny_batch(n)
     weighting = MetaWeighting(net)
     weighting.link.weights.W.array[...] = 1
     with chainer.using_config("train", False):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_net
+from tiny import tiny_net
 
 from branchynet.errors import TrainingError
 from branchynet.training import TrainingSettings
@@ -54,10 +54,8 @@ def test_the_schedules():
 
 
 def test_weight_decay_takes_a_share_off_the_weights_alone_and_follows_alpha(device):
-    nets = [tiny_net(), tiny_net()]
+    nets = [tiny_net(device=device), tiny_net(device=device)]
     for net, weight_decay in zip(nets, (0.0, 0.5)):
-        net.initialise(SHAPE)
-        net.to_device(device)
         settings = TrainingSettings(epochs=1, alpha=0.1, weight_decay=weight_decay)
         adam = settings.adam(net)
         settings.set_alpha(adam, 0.02)

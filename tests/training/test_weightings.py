@@ -15,7 +15,7 @@ from branchynet.training import WEIGHTINGS, JointLoss, Weighting, register_weigh
 from branchynet.training.weightings.fixed import ConfidenceWeighting, Distillation, confidence_weights
 
 from .runs import SETTINGS, assert_same_arrays, joint
-from .test_loss import loss_and_gradients, net_on, reports_of
+from .test_loss import loss_and_gradients, reports_of
 from .test_run import NAMES
 
 
@@ -40,17 +40,11 @@ def logits_of(net, x, t):
     return [to_host(out.logits.array) for out in seen]
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(WEIGHTINGS, "_entries", dict(WEIGHTINGS._entries))
-
-
 def test_the_names():
     assert WEIGHTINGS.names() == NAMES
 
 
-def test_one_of_ones_own_is_one_function(tmp_path, registry):
+def test_one_of_ones_own_is_one_function(tmp_path):
     @register_weighting("focal")
     def focal(exits):
         return [F.mean((1 - F.exp(-out.sample_losses)) ** 2 * out.sample_losses) for out in exits]
@@ -64,7 +58,7 @@ def test_one_of_ones_own_is_one_function(tmp_path, registry):
         register_weighting("focal")(focal)
 
 
-def test_one_of_ones_own_may_be_a_class_with_parameters(registry):
+def test_one_of_ones_own_may_be_a_class_with_parameters():
     @register_weighting("learned temperature")
     class LearnedTemperature(Weighting):
         def __init__(self, net):
@@ -156,7 +150,7 @@ def test_confidence_goes_with_keep():
 
 
 def test_the_distillation_loss(device):
-    net, (x, t) = net_on(device), tiny_batch()
+    net, (x, t) = tiny_net(device=device), tiny_batch()
     on_device = device.send(x), device.send(t)
     a, tau = 0.3, 2.0
     logits = logits_of(net, *on_device)
@@ -188,7 +182,7 @@ def test_the_last_exit_learns_nothing_from_the_early_ones():
 
 
 def test_gradient_equilibrium_divides_the_gradient_of_each_stage_by_the_exits_behind_it(device):
-    net, (x, t) = net_on(device), (device.send(array) for array in tiny_batch())
+    net, (x, t) = tiny_net(device=device), (device.send(array) for array in tiny_batch())
     plain_loss, plain = loss_and_gradients(net, x, t)
     loss, ours = with_weighting(net, x, t, "gradient-equilibrium")
     assert loss == plain_loss

@@ -13,7 +13,7 @@ from future import (
     compare_on_unknown,
     time_against_reference,
 )
-from tiny import SHAPE, tiny_batch, tiny_logits, tiny_measure, tiny_net
+from tiny import tiny_batch, tiny_logits, tiny_measure, tiny_net
 
 from branchynet.thresholds import ExitCosts, parse_goal
 
@@ -26,7 +26,6 @@ EXIT_MS = {name: np.array([1.0, 2.0, 4.0]) * (1.5 if name == "patience" else 1) 
 def timed():
     """A study timed on a few samples, of whose answers the recorded ones are independent."""
     net = tiny_net()
-    net.initialise(SHAPE)
     validation, test = (Recorded(*tiny_logits(200, seed=seed)) for seed in (1, 2))
     measures = {name: tiny_measure(name) for name in MEASURES}
     return Study.of(net, validation, test, measures, [(0.8, 0.8)], tiny_batch(20)[0], "arrays", budget_s=0.02)

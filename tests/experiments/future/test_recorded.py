@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from future import Recorded, difference, reliability
-from tiny import tiny_batch, tiny_logits, tiny_measure, tiny_net
+from tiny import tiny_batch, tiny_logits, tiny_measure
 
 from branchynet.confidence import reliability_bins, softmax
 
@@ -19,9 +19,8 @@ def test_parts_share_no_sample_and_leave_none_out():
     assert recorded.parted(seed=1)[0].labels.tolist() == first.labels.tolist()
 
 
-def test_recorded_logits_are_those_of_the_network(device):
-    net, (x, labels) = tiny_net(), tiny_batch(9)
-    net.to_device(device)
+def test_recorded_logits_are_those_of_the_network(net):
+    x, labels = tiny_batch(9)
     recorded = Recorded.of(net, x, labels)
     assert recorded.logits.shape == (3, 9, 3) and recorded.labels.tolist() == labels.tolist()
 

@@ -1,0 +1,74 @@
+"""What a compiled net computes: its layers in the compiler's own operations, each piece of work once."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from tiny import assert_same_answers
+
+from branchynet import FL, Branch, BranchyNet, run
+from branchynet.errors import CompileError
+from branchynet.inference import compile_net, register_lowering
+from branchynet.inference.operations import Linear, Relu
+from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.links import Convolution2D, ResBlock
+from networks import lenet_mnist
+
+
+class Doubling(chainer.Link):
+    """A link that the compiler does not know."""
+
+    def forward(self, x):
+        return 2 * x
+
+
+def test_a_layer_that_cannot_be_compiled_is_named_by_its_place():
+    net = BranchyNet([FL(F.relu), Branch([L.Linear(4, 2)]), Doubling(), Branch([L.Linear(4, 2)])])
+    with pytest.raises(CompileError, match=r"trunk up to exit 2, layer 1: cannot compile <.*Doubling"):
+        compile_net(net, (4,))
+    net = BranchyNet([Branch([L.Linear(4, 2), FL(F.tanh)])])
+    with pytest.raises(CompileError, match=r"exit 1, layer 2: cannot compile FL\(tanh\)"):
+        compile_net(net, (4,))
+
+
+def test_a_lowering_can_be_added_from_outside(engine):
+    class Negated(L.Linear):
+        def forward(self, x):
+            return -super().forward(x)
+
+    @register_lowering(Negated)
+    def lower_negated(link):
+        return [Linear(-link.W.array, -link.b.array)]
+
+    net = BranchyNet([Negated(4, 4), FL(F.relu), Branch([L.Linear(4, 3)])])
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    assert_same_answers(compile_net(net, (4,), **engine).run(x, []), run(net, x, []))
+
+
+def test_work_that_branch_and_trunk_both_begin_with_is_done_once():
+    plan = make_plan(BranchyNet(lenet_mnist.get_network()), lenet_mnist.INPUT_SHAPE)
+    assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution", "MaxPooling", "Relu"]
+    assert [type(op).__name__ for op in plan.segments[0].head] == ["Convolution", "MaxPooling", "Relu", "Linear"]
+    assert Relu() not in plan.segments[1].trunk[:1]
+
+
+def test_multiply_adds_are_those_of_the_layers():
+    net = BranchyNet(lenet_mnist.get_network())
+    conv1, branch = 25 * 5 * 30 * 30, 45 * 10 * 15 * 15 + 6400
+    rest = 125 * 10 * 17 * 17 + 250 * 20 * 11 * 11 + 720 * 84 + 840
+    assert make_plan(net, lenet_mnist.INPUT_SHAPE).path_multiply_adds() == [conv1 + branch, conv1 + branch + rest]
+    assert make_plain_plan(net, lenet_mnist.INPUT_SHAPE).path_multiply_adds() == [conv1 + rest]
+
+
+def test_batch_normalisation_is_folded_and_dropout_is_gone():
+    layers = [
+        Convolution2D(1, 2, 3),
+        L.BatchNormalization(2),
+        FL(F.dropout),
+        Branch([ResBlock(2, 2), L.Linear(None, 3)]),
+    ]
+    plan = make_plan(BranchyNet(layers), (1, 5, 5))
+    assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution"]
+    assert [type(op).__name__ for op in plan.segments[0].head] == ["Residual", "Relu", "Linear"]
+    assert [type(op).__name__ for op in plan.segments[0].head[0].body] == ["Convolution", "Relu", "Convolution"]
