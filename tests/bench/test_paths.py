@@ -131,10 +131,7 @@ def test_batches_follow_each_other_and_from_the_first_sample_again(device, batch
     assert places == [place % 5 for place in range(batch_size * n_batches)]
 
 
-def test_answers_are_where_the_batch_is(device):
-    net = tiny_net()
-    net.initialise(SHAPE)
-    net.to_device(device)
+def test_answers_are_where_the_batch_is(net, device):
     compiled = compile_net(net, engine="arrays", device=device.name)
     x = tiny_batch(6)[0]
     answer = {

@@ -90,7 +90,7 @@ def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
     without_place = [{key: value for key, value in row.items() if key != "samples_in"} for row in rows[::2]]
     on_cpu = {"network": "lenet", "rows": without_place, "environment": {"device": "Model X"}}
     plots.by_batch_size([on_gpu, on_cpu], tmp_path / "batches.png")
-    assert_is_a_figure(tmp_path / "batches.png")
+    assert_is_drawn(tmp_path / "batches.png")
 
     drawn = []
     monkeypatch.setattr(plots.style, "save", lambda figure, path: drawn.extend(figure.axes[0].lines))
