@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from branchynet.datasets import formats
 from branchynet.errors import DataError
 from branchynet.machine import terminal
+from branchynet.machine.files import cache_folder
 
 ENVIRONMENT_VARIABLE = "BRANCHYNET_DATA"
 # How a user names a folder, for messages.
@@ -30,9 +31,7 @@ def folder_for(data_dir=None):
         DataError: there cannot be such a folder.
     """
     named = data_dir or os.environ.get(ENVIRONMENT_VARIABLE)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification: a relative path is invalid and to be ignored.
-    path = named or os.path.join(base if os.path.isabs(base) else "~/.cache", "branchynet")
+    path = named or cache_folder()
     try:
         folder = Path(path).expanduser().absolute()
         if folder.exists() and not folder.is_dir():

@@ -62,18 +62,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     plain_settings, joint_settings = _settings_of_steps(experiment.presets[options.preset], options)
     results = experiment.script.parent / "results"
     weights = results / RELEASED / network.name if options.weights == RELEASED else options.weights
-    as_given = (
-        "dataset",
-        "transform",
-        "preset",
-        "device",
-        "data_dir",
-        "seed",
-        "engine",
-        "resume",
-        "timing_job",
-        "quiet",
-    )
+    as_given = ("dataset", "transform", "preset", "device", "data_dir", "seed", "engine", "resume", "quiet")
     return Request(
         network=network,
         **{name: getattr(options, name) for name in as_given},
@@ -91,6 +80,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         command=shlex.join([f"experiments/{experiment.script.name}", *_without_folders(argv, clone)]),
         recorded=recorded,
         n_processes_timed=options.processes_timed,
+        timing_job=options.timing_job,
         argv=(str(experiment.script), *argv),
         as_json=options.json,
     )

@@ -23,6 +23,7 @@ import tempfile
 
 from branchynet.errors import CompileError
 from branchynet.machine import processor
+from branchynet.machine.files import cache_folder
 
 # Vectors of float32 in C, in front of all kernels.
 VECTORS = pathlib.Path(__file__).with_name("vectors.h")
@@ -125,9 +126,7 @@ def _identity(command):
 
 def _cache_folder():
     """The user's own folder for compiled libraries, made if need be."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path("~/.cache").expanduser()
-    folder = root / "branchynet" / "native"
+    folder = pathlib.Path(cache_folder(), "native").expanduser()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()

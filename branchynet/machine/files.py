@@ -1,4 +1,4 @@
-"""Writing files so that a killed run never leaves half of one, and the old one survives a failure."""
+"""Writing files so that a killed run never leaves half of one, and the old one survives a failure; the cache folder."""
 
 import contextlib
 import glob
@@ -147,3 +147,10 @@ def remove(path) -> None:
     """Removes a file, if it is there and can be removed."""
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def cache_folder() -> str:
+    """Where the library keeps what can be had again: $XDG_CACHE_HOME/branchynet, else ~/.cache/branchynet, as text."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification: a relative path is invalid and to be ignored.
+    return os.path.join(base if os.path.isabs(base) else "~/.cache", "branchynet")
