@@ -12,23 +12,16 @@ from chainer.utils.conv import get_conv_outsize
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Convolution:
-    """Two-dimensional convolution.
+    """Two-dimensional convolution."""
 
-    Attributes:
-        W: (O, C, kh, kw) float32.
-        b: (O,) float32.
-        stride, pad: pairs (vertical, horizontal).
-    """
-
-    W: np.ndarray
-    b: np.ndarray
-    stride: tuple
-    pad: tuple
+    W: np.ndarray  # (O, C, kh, kw) float32
+    b: np.ndarray  # (O,) float32
+    stride: tuple  # (vertical, horizontal)
+    pad: tuple  # (vertical, horizontal)
 
     def out_shape(self, shape):
         """(C, H, W) -> (O, out_h, out_w)."""
-        sizes = [get_conv_outsize(shape[1 + i], self.W.shape[2 + i], self.stride[i], self.pad[i]) for i in (0, 1)]
-        return (len(self.W), *sizes)
+        return (len(self.W), *map(get_conv_outsize, shape[1:], self.W.shape[2:], self.stride, self.pad))
 
     def multiply_adds(self, shape):
         """Of one sample of that shape."""
@@ -78,6 +71,10 @@ class Scale:
 class _ParameterFree:
     """What operations without parameters share; their arithmetic is not counted, as is the habit."""
 
+    def out_shape(self, shape):
+        """The shape of the input."""
+        return shape
+
     def multiply_adds(self, shape):
         """None are counted."""
         return 0
@@ -86,10 +83,6 @@ class _ParameterFree:
 @dataclasses.dataclass(frozen=True)
 class Relu(_ParameterFree):
     """max(x, 0)."""
-
-    def out_shape(self, shape):
-        """The shape of the input."""
-        return shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +94,8 @@ class _Pooling(_ParameterFree):
 
     def out_shape(self, shape):
         """(C, H, W) -> (C, out_h, out_w)."""
-        sizes = [
-            get_conv_outsize(shape[1 + i], self.ksize[i], self.stride[i], self.pad[i], self.cover_all) for i in (0, 1)
-        ]
-        return (shape[0], *sizes)
+        axes = shape[1:], self.ksize, self.stride, self.pad, (self.cover_all,) * 2
+        return (shape[0], *map(get_conv_outsize, *axes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +116,6 @@ class LocalResponseNormalization(_ParameterFree):
     k: float
     alpha: float
     beta: float
-
-    def out_shape(self, shape):
-        """The shape of the input."""
-        return shape
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
