@@ -1,4 +1,7 @@
-"""The figures of a run. Nothing here touches pyplot, so a program that imports this keeps its own backend."""
+"""The figures of a run and of benchmarks, drawn from their records; the room measures nothing.
+
+Nothing here touches pyplot, so a program that imports this keeps its own backend.
+"""
 
 from branchynet.plots.batches import by_batch_size
 from branchynet.plots.digits import exits

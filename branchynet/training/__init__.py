@@ -1,7 +1,7 @@
 """Training in the paper's two steps (section III-B): the plain network alone, then all exits jointly.
 
 Everything runs on Chainer's Trainer, with one optimizer for the trunk and one for each exit. `weightings` holds other
-losses for the second step.
+losses for the second step. The room knows no command line, and no record of a run.
 """
 
 from branchynet.training.batches import ShuffledBatches

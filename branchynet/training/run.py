@@ -55,7 +55,7 @@ def train_plain(
 def train_joint(
     net, splits, transform, settings, out, augment=None, resume=False, show_progress=True, workers=None
 ) -> list:
-    """Step 2: trains trunk and exits jointly, starting from all the weights that `net` has, the last classifier's too.
+    """Step 2: trains trunk and exits jointly, starting from all the weights that `net` has, the last exit's too.
 
     With ``settings.freeze_trunk`` the trunk stays as it is and the exits alone are trained. To go on from a snapshot,
     `net` is handed in with the weights that the step started from.
