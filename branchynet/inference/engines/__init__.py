@@ -1,21 +1,7 @@
 """Engines: what runs a plan. Each is one file or folder of this room that can be deleted; nothing else names it.
 
-An engine's module has a name `ENGINE`, a class of this form:
-
-    name                    what callers ask for it by
-    rank                    "auto" takes the usable engine with the lowest
-    precisions              of weights and activations that it can compute with: of "f32", "bf16", "int8"
-    outlives_fork           whether a process that was forked may go on with it; False by default
-    takes_pixels            whether it makes samples of uint8 images itself, by `plan.transform`; False by default
-    problem(device)         why it cannot compute on a Chainer device, as text; None if it can (static)
-    ENGINE(plan, device, threads, measure, precision, calibration)
-                            gets ready to run a `Plan`; what it keeps is not changed any more; CompileError if the plan,
-                            or the measure, is more than it can do, or the processor cannot compute so
-    n_bytes()               memory that it keeps
-    new_workspace()         what one thread at a time runs the plan with
-
-A workspace has buffers of its own, so that several threads may use one engine at a time. Either it decides itself who
-leaves:
+An engine's module has a name `ENGINE`, a class of the form of `Engine`. What it makes for each thread, a workspace, has
+buffers of its own, so that several threads may use one engine at a time. Either it decides itself who leaves:
 
     answers(x, rule)        x (N, ...) float32, N >= 1, on the host; rule a `Thresholds` -> `Answers`; NetworkError if a
                             number is not finite
@@ -41,6 +27,51 @@ from branchynet.gate import shown, whole_number
 
 # More than any machine has cores; each takes memory.
 MOST_THREADS = 1024
+
+
+class Engine:
+    """What engines are, with the answers of one on the CPU that needs some packages.
+
+    An engine gets ready to run a plan when it is made; what it keeps is not changed any more.
+
+    Args:
+        plan: `branchynet.inference.plan.Plan`.
+        device: Chainer device.
+        threads: that it may compute with, at least 1.
+        measure: a `branchynet.confidence.Measure`, for an engine that decides itself who leaves; None for no score.
+        precision: of `precisions`.
+        calibration: (n, ...) float32 samples, which say how large activations get; for "int8".
+
+    Raises:
+        CompileError: the plan or the measure is more than it can do, or the processor cannot compute so.
+    """
+
+    name = None  # what callers ask for it by
+    rank = None  # "auto" takes the usable engine with the lowest
+    precisions = ("f32",)  # of weights and activations that it can compute with: of "f32", "bf16", "int8"
+    outlives_fork = False  # whether a process that was forked may go on with it
+    takes_pixels = False  # whether it makes samples of uint8 images itself, by `plan.transform`
+    packages = ()  # that it needs
+    extra = None  # of the project, which brings them
+
+    @classmethod
+    def problem(cls, device):
+        """Why it cannot compute on a Chainer device, as text; None if it can."""
+        missing = [name for name in cls.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            needs = f"the {cls.name} engine needs {' and '.join(missing)}"
+            return f"{needs}; in the project's folder: pip install -e '.[{cls.extra}]'"
+        if device.xp is not np:
+            return f"the {cls.name} engine computes on the CPU; on a GPU take the arrays engine"
+        return None
+
+    def new_workspace(self):
+        """What one thread at a time runs the plan with."""
+        raise NotImplementedError
+
+    def n_bytes(self) -> int:
+        """Memory that it keeps; 0 where what it is made of does not tell."""
+        return 0
 
 
 def engine_classes() -> dict:
@@ -103,18 +134,6 @@ def check_engine(name, device) -> None:
     problem = classes[name].problem(device)
     if problem is not None:
         raise CompileError(problem)
-
-
-def problem_of_packages(engine, packages, extra, device):
-    """Why an engine of the CPU that needs some packages cannot be used, as text; None if it can."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        return (
-            f"the {engine} engine needs {' and '.join(missing)}; in the project's folder: pip install -e '.[{extra}]'"
-        )
-    if device.xp is not np:
-        return f"the {engine} engine computes on the CPU; on a GPU take the arrays engine"
-    return None
 
 
 def _check_precision(classes, name, precision, calibration, plan):

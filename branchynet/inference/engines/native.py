@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from branchynet.errors import NetworkError
+from branchynet.inference.engines import Engine
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
 from branchynet.inference.reference import LARGEST, Answers
@@ -19,14 +20,8 @@ from branchynet.machine.compilers import compile_library, compiler_problem, poin
 _CACHE_LINE_BYTES = 64
 
 
-class NativeEngine:
-    """See `branchynet.inference.engines`; it decides itself who leaves.
-
-    Args:
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device; the CPU.
-        threads: that a batch is dealt out to.
-        measure: a `branchynet.confidence.Measure` that the kernels know, or None for no score.
+class NativeEngine(Engine):
+    """The plan as C; it decides itself who leaves, by a measure that the kernels know. A batch is dealt out to threads.
 
     Raises:
         CompileError: an operation or a measure that the kernels do not know, or the compiler fails.
@@ -34,10 +29,9 @@ class NativeEngine:
 
     name = "native"
     rank = 0
-    precisions = ("f32",)
     outlives_fork = True
 
-    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+    def __init__(self, plan, device, threads, measure, precision, calibration):
         self.plan, self.threads = plan, threads
         program = Program(plan)
         self.weights = _aligned(len(program.weights))
@@ -49,12 +43,10 @@ class NativeEngine:
         self._pools = {}
         self._of_pool_thread = threading.local()
 
-    @staticmethod
-    def problem(device):
-        """What is missing for this engine, as text; None if nothing is."""
-        if device.xp is not np:
-            return "the native engine computes on the CPU; on a GPU take the arrays engine"
-        return compiler_problem()
+    @classmethod
+    def problem(cls, device):
+        """What is missing, a compiler for instance, as text; None if nothing is."""
+        return super().problem(device) or compiler_problem()
 
     def new_workspace(self):
         """Buffers for one thread."""

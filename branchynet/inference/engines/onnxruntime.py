@@ -2,42 +2,26 @@
 
 import numpy as np
 
-from branchynet.inference.engines import problem_of_packages
+from branchynet.inference.engines import Engine
 
 
-class OnnxRuntimeEngine:
-    """Sessions, one for each segment; see `branchynet.inference.engines`.
-
-    Args:
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device; the CPU.
-        threads: of every session, fixed.
-        measure: not used; it is computed by NumPy behind the engine.
-        precision, calibration: see `branchynet.inference.compile_net`.
-    """
+class OnnxRuntimeEngine(Engine):
+    """Sessions with a fixed number of threads, one session for each segment; NumPy computes the measure behind them."""
 
     name = "onnxruntime"
     rank = 10
     precisions = ("f32", "int8")
+    packages, extra = ("onnx", "onnxruntime"), "onnx"
 
-    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+    def __init__(self, plan, device, threads, measure, precision, calibration):
         from branchynet.inference.int8 import segment_models
 
         self.plan, self.device = plan, device
         self.sessions = [make_session(model, threads) for model in segment_models(plan, precision, calibration)]
 
-    @staticmethod
-    def problem(device):
-        """What is missing for this engine, as text; None if nothing is."""
-        return problem_of_packages("onnxruntime", ("onnx", "onnxruntime"), "onnx", device)
-
     def new_workspace(self):
         """Arrays for one thread, bound to the sessions, which threads share."""
         return _Workspace(self)
-
-    def n_bytes(self) -> int:
-        """0: what ONNX Runtime itself takes it does not tell."""
-        return 0
 
 
 class _Workspace:

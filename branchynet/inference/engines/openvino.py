@@ -5,30 +5,22 @@ import functools
 import numpy as np
 
 from branchynet.errors import CompileError
-from branchynet.inference.engines import problem_of_packages
+from branchynet.inference.engines import Engine
 
 
-class OpenVinoEngine:
-    """Compiled models, one for each segment; see `branchynet.inference.engines`.
+class OpenVinoEngine(Engine):
+    """Compiled models, one for each segment; NumPy computes the measure behind them.
 
-    Args:
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device; the CPU.
-        threads: that a model computes with.
-        measure: not used; it is computed by NumPy behind the engine.
-        precision: "bf16" needs a processor that computes in bfloat16, else it is an error; int8 runs on all, and is
-            fast on those with integer dot products.
-        calibration: see `branchynet.inference.compile_net`.
-
-    Raises:
-        CompileError: bfloat16, on a processor that does not have it.
+    bfloat16 needs a processor that computes in it, else it is an error; int8 runs on all, and is fast on those with
+    integer dot products.
     """
 
     name = "openvino"
     rank = 15
     precisions = ("f32", "bf16", "int8")
+    packages, extra = ("onnx", "openvino"), "openvino"
 
-    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+    def __init__(self, plan, device, threads, measure, precision, calibration):
         from branchynet.inference.int8 import segment_models
 
         self.plan, core = plan, _core()
@@ -47,18 +39,9 @@ class OpenVinoEngine:
             graph.reshape([1, *graph.input(0).partial_shape[1:]])
             self.single.append(core.compile_model(graph, "CPU", settings))  # known shapes make it faster
 
-    @staticmethod
-    def problem(device):
-        """What is missing for this engine, as text; None if nothing is."""
-        return problem_of_packages("openvino", ("onnx", "openvino"), "openvino", device)
-
     def new_workspace(self):
         """Requests for one thread."""
         return _Workspace(self)
-
-    def n_bytes(self) -> int:
-        """0: what OpenVINO itself takes it does not tell."""
-        return 0
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from branchynet.inference.engines import Engine
 from branchynet.inference.engines.arrays.product import matrix_product
 from branchynet.inference.engines.arrays.programs import Program, Scratch
 from branchynet.machine.cuda_graph import captured
@@ -14,29 +15,23 @@ MAX_SAMPLES_GPU = 1024
 CACHE_BYTES = 1 << 21
 
 
-class ArraysEngine:
-    """See `branchynet.inference.engines`; weights are kept once, on the device, whatever the number of workspaces.
+class ArraysEngine(Engine):
+    """NumPy or CuPy; they compute the measure, too, and matrix products take the threads of BLAS.
 
-    Args:
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device.
-        threads: not used; NumPy's matrix products take those of BLAS.
-        measure: not used; it is computed by NumPy or CuPy behind the engine.
+    Weights are kept once, on the device, whatever the number of workspaces.
     """
 
     name = "arrays"
     rank = 20
-    precisions = ("f32",)
     outlives_fork = True
 
-    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+    def __init__(self, plan, device, threads, measure, precision, calibration):
         self.plan, self.device = plan, device
         self.constants = {}
 
-    @staticmethod
-    def problem(device):
+    @classmethod
+    def problem(cls, device):
         """None: it computes on every device."""
-        return None
 
     def new_workspace(self):
         """Programs for one thread."""
