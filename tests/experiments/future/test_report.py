@@ -3,6 +3,7 @@
 import pytest
 from future import report
 
+from branchynet.machine.devices import get_device
 from branchynet.records import environment
 
 
@@ -30,7 +31,7 @@ def test_the_verdict_follows_from_the_numbers(low, high, points, words):
 
 
 def test_without_comparisons_of_training_the_report_says_where_they_come_from():
-    result = {"command": "", "environment": environment("a processor", 1), "networks": [], "training": []}
+    result = {"command": "", "environment": environment(get_device("cpu"), 1), "networks": [], "training": []}
     assert "Skipped: no results of `experiments/compare_training.py`" in report.future_work(result)
 
 
