@@ -25,15 +25,12 @@ def read_runs(folders=()):
 def main(argv=None):
     """Writes and prints the comparison; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "results",
-        nargs="*",
-        metavar="DIR",
-        help="folders of experiments' results (default: those released with the code)",
+    text, out = (
+        "folders of experiments' results (default: those released with the code)",
+        HERE / "results" / "comparison",
     )
-    parser.add_argument(
-        "--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "comparison", help="default: %(default)s"
-    )
+    parser.add_argument("results", nargs="*", metavar="DIR", help=text)
+    parser.add_argument("--out", type=nonempty_path, metavar="DIR", default=out, help="default: %(default)s")
     arguments = parser.parse_args(argv)
 
     def run():

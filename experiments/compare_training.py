@@ -140,24 +140,15 @@ def train_from_plain(build, plain, splits, transform, settings, folder, augment=
 def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
-    parser.add_argument(
-        "--variants",
-        choices=list(variants(0)),
-        nargs="+",
-        metavar="NAME",
-        help=f"default: all: {'; '.join(variants(0))}",
-    )
-    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0], metavar="N", help="default: 0")
-    parser.add_argument("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
-    parser.add_argument(
-        "--plain-from",
-        type=pathlib.Path,
-        metavar="STEM",
-        help="weights of the plain network, a path without its ending (default: those released)",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
-    parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots and the table")
+    add, names = parser.add_argument, list(variants(0))
+    add("--network", choices=list(NETWORKS), default="lenet", help="default: %(default)s")
+    add("--variants", choices=names, nargs="+", metavar="NAME", help=f"default: all: {'; '.join(names)}")
+    add("--seeds", type=seed_number, nargs="+", default=[0], metavar="N", help="default: 0")
+    add("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
+    text = "weights of the plain network, a path without its ending (default: those released)"
+    add("--plain-from", type=pathlib.Path, metavar="STEM", help=text)
+    add("--data-dir", metavar="DIR", help="folder of the data set")
+    add("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots and the table")
     add_quiet(parser)
     return parser.parse_args(argv)
 

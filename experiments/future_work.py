@@ -17,7 +17,7 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import add_quiet, nonempty_path, seed_number
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device
@@ -150,24 +150,14 @@ def write_report(result, out) -> str:
 def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=" ".join((__doc__ or "").split()))
-    parser.add_argument(
-        "--networks",
-        choices=list(zoo.NETWORKS),
-        nargs="+",
-        default=zoo.released_names(),
-        help="default: all that are released",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
-    parser.add_argument(
-        "--training",
-        type=pathlib.Path,
-        metavar="DIR",
-        default=HERE / "results" / "released" / "compare-training",
-        help="results of experiments/compare_training.py (default: those released)",
-    )
-    parser.add_argument("--budget", type=float, default=8.0, metavar="S", help="seconds of timing for each measure")
-    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of parts, order and fitting")
-    parser.add_argument("--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "future")
+    add, names, released = parser.add_argument, list(zoo.NETWORKS), zoo.released_names()
+    add("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
+    add("--data-dir", metavar="DIR", help="folder of the data sets")
+    text = "results of experiments/compare_training.py (default: those released)"
+    add("--training", type=pathlib.Path, metavar="DIR", default=zoo.RELEASED / "compare-training", help=text)
+    add("--budget", type=positive_number, default=8.0, metavar="S", help="seconds of timing for each measure")
+    add("--seed", type=seed_number, default=0, metavar="N", help="of parts, order and fitting")
+    add("--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "future")
     add_quiet(parser)
     return parser.parse_args(argv)
 

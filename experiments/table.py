@@ -56,19 +56,12 @@ def gpu_runs(folder):
 def main(argv=None):
     """Writes and prints the table; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "records",
-        nargs="*",
-        type=pathlib.Path,
-        default=released_records(),
-        metavar="RUN.json",
-        help="records of runs; those that differ in the seed alone become one row (default: all that are released)",
-    )
-    parser.add_argument(
-        "--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "table", help="default: %(default)s"
-    )
+    text = "records of runs; those that differ in the seed alone become one row (default: all that are released)"
+    add, released, out = parser.add_argument, released_records(), HERE / "results" / "table"
+    add("records", nargs="*", type=pathlib.Path, default=released, metavar="RUN.json", help=text)
+    add("--out", type=nonempty_path, metavar="DIR", default=out, help="default: %(default)s")
     text = "folder of benchmarks on a GPU (default: those released, where there are any)"
-    parser.add_argument("--gpu", type=pathlib.Path, metavar="DIR", default=RELEASED / "bench-gpu", help=text)
+    add("--gpu", type=pathlib.Path, metavar="DIR", default=RELEASED / "bench-gpu", help=text)
     arguments = parser.parse_args(argv)
 
     def run():

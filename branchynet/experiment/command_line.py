@@ -122,15 +122,12 @@ def _parser(experiment):
         "writes table, figures and records.",
         allow_abbrev=False,
     )
-    presets = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
-    parser.add_argument(
-        "--preset", help=f"{presets} (default: %(default)s)", choices=list(experiment.presets), default="standard"
-    )
-    parser.add_argument(
-        "--device", help="where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N"
-    )
+    add = parser.add_argument
+    text = "; ".join(f"{name}: {preset.help}" for name, preset in experiment.presets.items())
+    add("--preset", help=f"{text} (default: %(default)s)", choices=list(experiment.presets), default="standard")
+    add("--device", help="where to compute (default: %(default)s)", default="cpu", metavar="cpu|gpu|gpu:N")
     add_quiet(parser)
-    parser.add_argument("--json", help="the record to stdout, in place of the summary", action="store_true")
+    add("--json", help="the record to stdout, in place of the summary", action="store_true")
     _add_data_options(parser.add_argument_group("data and results").add_argument, experiment)
     _add_training_options(parser.add_argument_group("training").add_argument)
     _add_inference_options(parser.add_argument_group("inference"))
@@ -141,18 +138,11 @@ def _parser(experiment):
 
 def _add_data_options(add, experiment):
     add("--dataset", help="default: %(default)s", choices=experiment.datasets, default=experiment.datasets[0])
-    add(
-        "--transform",
-        help=f"what prepares the images; {'; '.join(_TRANSFORMS[name] for name in experiment.transforms)} "
-        "(default: %(default)s)",
-        choices=experiment.transforms,
-        default=experiment.transforms[0],
-    )
-    add(
-        "--data-dir",
-        help="folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)",
-        metavar="DIR",
-    )
+    names = experiment.transforms
+    text = f"what prepares the images; {'; '.join(_TRANSFORMS[name] for name in names)} (default: %(default)s)"
+    add("--transform", help=text, choices=names, default=names[0])
+    text = "folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)"
+    add("--data-dir", help=text, metavar="DIR")
     text = "folder for the results (default: one for these settings under experiments/results)"
     add("--out", help=text, type=nonempty_path, metavar="DIR")
 
@@ -174,12 +164,8 @@ def _add_training_options(add):
     add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
     text = "folder of results to take step 1, the plain network, from"
     add(_PLAIN_FROM, help=text, type=pathlib.Path, metavar="DIR")
-    add(
-        "--weights",
-        help="take the weights in this folder of results and train nothing; 'released' are those that come with the "
-        "code",
-        metavar="DIR|released",
-    )
+    text = "take the weights in this folder of results and train nothing; 'released' are those that come with the code"
+    add("--weights", help=text, metavar="DIR|released")
     add("--resume", help="go on from the snapshots in the folder for the results", action="store_true")
 
 
@@ -188,29 +174,17 @@ def _add_inference_options(group):
     group.add_argument("--engine", help=text, choices=engine_names(), default="auto")
     text = "seconds for timing the exits, and again in each process that times T (default: %(default)g)"
     group.add_argument("--budget", help=text, type=positive_number, default=BUDGET_S, metavar="S")
-    group.add_argument(
-        "--processes-timed",
-        help="that time T, each a part of the images (default: %(default)s)",
-        type=whole_number(1),
-        default=5,
-        metavar="N",
-    )
+    text = "that time T, each a part of the images (default: %(default)s)"
+    group.add_argument("--processes-timed", help=text, type=whole_number(1), default=5, metavar="N")
     group.add_argument(TIMING_JOB, help=argparse.SUPPRESS, type=pathlib.Path)
-    which_thresholds = group.add_mutually_exclusive_group()
-    which_thresholds.add_argument(
-        "--thresholds",
-        help="entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)",
-        type=finite_number,
-        nargs="+",
-        metavar="T",
+    add = group.add_mutually_exclusive_group().add_argument
+    text = "entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)"
+    add("--thresholds", help=text, type=finite_number, nargs="+", metavar="T")
+    text = (
+        "what the thresholds are to be chosen for, on validation: 'latency<=0.05ms', 'accuracy>=last-0.3%%', "
+        "'risk<=0.5%%@95%%', ... (default: the knee of a fixed grid; an unknown goal lists all)"
     )
-    which_thresholds.add_argument(
-        "--choose",
-        help="what the thresholds are to be chosen for, on validation: 'latency<=0.05ms', 'accuracy>=last-0.3%%', "
-        "'risk<=0.5%%@95%%', ... (default: the knee of a fixed grid; an unknown goal lists all)",
-        type=_goal,
-        metavar="GOAL",
-    )
+    add("--choose", help=text, type=_goal, metavar="GOAL")
 
 
 def _decay(text):

@@ -46,7 +46,7 @@ LINES = [
     ("benchmark_training", "--memory-of=nope", "--memory-of: expected one of branchynet, "),
     ("resnet_cifar10", "--n=1000000000", "expected a whole number >= 1 and <= 200"),
     ("resnet_cifar10", "--n=0", "expected a whole number >= 1"),
-    ("benchmark", "--budget=nan --out=/proc/no", "expected a finite number"),
+    *[(script, "--budget=nan --out=/proc/no", "expected a finite number") for script in ("benchmark", "future_work")],
     ("benchmark", "--out={folder} --thresholds=inf", "expected a finite number"),
     *[(script, f"--budget={text}", "expected a") for script in RUNS for text in ("nan", "0", "-1", "inf", "x")],
     *[(script, f"--processes-timed={text}", "whole number") for script in RUNS for text in ("0", "-1", "x")],
