@@ -31,7 +31,6 @@ def no_data(monkeypatch):
 
 def save_tiny(folder, transform):
     net = tiny_net()
-    net.initialise(SAMPLES.images.shape[1:])
     save_weights(net, folder / "w", {"seed": 0}, transform, ("dark", "grey", "light"))
     return net
 
