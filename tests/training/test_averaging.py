@@ -15,7 +15,7 @@ from branchynet.links import BatchNormalization, Convolution2D
 from branchynet.training import TrainingSettings
 from branchynet.training.averaging import WeightAverage
 
-from .runs import SETTINGS, Killed, acting_at, assert_same_arrays, assert_same_run, joint, kill, trained, weights
+from .runs import SETTINGS, Killed, acting_at, assert_same_arrays, joint, kill, trained, weights
 
 AVERAGED = dataclasses.replace(SETTINGS, average=0.9)
 
@@ -67,16 +67,6 @@ def test_the_steps_themselves_do_not_know_of_the_average(tmp_path):
     averaged = trained(joint, tmp_path / "averaged", settings=AVERAGED)[1]
     for one, other in zip(raw, averaged):
         assert [entry["loss"] for entry in one["exits"]] == [entry["loss"] for entry in other["exits"]]
-
-
-@pytest.mark.parametrize(("n_calls", "changes"), [(3, {}), (12, {}), (9, {"freeze_trunk": True})])
-def test_a_killed_run_goes_on_to_the_same_average(tmp_path, n_calls, changes):
-    settings = dataclasses.replace(AVERAGED, **changes)
-    whole = trained(joint, tmp_path / "whole", settings=settings)
-    with pytest.raises(Killed):
-        trained(joint, tmp_path / "killed", settings=settings, transform=acting_at(n_calls, kill))
-    assert_same_run(trained(joint, tmp_path / "killed", settings=settings, resume=True), whole)
-    assert_same_run(trained(joint, tmp_path / "whole", settings=settings, resume=True), whole)
 
 
 def test_statistics_are_in_the_snapshot_too(tmp_path):

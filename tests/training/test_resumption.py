@@ -51,13 +51,18 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("changes", [*({"weighting": name} for name in NAMES), {"freeze_trunk": True}])
-def test_a_killed_joint_run_goes_on_to_the_same_result_with_every_weighting(tmp_path, changes):
+# What a snapshot of the joint step has to hold besides.
+WAYS = [*({"weighting": name} for name in NAMES), {"freeze_trunk": True}, {"average": 0.9}]
+
+
+@pytest.mark.parametrize("changes", [*WAYS, {"average": 0.9, "freeze_trunk": True}], ids=str)
+def test_a_killed_joint_run_goes_on_to_the_same_result_whatever_the_settings(tmp_path, changes):
     settings = dataclasses.replace(SETTINGS, **changes)
     whole = trained(joint, tmp_path / "whole", settings=settings)
     with pytest.raises(Killed):
         trained(joint, tmp_path / "killed", settings=settings, transform=acting_at(12, kill))
     assert_same_run(trained(joint, tmp_path / "killed", settings=settings, resume=True), whole)
+    assert_same_run(trained(joint, tmp_path / "whole", settings=settings, resume=True), whole)
 
 
 def test_going_on_with_a_finished_run_trains_no_further(tmp_path):
