@@ -112,19 +112,6 @@ def test_a_process_of_its_own_takes_two_steps_and_tells_its_peak_memory(without_
     assert capsys.readouterr().out == "7.5\n" and len(taken) == 2
 
 
-@pytest.mark.parametrize(("option", "number"), [("--rounds", "1"), ("--batch-size", "0"), ("--threads", "none")])
-def test_bad_options_are_refused_in_words(option, number, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        script.main([option, number])
-    assert stopped.value.code == 2 and f"{option}: expected" in capsys.readouterr().err
-
-
-def test_a_contender_that_there_is_not_is_refused_in_one_line(without_pytorch, capsys):
-    assert script.main(["--network", "lenet", "--memory-of", "nothing"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("benchmark_training.py: error: --memory-of: expected one of branchynet, plain Chainer")
-
-
 def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, without_pytorch, monkeypatch, capsys):
     monkeypatch.setattr(script, "get_workers", first_of_two)
     (tmp_path / "file").touch()

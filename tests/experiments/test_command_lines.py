@@ -44,6 +44,7 @@ LINES = [
     *[(script, "--out={file}", "expected a folder that can be written") for script in WRITING if script not in ("benchmark", "benchmark_training", "compare_training")],
     ("benchmark_training", "--out={file}/x.json", "expected a folder that can be written"),
     ("benchmark_training", "--memory-of=nope", "--memory-of: expected one of branchynet, "),
+    *[("benchmark_training", f"--{line}", "expected a whole number >= ") for line in ("rounds=1", "batch-size=0", "threads=none")],
     ("resnet_cifar10", "--n=1000000000", "expected a whole number >= 1 and <= 200"),
     ("resnet_cifar10", "--n=0", "expected a whole number >= 1"),
     *[(script, "--budget=nan --out=/proc/no", "expected a finite number") for script in ("benchmark", "future_work")],

@@ -12,16 +12,6 @@ from branchynet.errors import RecordError
 PAGE = "# Page\n\n<!-- generated: {} -->\n{}\n<!-- end -->\nmore\n"
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "null", "{", '{"schema": 1}'])
-@pytest.mark.parametrize("script", [table, compare])
-def test_what_is_no_record_is_an_error_in_one_line(script, text, tmp_path, capsys):
-    (tmp_path / "run.json").write_text(text)
-    path = tmp_path / "run.json" if script is table else tmp_path
-    assert script.main([str(path), "--out", str(tmp_path / "out")]) == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1 and f"{tmp_path}/run.json: " in message
-
-
 @pytest.mark.parametrize(("script", "name"), [(table, "table.md"), (compare, "comparison.md")])
 def test_a_record_becomes_a_table_printed_and_written(script, name, tmp_path, capsys):
     records.write_json(tmp_path / "run.json", make_run())
