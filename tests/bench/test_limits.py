@@ -11,8 +11,7 @@ from networks import lenet_mnist
 
 @pytest.fixture
 def plans():
-    net = BranchyNet(lenet_mnist.get_network())
-    net.initialise(lenet_mnist.INPUT_SHAPE)
+    net = BranchyNet(lenet_mnist.get_network(), lenet_mnist.INPUT_SHAPE)
     return make_plan(net), make_plain_plan(net)
 
 
