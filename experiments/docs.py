@@ -163,8 +163,6 @@ def matrix():
 
 def campaigns():
     """What the long campaigns of tests/campaigns.py and tests/mutants.py found."""
-    from scipy.stats import binomtest  # takes a while to load
-
     made = records.read_json(ROOT / "tests" / "campaigns.json")
     lines = [[name, found["date"], found["commit"], _of_campaign(found)] for name, found in sorted(made.items())]
     return formats.markdown_table(("Campaign", "Date", "Commit", "Found"), lines)
@@ -182,6 +180,8 @@ def _of_campaign(found):
     killed, rest = found["killed"], n - found["killed"] - found["harmless"]
     words = f"{killed} of {n} killed ({100 * killed / n:.0f} %)"
     if n < found["mutants"]:
+        from scipy.stats import binomtest  # takes a while to load
+
         interval = binomtest(killed, n).proportion_ci(method="exact")
         words += f", a sample of {found['mutants']}: {100 * interval.low:.0f}–{100 * interval.high:.0f} %"
     return f"{words}; {found['harmless']} harmless, {rest} alive"
