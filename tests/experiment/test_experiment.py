@@ -16,7 +16,6 @@ from branchynet import datasets, records
 from branchynet.errors import DataError, OutputError
 from branchynet.experiment import Experiment
 from branchynet.experiment import main as run_main
-from branchynet.experiment.command_line import parse_request
 from branchynet.inference.engines import engine_classes
 from branchynet.machine.files import check_space, locked
 
@@ -113,49 +112,6 @@ def test_a_loss_that_is_not_a_number_is_told_with_status_2(tmp_path, capsys, mon
     monkeypatch.setattr("branchynet.datasets.transforms.Normalise.__call__", lambda self, x: x * np.float32(np.nan))
     assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 2
     assert "the loss is nan at iteration 1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["--presett", "quick"],
-        ["--preset", "slow"],
-        ["--dataset", "svhn"],
-        ["--seed", "-1"],
-        ["--batch-size", "x"],
-        ["--thresholds", "inf"],
-        ["--choose", "fastest"],
-        ["--weighting", "none"],
-        ["--loss-weights", "nan"],
-        ["--average", "1"],
-        ["--choose", "knee", "--thresholds", "0.5", "0.5"],
-    ],
-)
-def test_an_option_that_makes_no_sense_ends_with_status_2(argv, capsys):
-    with pytest.raises(SystemExit) as exit_info:
-        parse_request(EXPERIMENT, argv)
-    assert exit_info.value.code == 2
-    assert "error:" in capsys.readouterr().err
-
-
-def test_results_of_other_settings_go_to_another_folder():
-    folders = {
-        parse_request(EXPERIMENT, argv).out.name
-        for argv in (
-            [],
-            ["--seed", "1"],
-            ["--dataset", "fashion-mnist"],
-            ["--epochs-plain", "2"],
-            ["--batch-size", "8"],
-        )
-    }
-    assert "tiny-standard-seed0" in folders and len(folders) == 5
-
-
-def test_the_recorded_command_names_no_folder_of_the_machine():
-    request = parse_request(EXPERIMENT, ["--out", "/home/me/x", "--data-dir=/data", "--seed", "1"])
-    assert request.command == "experiments/tiny.py --seed 1"
-    assert not {"out", "data_dir"} & set(request.recorded)
 
 
 def test_weights_of_an_earlier_run_are_taken_without_training(finished, tmp_path):
@@ -276,29 +232,9 @@ def test_weights_for_other_images_are_refused(finished, tmp_path, capsys, option
     assert f"a run with {other[0]} " in capsys.readouterr().err
 
 
-def test_a_run_on_another_plain_network_has_a_folder_of_its_own():
-    folders = ([], ["--plain-from", "a"], ["--plain-from", "x/b/"])
-    names = [parse_request(EXPERIMENT, argv).out.name for argv in folders]
-    assert names == ["tiny-standard-seed0", "tiny-standard-on-a-seed0", "tiny-standard-on-b-seed0"]
-
-
-@pytest.mark.parametrize("other", [["--weights", "b"], ["--epochs-plain", "3"]])
-def test_a_plain_network_that_is_taken_leaves_nothing_to_say_of_step_1(capsys, other):
-    with pytest.raises(SystemExit):
-        parse_request(EXPERIMENT, ["--plain-from", "a", *other])
-    assert "give one of them" in capsys.readouterr().err
-
-
 def test_weights_that_are_not_there_are_missed(tmp_path, capsys):
     assert main(EXPERIMENT, ["--weights", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
     assert "expected plain.npz and plain.json" in capsys.readouterr().err
-
-
-def test_released_weights_have_a_folder_for_each_variant():
-    parsed = parse_request(EXPERIMENT, ["--weights", "released"])
-    assert parsed.weights == ROOT / "experiments" / "results" / "released" / "tiny"
-    assert parsed.out.name == "tiny-again" and parsed.command == "experiments/tiny.py --weights released"
-    assert parsed.recorded["weights"] == "released"
 
 
 def test_weights_of_other_data_or_of_another_run_are_refused(first, tmp_path, capsys, monkeypatch):
