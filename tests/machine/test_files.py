@@ -6,11 +6,12 @@ import stat
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from branchynet.errors import OutputError
-from branchynet.machine.files import locked, replacing
+from branchynet.machine.files import check_space, locked, replacing
 
 
 @pytest.fixture
@@ -138,3 +139,12 @@ def test_an_error_while_the_lock_is_held_stays_what_it_is(tmp_path):
 def test_what_is_no_name_of_a_folder_is_refused(folder):
     with pytest.raises(OutputError, match="expected the name of a folder|cannot write into"):
         locked(folder).__enter__()
+
+
+def test_room_on_the_disk_is_told_in_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    check_space(tmp_path, 2_000_000)
+    with pytest.raises(OutputError, match="expected 4 MB of free space, got 2 MB"):
+        check_space(tmp_path, 4_000_000)
+    with pytest.raises(OutputError):
+        check_space(tmp_path, 2_000_001)
