@@ -81,3 +81,4 @@ def test_an_accuracy_gets_the_cheapest_setting_that_has_it(records, goal):
     accurate = [point for point in brute_force(records, costs) if point[0] >= level - 1e-9]
     best = min(accurate, key=lambda point: (point[1], -point[0]))
     assert (choice.accuracy, choice.expected_cost) == pytest.approx(best)
+    assert (f"the last exit's {100 * last:.2f} %" in choice.rule) == ("last" in goal)
