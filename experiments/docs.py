@@ -170,6 +170,8 @@ def campaigns():
 
 def _of_campaign(found):
     """The figures of a campaign, in words."""
+    from scipy.stats import binomtest  # takes a while to load
+
     n, errors = found["tried"], len(found.get("errors", ()))
     if "noticed" in found:
         return f"{found['noticed']:,} of {n:,} noticed, the others change nothing that is read; {errors} wrong"
