@@ -11,6 +11,7 @@ from branchynet import Branch, BranchyNet, load_plain_network, load_weights, sav
 from branchynet.errors import OutputError, SnapshotError
 from branchynet.machine.devices import to_host
 from branchynet.serialization import read_snapshot_description
+from branchynet.serialization.arrays import arrays_of, read_into
 
 
 def test_weights_survive_a_round_trip(tmp_path, device):
@@ -29,6 +30,24 @@ def test_what_a_description_says_counts_not_the_order_of_its_keys_nor_its_spaces
     description = dict(reversed(json.loads(path.read_text()).items()))
     path.write_text(json.dumps(description, indent=7))
     assert load_weights(tiny_net(seed=1), tmp_path / "w")["provenance"] == {"seed": 0, "epochs": 2}
+
+
+def test_what_is_none_is_none_again():
+    class Holder(chainer.Link):
+        """One value that may be None, as an optimizer's before its first step."""
+
+        value = None
+
+        def serialize(self, serializer):
+            self.value = serializer("value", self.value)
+
+    saved, loaded = Holder(), Holder()
+    loaded.value = np.ones(2)
+    read_into("memory", arrays_of(saved), loaded)
+    assert loaded.value is None
+    saved.value = np.zeros(2)
+    read_into("memory", arrays_of(saved), loaded)
+    assert loaded.value.tolist() == [0, 0]
 
 
 def test_running_statistics_are_saved(tmp_path):
