@@ -87,7 +87,7 @@ def killed_trainings():
 
         def work(number):
             with tempfile.TemporaryDirectory(dir=folder) as out:
-                kills.check_resumption(pathlib.Path(out), number, whole)
+                kills.check_resumption(pathlib.Path(out) / "run", number, whole)
 
         errors = [result for result in found("kills", keys, work) if result is not None]
     record("kills", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
@@ -106,7 +106,7 @@ def trainings_killed_by_two():
 
         def work(number):
             with tempfile.TemporaryDirectory(dir=folder) as out:
-                kills.check_resumption_by_two(pathlib.Path(out), number, whole)
+                kills.check_resumption_by_two(pathlib.Path(out) / "run", number, whole)
 
         errors = [result for result in found("kills-by-two", keys, work) if result is not None]
     record("kills by two", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
