@@ -21,8 +21,8 @@ REFERENCE = HERE / "reference"
 
 
 def released_records():
-    """The records of all released runs: T at the knee, other seeds, other goals."""
-    return sorted(path for pattern in ("*/run.json", "seeds/*.json", "goals/*.json") for path in RELEASED.glob(pattern))
+    """The records of all released runs, those of other seeds last."""
+    return sorted(path for pattern in ("*/run.json", "seeds/*/run.json") for path in RELEASED.glob(pattern))
 
 
 def make_table(paths, on_gpu=RELEASED / "bench-gpu"):

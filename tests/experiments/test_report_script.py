@@ -110,8 +110,8 @@ def test_the_site_lists_released_runs_those_with_a_report_first(folder, results,
     released = tmp_path / "released"
     shutil.copytree(folder, released / "tiny")
     (released / "tiny" / REPORT).unlink()
-    (released / "seeds").mkdir()
-    shutil.copy(results / "1" / "run.json", released / "seeds" / "tiny-seed1.json")
+    (released / "seeds" / "tiny-seed1").mkdir(parents=True)
+    shutil.copy(results / "1" / "run.json", released / "seeds" / "tiny-seed1" / "run.json")
     (released / "page").mkdir()
     (released / "page" / "index.html").write_text("")
     for module in (script, table):
@@ -120,7 +120,7 @@ def test_the_site_lists_released_runs_those_with_a_report_first(folder, results,
     assert script.main(["--site"]) == 0
     assert capsys.readouterr().out == f"{released / 'tiny' / REPORT}\n{released / 'index.html'}\n"
     page = (released / "index.html").read_text(encoding="utf-8")
-    targets = ["page/index.html", f"tiny/{REPORT}", "tiny/run.json", "seeds/tiny-seed1.json"]
+    targets = ["page/index.html", f"tiny/{REPORT}", "tiny/run.json", "seeds/tiny-seed1/run.json"]
     places = [page.index(f'href="{target}"') for target in targets]
     assert places == sorted(places) and "bench/lenet" not in page, "and what is not there is not linked"
     assert str(tmp_path) not in page
