@@ -66,7 +66,7 @@ def _depths(axes, network, published):
         axes.plot(depths, accuracies, label=f"accuracy of exit {index + 1} (left)", **look)
     axes.plot(depths, [row["accuracy_pct"] for row in rows], "k*:", label="accuracy at the knee (left)")
     right.plot(depths, [row["ms"]["mean"] for row in rows], label="time at the knee (right)", **_RIGHT)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.08 * max(row["ms"]["mean"] for row in rows))
     axes.set_xticks(depths)
     _label(axes, right, "convolutions in the first branch", "test accuracy (%)", "ms an image", network)
 
@@ -86,6 +86,7 @@ def _time_and_cache(axes, network, published):
         axes.plot(thresholds, relative, label=f"cache misses, {name}, {word}", **{**_RIGHT, "linestyle": line})
     axes.axhline(1, color=style.GREY, linewidth=0.8)
     axes.set_xscale("symlog", linthresh=1e-4)
+    axes.set_xlim(left=-2e-5)  # there is no T below 0; room for the mark of T = 0
     axes.set_ylim(bottom=0)
     style.label(axes, "T of the first exit (nats)", "share of the plain network's", network["network"])
     style.legend_below(axes)
