@@ -19,6 +19,7 @@ from branchynet.inference.cuda.source import (
     takes_pixels,
     whole_source,
 )
+from branchynet.inference.engines import Engine
 from branchynet.inference.reference import LARGEST, Answers
 from branchynet.machine.cuda_graph import captured
 
@@ -34,7 +35,7 @@ _REQUEST, _ANSWERED, _BAD_SAMPLE, _BAD_LOGITS = range(4)
 _MAX_REQUEST = 1 << 30
 
 
-class CudaEngine:
+class CudaEngine(Engine):
     """See `branchynet.inference.engines`; it decides itself who leaves.
 
     Args:
@@ -49,9 +50,8 @@ class CudaEngine:
 
     name = "cuda"
     rank = 10
-    precisions = ("f32",)
 
-    def __init__(self, plan, device, threads=1, measure=None, precision="f32", calibration=None):
+    def __init__(self, plan, device, threads, measure, precision, calibration):
         self.plan, self.device = plan, device
         program = Program(plan)
         self.n_floats, self.fits_block = program.n_floats, fits_block(program)
@@ -69,8 +69,8 @@ class CudaEngine:
         self.blocks_each = _blocks_each(attributes, self.shared_bytes)
         self.most_blocks = int(os.environ.get(BLOCKS_VARIABLE, 1 << 20))
 
-    @staticmethod
-    def problem(device):
+    @classmethod
+    def problem(cls, device):
         """Why it cannot compute there, as text; None on a GPU."""
         return "the cuda engine computes on a GPU; on the CPU take another" if device.xp is np else None
 
