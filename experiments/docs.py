@@ -170,8 +170,6 @@ def campaigns():
 
 def _of_campaign(found):
     """The figures of a campaign, in words."""
-    from scipy.stats import binomtest  # takes a while to load
-
     n, errors = found["tried"], len(found.get("errors", ()))
     if "noticed" in found:
         return f"{found['noticed']:,} of {n:,} noticed, the others change nothing that is read; {errors} wrong"
@@ -179,14 +177,14 @@ def _of_campaign(found):
         return (
             f"of {found['operations']} operations on files, {n} tried: {found['equal']} resumed equal, {errors} did not"
         )
-    killed, rest = found["killed"], n - found["killed"] - found["harmless"]
-    words = f"{killed} of {n} killed ({100 * killed / n:.0f} %)"
+    killed, n_harmful = found["killed"], n - found["harmless"]
+    words = f"{killed} of {n_harmful} killed ({100 * killed / n_harmful:.0f} %)"
     if n < found["mutants"]:
         from scipy.stats import binomtest  # takes a while to load
 
-        interval = binomtest(killed, n).proportion_ci(method="exact")
+        interval = binomtest(killed, n_harmful).proportion_ci(method="exact")
         words += f", a sample of {found['mutants']}: {100 * interval.low:.0f}–{100 * interval.high:.0f} %"
-    return f"{words}; {found['harmless']} harmless, {rest} alive"
+    return f"{words}; {n_harmful - killed} alive; {found['harmless']} more are harmless"
 
 
 BLOCKS = {

@@ -270,8 +270,7 @@ def try_room(room, sample, only, seed, keep):
     as they come in random order, those so far are a sample, too."""
     found = [one for one in mutants(room) if only in f"{one[0]}:{one[1]}: {one[2]}"]
     n_all, known, alive = len(found), harmless(), []
-    if sample is not None:
-        found = random.Random(seed).sample(found, min(sample, n_all))
+    found = random.Random(seed).sample(found, n_all if sample is None else min(sample, n_all))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         tests = traced(room, folder)
@@ -291,7 +290,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("room", choices=[*ROOMS, "all"])
     parser.add_argument("--sample", type=int, metavar="N", help="so many of a room, drawn at random (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample, or of the order of all")
     parser.add_argument("--only", default="", metavar="TEXT", help="those whose place or change has this text")
     parser.add_argument("--record", action="store_true", help="keep what is found in tests/campaigns.json")
     options = parser.parse_args()

@@ -1,5 +1,6 @@
 """Energy of a sample, from a counter that is known exactly."""
 
+import pytest
 from fake_clock import FakeClock
 
 from branchynet.bench.energy import energy_of
@@ -27,6 +28,13 @@ def test_one_batch_is_answered_in_any_case():
     clock = FakeClock()
     answer, joules = answering(clock, ms=300, watts=50)
     assert energy_of(answer, ["abc"], joules, clock, seconds=0.1)["n_samples"] == 3
+
+
+def test_less_than_a_joule_is_something_measured():
+    clock = FakeClock()
+    answer, joules = answering(clock, ms=20, watts=5)
+    found = energy_of(answer, ["ab"], joules, clock, seconds=0.1)
+    assert (found["mj_per_sample"], found["watts"]) == pytest.approx((50, 5))
 
 
 def test_a_counter_that_stood_still_is_nothing_measured():

@@ -1,5 +1,7 @@
 """The plain network against early exit: what is inside which clock, and that the timed answers are the true ones."""
 
+import dataclasses
+
 import chainer
 import numpy as np
 import pytest
@@ -52,6 +54,7 @@ def test_paths_answer_like_the_reference(net, contenders):
             batch = x[:batch_size]
             expected = [to_host(answers.labels)[:batch_size].tolist(), to_host(answers.exits)[:batch_size].tolist()]
             assert np.array(paths.compiled_path(contenders.compiled, thresholds)(batch)).tolist() == expected
+            assert np.array(paths.reference_path(net, thresholds)(batch)).tolist() == expected
             assert paths.compiled_path(contenders.plain, ())(batch)[0].tolist() == last[:batch_size].tolist()
             assert paths.chainer_path(net)(batch).tolist() == last[:batch_size].tolist()
         left_at = [trunk(x[i : i + 1])[1] for i in range(20)]
@@ -71,6 +74,7 @@ def test_every_path_costs_what_is_computed_on_it_and_nothing_is_computed_twice(s
     np.testing.assert_array_equal(costs.end_to_end_ms, 2 * np.ones((3, 30)))
     np.testing.assert_array_equal(costs.paper_clock_ms, np.cumsum(in_trunk)[:, None] * ones)
     np.testing.assert_array_equal(costs.exits, np.arange(3)[:, None] * ones)
+    np.testing.assert_array_equal(costs.processes, 0 * ones)
 
 
 def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
@@ -86,6 +90,22 @@ def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
     gain = summary["paper_clock_gain"]
     assert gain["value"] == pytest.approx(chainer_ms / measured.paper_clock_ms.mean())
     assert gain["low"] < gain["value"] < gain["high"], "some leave early, some late"
+
+
+def test_what_several_processes_timed_is_put_one_behind_another_and_numbered(slow):
+    parts = [paths.path_costs(slow, tiny_batch(n)[0], budget_s=1) for n in (5, 2)]
+    pooled = paths.PathCosts.pooled(parts)
+    assert pooled.processes.tolist() == [0] * 5 + [1] * 2 and pooled.plain_ms.tolist() == [3] * 7
+    np.testing.assert_array_equal(pooled.labels, np.concatenate([part.labels for part in parts], axis=1))
+    assert pooled.summary()["n_processes_timed"] == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        pooled.plain_ms = None
+
+
+def test_shares_are_of_as_many_exits_as_there_are_or_were_taken(slow):
+    costs = paths.path_costs(slow, tiny_batch(5)[0], budget_s=1)
+    assert costs.summary()["timed_exit_pct"] == [100] and costs.summary(1)["timed_exit_pct"] == [0, 100]
+    assert costs.summary(0, n_exits=3)["timed_exit_pct"] == [100, 0, 0]
 
 
 def test_a_timed_path_that_answers_otherwise_is_found_out(contenders):
@@ -118,7 +138,17 @@ def test_batches_are_whole_and_as_many_as_fit_the_budget_in_four_turns_or_more(d
     assert results["a"][1] == [(6, *SHAPE)] * 8 and results["b"][0].tolist() == [10] * 8
     n_changes = sum(one != other for one, other in zip(turns, turns[1:]))
     assert n_changes == 6, "trial, warm-up and four blocks, every other one in the other order"
+    turns.clear()
     assert len(paths.time_batches(timed, batches, device, budget_s=0.001, at_least=3)["a"][0]) == 3
+    assert sum(one != other for one, other in zip(turns, turns[1:])) == 5, "trial, warm-up and three blocks"
+
+
+@pytest.mark.parametrize(("ms", "n_timed"), [(10, 2000), (1000, 100), (1, 10_000)])
+def test_the_budget_is_twenty_seconds_for_a_hundred_samples_at_least_and_ten_thousand_at_most(
+    device, clock, ms, n_timed
+):
+    results = paths.time_paths({"a": clock.spending(ms)}, np.zeros((10_500, 1), np.float32), device)
+    assert len(results["a"][0]) == n_timed
 
 
 @pytest.mark.parametrize(
@@ -129,6 +159,12 @@ def test_batches_follow_each_other_and_from_the_first_sample_again(device, batch
     places = [int(place) for batch in batches for place in batch]
     assert [len(batch) for batch in batches] == [batch_size] * n_batches
     assert places == [place % 5 for place in range(batch_size * n_batches)]
+
+
+def test_where_the_samples_suffice_batches_are_views_of_them():
+    samples = np.arange(6)
+    assert [batch.tolist() for batch in paths.batches_of(samples, 6)] == [samples.tolist()]
+    assert all(np.shares_memory(batch, samples) for batch in paths.batches_of(samples, 2))
 
 
 def test_answers_are_where_the_batch_is(net, device):

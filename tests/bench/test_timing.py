@@ -1,6 +1,7 @@
 """Latencies and their statistics; no test asserts a time, but for a clock that the test itself puts forward."""
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
@@ -59,6 +60,17 @@ def test_what_is_measured_is_each_contenders_own_time():
     assert time_interleaved(twice, range(7), clock)["slow"][0].tolist() == [6] * 7
 
 
+def test_warm_up_and_the_first_two_of_each_turn_are_answered_once_more_than_timed():
+    calls = []
+    results = time_interleaved({"a": Contender(calls.append)}, range(30), FakeClock())
+    assert calls == [*range(20), 0, 1, *range(25), 25, 26, *range(25, 30)] and len(results["a"][0]) == 30
+
+
+def test_a_contender_stays_what_it_was_made():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Contender(str).by_all = True
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_worker_that_is_not_the_first_only_waits_unless_all_take_part(is_first):
     events = []
@@ -85,6 +97,12 @@ def test_as_many_samples_are_timed_as_fit_the_budget(budget_s, n_samples):
     assert n_within_budget(contenders, range(5), clock, budget_s, 10, 300) == 5, "there are no more"
 
 
+def test_three_samples_tell_how_many_fit_after_one_that_is_not_timed():
+    calls, clock = [], FakeClock()
+    assert n_within_budget({"a": Contender(clock.spending(2, calls.append))}, range(9), clock, 0.01, 1, 9) == 5
+    assert calls == [0, 0, 1, 2]
+
+
 def test_a_summary_is_mean_and_percentiles():
     assert latency_summary(np.arange(101.0)) == {"mean": 50, "p50": 50, "p90": 90, "p99": 99}
     assert latency_summary([]) == {}
@@ -98,6 +116,14 @@ def test_the_gain_is_the_ratio_of_the_means_with_an_interval_around_it(rng):
     assert gain(baseline, branchy) == result
     by_median = gain(baseline, branchy, statistic=np.median)
     assert by_median["value"] == pytest.approx(np.median(baseline) / np.median(branchy))
+
+
+def test_the_interval_holds_the_middle_95_percent_of_2000_resamples(rng):
+    baseline, branchy = rng.gamma(4, 2, 30), rng.gamma(4, 1, 30)
+    resamples = np.random.default_rng(0).integers(30, size=(2000, 30))
+    ratios = [baseline[rows].mean() / branchy[rows].mean() for rows in resamples]
+    found = gain(baseline, branchy)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(ratios, (2.5, 97.5))), rel=1e-12)
 
 
 def test_a_resample_keeps_pairs_together(rng):
@@ -116,12 +142,18 @@ def test_a_resample_takes_whole_blocks(rng):
     assert width > 1.5 * too_small
 
 
-def test_the_interval_has_a_term_between_processes():
-    """Ratios 2, 3 and 4.5 of three processes: Student's interval of their logarithms, by hand."""
-    processes = np.repeat([0, 1, 2], 10)
-    found = gain(np.array([2.0, 3.0, 4.5])[processes], np.ones(30), processes=processes)
-    half_width = 4.302653 * np.log(1.5) / np.sqrt(3)  # t of 2 degrees of freedom
-    assert found["value"] == pytest.approx(9.5 / 3)
+@pytest.mark.parametrize(
+    ("ratios", "half_width"),
+    [
+        ([2.0, 3.0, 4.5], 4.302653 * np.log(1.5) / np.sqrt(3)),  # t of 2 degrees of freedom
+        ([2.0, 3.0], 12.706205 * np.log(1.5) / 2),  # of 1; the standard error of two numbers is half their distance
+    ],
+)
+def test_the_interval_has_a_term_between_processes(ratios, half_width):
+    """Student's interval of the logarithms of the processes' ratios, by hand."""
+    processes = np.repeat(np.arange(len(ratios)), 10)
+    found = gain(np.array(ratios)[processes], np.ones(len(processes)), processes=processes)
+    assert found["value"] == pytest.approx(np.mean(ratios))
     assert np.log(found["high"] / found["value"]) == pytest.approx(half_width, rel=1e-5)
     assert np.log(found["value"] / found["low"]) == pytest.approx(half_width, rel=1e-5)
 
