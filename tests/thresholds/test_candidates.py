@@ -26,6 +26,22 @@ def test_with_one_early_exit_and_few_samples_every_split_of_the_samples_is_tried
     assert sorted(n_leaving) == list(range(61))
 
 
+@pytest.mark.parametrize("n_exits", [4, 5])
+def test_of_more_exits_the_candidates_are_a_family_of_the_share_that_stays_and_its_ratio(rng, n_exits):
+    """Two loops over the parameters, on few enough samples that every split is a candidate of an exit."""
+    records = make_records(rng, 20, n_exits)
+    ordered = np.sort(records.scores[:-1]).astype(np.float64)
+    splits = [[0.0, *(scores[:-1] + scores[1:]) / 2, math.inf] for scores in ordered]
+    expected = set()
+    for share in np.linspace(1, 0, 40):
+        for ratio in np.geomspace(1 / 16, 16, 41):
+            staying = [min(share * ratio**n, 1) for n in range(n_exits - 1)]
+            expected.add(tuple(of_exit[round((1 - s) * 20)] for of_exit, s in zip(splits, staying)))
+    leaving_all = candidate_thresholds(records).max(axis=0)
+    found = np.where(candidate_thresholds(records) == leaving_all, math.inf, candidate_thresholds(records))
+    assert {tuple(row) for row in found.round(5)} == {tuple(np.round(row, 5)) for row in expected}
+
+
 @pytest.mark.parametrize(("n_exits", "most"), [(2, 1001), (3, 61**2), (4, 1640), (9, 1640)])
 def test_there_are_not_more_candidates_than_can_be_tried_fast(rng, n_exits, most):
     assert 100 < len(candidate_thresholds(make_records(rng, 2000, n_exits))) <= most
