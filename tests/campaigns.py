@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
 import branchynet  # noqa: F401  (first: it makes Chainer importable)
 
 # isort: split

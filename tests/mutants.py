@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
+
 import campaigns
 import pytest
 
@@ -249,7 +251,6 @@ def survives(room, path, line, tree, tests, folder):
 
 def import_libraries():
     """What all children need; the package itself is imported by each anew."""
-    sys.path.insert(0, str(ROOT))
     importlib.import_module("branchynet")
     for name in _LIBRARIES:
         importlib.import_module(name)
@@ -257,6 +258,9 @@ def import_libraries():
         is_ours = str(getattr(module, "__file__", None)).startswith((f"{ROOT}/branchynet", f"{ROOT}/tests"))
         if is_ours and name not in ("__main__", "mutants", "campaigns", "branchynet._compat"):
             del sys.modules[name]
+    left = [name for name in sys.modules if name.startswith("branchynet.") and name != "branchynet._compat"]
+    if left:  # no mutant would take their place
+        sys.exit(f"expected the package of {ROOT}, got another one: {sys.modules[left[0]].__file__}")
 
 
 def harmless():
