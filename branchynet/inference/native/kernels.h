@@ -170,24 +170,32 @@ INLINE void average_pooling(const float *in, float *out, int channels, int in_h,
         }
 }
 
-/* The largest numbers of `rows` rows, at WIDTH neighbouring places. */
-INLINE vec top_of_rows(const float *in, int rows, int row)
+/* The first n numbers of a, and behind them those of b. */
+INLINE vec first(int n, vec a, vec b)
+{
+    bits mine;
+    FOR(i, WIDTH) mine[i] = i < n ? ~0u : 0;
+    return (vec)(((bits)a & mine) | ((bits)b & ~mine));
+}
+
+/* The largest numbers of `rows` rows, at WIDTH neighbouring places, of which the first n are inside the image. */
+INLINE vec top_of_rows(const float *in, int rows, int row, int n)
 {
     vec top = load(in);
     for (int i = 1; i < rows; i++) top = maximum(top, load(in + i * row));
-    return top;
+    return n < WIDTH ? first(n, top, splat(-INFINITY)) : top;
 }
 
-/* WIDTH windows beside each other, at stride 1 or 2, all of their columns inside the image. */
-INLINE vec top_of_windows(const float *in, int rows, int row, int kw, int stride)
+/* WIDTH windows beside each other, at stride 1 or 2; n: columns of the image from the first of the first on. */
+INLINE vec top_of_windows(const float *in, int rows, int row, int kw, int stride, int n)
 {
     vec top = splat(-INFINITY);
     for (int j = 0; j < kw; j += stride) {
-        const vec left = top_of_rows(in + j, rows, row);
+        const vec left = top_of_rows(in + j, rows, row, n - j);
         if (stride == 1) {
             top = maximum(top, left);
         } else {
-            const vec right = top_of_rows(in + j + WIDTH, rows, row);
+            const vec right = top_of_rows(in + j + WIDTH, rows, row, n - j - WIDTH);
             top = maximum(top, evens(left, right));
             if (j + 1 < kw) top = maximum(top, odds(left, right));
         }
@@ -199,24 +207,20 @@ INLINE void max_pooling_of_planes(const float *in, float *out, int channels, int
                                   int kh, int kw, int stride_y, int stride_x, int pad_y, int pad_x, int out_h, int out_w,
                                   int out_plane, int out_row)
 {
-    /* Windows with all their columns inside the image go by vectors, the others one by one. */
-    const int by_vectors = pad_x == 0 && stride_x <= 2 && WIDTH > 1 && in_w >= kw;
-    const int n_inside = by_vectors ? smaller((in_w - kw) / stride_x + 1, out_w) : 0;
-    const int n_whole = n_inside - n_inside % WIDTH;
+    const int by_vectors = pad_x == 0 && stride_x <= 2 && WIDTH > 1;
+    const int width = (out_w - 1) * stride_x + kw > in_w ? in_w : 1 << 30; /* where columns have to be left out */
     for (int c = 0; c < channels; c++)
         for (int y = 0; y < out_h; y++) {
             const int y0 = larger(y * stride_y - pad_y, 0), y1 = smaller(y * stride_y - pad_y + kh, in_h);
             const float *source = in + c * in_plane + y0 * in_row;
             float *target = out + c * out_plane + y * out_row;
-            if (y0 < y1) {
-                for (int x = 0; x < n_whole; x += WIDTH)
-                    store(target + x, top_of_windows(source + x * stride_x, y1 - y0, in_row, kw, stride_x));
-                if (n_whole < n_inside) {
-                    const vec top = top_of_windows(source + n_whole * stride_x, y1 - y0, in_row, kw, stride_x);
-                    __builtin_memcpy(target + n_whole, &top, sizeof(float) * (n_inside - n_whole));
-                }
+            int x = 0;
+            for (; by_vectors && y0 < y1 && x < out_w - 1; x += WIDTH) {
+                const vec top = top_of_windows(source + x * stride_x, y1 - y0, in_row, kw, stride_x, width - x * stride_x);
+                if (out_row - x >= WIDTH) store(target + x, first(out_w - x, top, load(target + x)));
+                else __builtin_memcpy(target + x, &top, sizeof(float) * smaller(out_w - x, WIDTH));
             }
-            for (int x = y0 < y1 ? n_inside : 0; x < out_w; x++) {
+            for (; x < out_w; x++) { /* also a last window that has no neighbour */
                 const int x0 = larger(x * stride_x - pad_x, 0), x1 = smaller(x * stride_x - pad_x + kw, in_w);
                 float top = -INFINITY;
                 for (int i = 0; i < y1 - y0; i++)
