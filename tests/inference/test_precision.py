@@ -1,5 +1,6 @@
 """Engines in other precisions than float32: what they answer, and what cannot be had."""
 
+import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from branchynet import Branch
 from branchynet.errors import CompileError
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_classes
-from branchynet.links import Convolution2D, ResBlock
+from branchynet.links import FL, Convolution2D, ResBlock
 from branchynet.machine.devices import get_device
 
 CPU = get_device("cpu")
@@ -65,7 +66,8 @@ def test_the_plain_network_can_be_had_in_int8(net, engine):
 @pytest.mark.parametrize("engine", INT8)
 def test_a_residual_network_can_be_had_in_int8(engine):
     """Its shortcut leaves out every other pixel, which ONNX calls a slice."""
-    net = drawn_net(lambda: [Convolution2D(1, 4, 3), ResBlock(4, 8, stride=2), Branch([L.Linear(None, 3)])], SHAPE)
+    layers = [Convolution2D(1, 4, 3), FL(F.relu), ResBlock(4, 8, stride=2), Branch([L.Linear(None, 3)])]
+    net = drawn_net(lambda: layers, SHAPE)
     x = tiny_batch(50)[0]
     compiled = compile_int8(compile_net, net, engine, x)
     assert (compiled.run(x, ()).labels == compile_net(net, engine=engine).run(x, ()).labels).mean() > 0.9

@@ -35,9 +35,12 @@ class OpenVinoEngine(Engine):
         self.models, self.single = [], []
         for model in segment_models(plan, precision, calibration):
             graph = core.read_model(model.SerializeToString())
-            self.models.append(core.compile_model(graph, "CPU", settings))
-            graph.reshape([1, *graph.input(0).partial_shape[1:]])
-            self.single.append(core.compile_model(graph, "CPU", settings))  # known shapes make it faster
+            try:
+                self.models.append(core.compile_model(graph, "CPU", settings))
+                graph.reshape([1, *graph.input(0).partial_shape[1:]])
+                self.single.append(core.compile_model(graph, "CPU", settings))  # known shapes make it faster
+            except RuntimeError as error:
+                raise CompileError(f"OpenVINO cannot compile this network in {precision}: {error}") from error
         if precision == "int8":
             _check_single(self.models, self.single, calibration[:1])
 
