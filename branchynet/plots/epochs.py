@@ -1,7 +1,7 @@
 """Loss and accuracy of every exit over the two steps of training."""
 
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from branchynet.plots import style
 
@@ -32,7 +32,8 @@ def training(run: dict, path) -> None:
     style.label(loss_axes, "epoch", "loss: cross-entropy (nats)")
     style.label(accuracy_axes, "epoch", "accuracy (%)")
     if history:
-        _scale_losses(loss_axes)
+        loss_axes.set_yscale("log")
+        style.log_axis(loss_axes.yaxis)
         accuracy_axes.set_ylim(*_accuracy_limits(history))
     for axes in (loss_axes, accuracy_axes):
         _mark_phases(axes, sum(entry["phase"] == "plain" for entry in history), len(history))
@@ -57,14 +58,6 @@ def _series(history, n_exits):
                 row = (epoch, values[f"{prefix}loss"], 100 * values[f"{prefix}accuracy"])
                 series.setdefault((entry["phase"], exit_index, split), []).append(row)
     return series
-
-
-def _scale_losses(axes):
-    """A logarithmic axis with plain numbers, also where the losses span less than a power of ten."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _accuracy_limits(history):

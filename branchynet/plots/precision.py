@@ -24,6 +24,7 @@ def gains_by_precision(result: dict, path) -> None:
         axes.axhline(network["multiply_add_limit_of_gain"], color=style.GREY, linestyle="--")
         axes.axhline(1, color=style.GREY, linewidth=0.8)
         axes.set_xscale("log")
+        style.log_axis(axes.xaxis)
         axes.set_ylim(bottom=0)
         style.label(axes, "plain network, ms an image", "gain of early exit", network["network"])
         axes.legend(fontsize=style.FONT_SIZE - 2, frameon=False)

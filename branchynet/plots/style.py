@@ -4,6 +4,7 @@ import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from branchynet.machine.files import replacing
 from branchynet.report.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, of_exit  # noqa: F401  (for all figures)
@@ -28,6 +29,13 @@ def label(axes, x_label, y_label, title=None):
     axes.tick_params(labelsize=FONT_SIZE - 1)
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def log_axis(axis):
+    """A logarithmic axis, as `axes.xaxis`, with plain numbers, also where it spans less than a power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_below(axes, columns=2, handles=None):
