@@ -29,6 +29,9 @@ BUDGET_S = 20.0
 MIN_SAMPLES, MAX_SAMPLES = 100, 10_000
 # A turn is so many samples, and fewer where there would be less than four turns.
 _BLOCK, _MIN_TURNS = 25, 4
+# Within a millisecond a contender has its weights in the caches again, those of a rare late exit too, where the one
+# before it needed all of them.
+_SETTLE_MS = 1.0
 
 
 class Contenders(typing.NamedTuple):
@@ -245,7 +248,7 @@ def time_batches(paths, batches, device, budget_s=BUDGET_S, at_least=MIN_SAMPLES
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
         block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))
-        return time_interleaved(contenders, batches[:n_batches], clock, block=block)
+        return time_interleaved(contenders, batches[:n_batches], clock, block=block, settle_ms=_SETTLE_MS)
 
 
 def time_settings(contenders, samples, settings, budget_s) -> PathCosts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 import typing
 
@@ -48,7 +49,7 @@ class Contender:
     by_all: bool = False
 
 
-def time_interleaved(contenders, samples, clock, warm_up=20, block=25, settle=2, workers=None) -> dict:
+def time_interleaved(contenders, samples, clock, warm_up=20, block=25, settle=2, settle_ms=0.0, workers=None) -> dict:
     """Times several ways of doing the same work, in turn, so that a drift of the machine's speed touches all alike.
 
     A turn is a block of samples. Its first samples are answered once more before it, untimed: a contender then runs
@@ -62,6 +63,8 @@ def time_interleaved(contenders, samples, clock, warm_up=20, block=25, settle=2,
         warm_up: samples that every contender answers, untimed, before the first block.
         block: samples of a turn.
         settle: untimed samples of a turn.
+        settle_ms: milliseconds for more of them, taken from all samples in turn; not for contenders by all workers,
+            which have to answer equally many.
         workers: `branchynet.machine.workers.Workers` that run this together; by default this process alone.
 
     Returns:
@@ -70,11 +73,12 @@ def time_interleaved(contenders, samples, clock, warm_up=20, block=25, settle=2,
     workers = workers or Workers()
     blocks = [samples[start : start + block] for start in range(0, len(samples), block)]
     turns = [(samples[:warm_up], ()), *((part[:settle], part) for part in blocks)]
-    results = {name: ([], []) for name in contenders}
+    results, others = {name: ([], []) for name in contenders}, itertools.cycle(samples)
     for number, (untimed, timed) in enumerate(turns):
         for name in results if number % 2 else reversed(results):
             if contenders[name].by_all or workers.is_first:
-                latency_ms, answers = _take_turn(contenders[name], untimed, timed, clock)
+                more_ms = 0.0 if contenders[name].by_all else settle_ms
+                latency_ms, answers = _take_turn(contenders[name], untimed, timed, clock, others, more_ms)
                 results[name][0].extend(latency_ms), results[name][1].extend(answers)
             workers.wait()
     return {name: (np.array(latency_ms), answers) for name, (latency_ms, answers) in results.items()}
@@ -93,12 +97,15 @@ def n_within_budget(contenders, samples, clock, budget_s, at_least, at_most) -> 
     return min(int(np.clip(1e3 * budget_s * len(trial) / spent_ms, at_least, at_most)), len(samples))
 
 
-def _take_turn(contender, untimed, timed, clock):
-    """(latencies in ms, answers) of the timed samples."""
+def _take_turn(contender, untimed, timed, clock, others=(), settle_ms=0.0):
+    """(latencies in ms, answers) of the timed samples; others: untimed, too, as many as take so long."""
     latency_ms, answers, answer = [], [], contender.answer
     with contender.context():
         for sample in untimed:
             answer(sample)
+        end_ms = clock.now_ms() + settle_ms
+        while clock.now_ms() < end_ms:
+            answer(next(others))
         for sample in timed:
             start_ms = clock.now_ms()
             result = answer(sample)

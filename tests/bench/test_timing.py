@@ -66,6 +66,15 @@ def test_warm_up_and_the_first_two_of_each_turn_are_answered_once_more_than_time
     assert calls == [*range(20), 0, 1, *range(25), 25, 26, *range(25, 30)] and len(results["a"][0]) == 30
 
 
+def test_a_turn_is_warmed_up_for_so_many_milliseconds_by_samples_of_all_turns():
+    calls, clock = [], FakeClock()
+    contenders = {"a": Contender(clock.spending(2, calls.append)), "all": Contender(clock.spending(2), by_all=True)}
+    results = time_interleaved(contenders, range(4), clock, warm_up=0, block=2, settle=1, settle_ms=5.0)
+    assert calls == [0, 1, 2, *[0, 3, 0, 1], *[0, 1], *[2, 2, 3, 0], *[2, 3]], "each time for 6 ms, as steps are of 2"
+    assert [len(latency_ms) for latency_ms, _ in results.values()] == [4, 4]
+    assert clock.ms == 2 * (len(calls) + 2 * 3), "those by all answer one untimed and two timed ones a turn"
+
+
 def test_a_contender_stays_what_it_was_made():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Contender(str).by_all = True
