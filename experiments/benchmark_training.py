@@ -31,8 +31,8 @@ from branchynet.errors import UserError
 from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device
-from branchynet.machine.ending import exit_status
-from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers, get_workers
+from branchynet.machine.ending import exit_status_of_workers
+from branchynet.machine.workers import LAUNCHER_VARIABLES, Workers
 from branchynet.report import formats
 from branchynet.training import JointLoss, ShuffledBatches, TrainingSettings
 from networks import zoo
@@ -285,10 +285,9 @@ def _run(options, workers):
 
 def main(argv=None):
     """Runs the benchmark; returns the exit status."""
-    options, found = parse_arguments(argv), []
-    status = exit_status(SCRIPT, lambda: found.append(get_workers()))
+    options = parse_arguments(argv)
     stopped = "stopped; nothing was written, the same command begins anew"
-    return status or exit_status(SCRIPT, lambda: _run(options, found[0]), stopped, found[0], options.quiet)
+    return exit_status_of_workers(SCRIPT, lambda workers: _run(options, workers), stopped, options.quiet)
 
 
 if __name__ == "__main__":

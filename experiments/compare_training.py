@@ -26,8 +26,8 @@ from branchynet.experiment.recorded import shown_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device
-from branchynet.machine.ending import exit_status
-from branchynet.machine.workers import Workers, get_workers
+from branchynet.machine.ending import exit_status_of_workers
+from branchynet.machine.workers import Workers
 from branchynet.serialization import load_transform, read_description
 from branchynet.thresholds import ExitCosts, choose_thresholds, parse_goal
 from branchynet.training import WEIGHTINGS, train_joint
@@ -181,12 +181,9 @@ def _run(arguments, workers):
 
 def main(argv=None):
     """Runs the comparison; returns the exit status."""
-    arguments, found = parse_arguments(argv), []
-    status = exit_status(SCRIPT, lambda: found.append(get_workers()))
-    if status:
-        return status
+    arguments = parse_arguments(argv)
     stopped = "stopped; the same command goes on from here"
-    return exit_status(SCRIPT, lambda: _run(arguments, found[0]), stopped, found[0], arguments.quiet)
+    return exit_status_of_workers(SCRIPT, lambda workers: _run(arguments, workers), stopped, arguments.quiet)
 
 
 if __name__ == "__main__":

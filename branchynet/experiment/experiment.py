@@ -1,6 +1,7 @@
 """The whole story of one experiment: data, both training steps, choosing T, measuring, table and figures."""
 
 import contextlib
+import functools
 import sys
 
 import numpy as np
@@ -16,9 +17,8 @@ from branchynet.experiment.steps import Steps
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device, is_gpu
-from branchynet.machine.ending import exit_status
+from branchynet.machine.ending import exit_status, exit_status_of_workers
 from branchynet.machine.files import check_space, locked, replacing
-from branchynet.machine.workers import get_workers
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
 from branchynet.report.html import write_report
@@ -42,19 +42,10 @@ def main(experiment: Experiment, argv=None) -> int:
     request, name = parse_request(experiment, argv), experiment.script.name
     if request.timing_job is not None:
         return exit_status(name, lambda: processes.do_job(request))
-    found = []
-    status = exit_status(name, lambda: found.append(get_workers(on_gpu=is_gpu(request.device))))
-    if status:
-        return status
-    workers = found[0]
-
-    def run():
-        run_experiment(request, workers)
-        workers.wait()
-
-    again = "the same command" if request.resume else "the same command with --resume"
+    stopped = f"stopped; the same command {'' if request.resume else 'with --resume '}goes on from what is there"
     with terminal.silenced(request.quiet):
-        return exit_status(name, run, f"stopped; {again} goes on from what is there", workers)
+        run = functools.partial(run_experiment, request)
+        return exit_status_of_workers(name, run, stopped, device=request.device)
 
 
 def run_experiment(request, workers) -> None:
@@ -73,6 +64,7 @@ def run_experiment(request, workers) -> None:
     # One run at a time: else one could leave its record beside the other's weights.
     with locked(request.out, "run") if workers.is_first else contextlib.nullcontext():
         _run_alone(request, workers, device)
+    workers.wait()
 
 
 def _run_alone(request, workers, device):

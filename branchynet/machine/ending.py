@@ -11,7 +11,8 @@ import traceback
 
 from branchynet.errors import UserError
 from branchynet.machine import terminal
-from branchynet.machine.workers import Workers
+from branchynet.machine.devices import is_gpu
+from branchynet.machine.workers import Workers, get_workers
 
 # An error that all workers meet is reported once, by the first, which then ends the others.
 _FIRST_REPORTS_WITHIN_S = 2.0
@@ -65,6 +66,13 @@ def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | N
         workers.abort(status)  # the others may wait for this one for ever
         return status
     return 0
+
+
+def exit_status_of_workers(script: str, run, stopped: str, quiet=False, device="cpu") -> int:
+    """`exit_status` of work that the workers of this run share: `run(workers)`; device: the name of what they use."""
+    found = []
+    status = exit_status(script, lambda: found.append(get_workers(on_gpu=is_gpu(device))))
+    return status or exit_status(script, lambda: run(found[0]), stopped, found[0], quiet)
 
 
 def _print_whatever_the_terminal_can():

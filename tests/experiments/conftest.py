@@ -48,8 +48,8 @@ def tiny_experiment():
 
 
 @pytest.fixture
-def first_of_two():
-    """The class of the first of two workers, without the other; `aborted` holds the statuses that it ended with."""
+def first_of_two(monkeypatch):
+    """Scripts run in the first of two workers, without the other; `aborted` holds the statuses that it ended with."""
 
     class FirstOfTwo(Workers):
         size, rank, on_this_machine, aborted = 2, 0, 2, []
@@ -60,4 +60,5 @@ def first_of_two():
         def abort(self, status):
             self.aborted.append(status)
 
+    monkeypatch.setattr("branchynet.machine.ending.get_workers", lambda on_gpu: FirstOfTwo())
     return FirstOfTwo

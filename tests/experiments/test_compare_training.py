@@ -49,7 +49,6 @@ def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_o
 
 
 def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(script, "get_workers", first_of_two)
     options = ["--plain-from", str(tmp_path / "nothing"), "--out", str(tmp_path)]
     monkeypatch.setattr(
         script, "train_variants", lambda *arguments: records.prepare_output(tmp_path / "file" / "in it")
