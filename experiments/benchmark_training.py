@@ -141,8 +141,8 @@ def random_batch(network, batch_size, seed):
     return x, rng.integers(0, len(spec.class_names), batch_size).astype(np.int32)
 
 
-def time_steps(made, batch, n_rounds, workers) -> dict:
-    """{name: ms of each timed step (STEPS n_rounds,)} of the `Contender`s, all in turn."""
+def time_steps(made, batch, n_rounds, settle, workers) -> dict:
+    """{name: ms of each timed step (STEPS n_rounds,)} of the `Contender`s, in turns after `settle` untimed ones."""
     samples, warm_up, taken = [batch] * (STEPS * n_rounds), STEPS + 1, []
 
     def counted(contender):
@@ -152,10 +152,10 @@ def time_steps(made, batch, n_rounds, workers) -> dict:
 
         return dataclasses.replace(contender, answer=step)
 
-    n_steps = len(made) * (warm_up + n_rounds * (STEPS + 1))
+    n_steps = len(made) * (warm_up + n_rounds * (STEPS + settle))
     with terminal.following("timing", n_steps, lambda: len(taken), "step"):
         counting = {name: counted(contender) for name, contender in made.items()}
-        timed = time_interleaved(counting, samples, Clock(CPU), warm_up, block=STEPS, settle=1, workers=workers)
+        timed = time_interleaved(counting, samples, Clock(CPU), warm_up, block=STEPS, settle=settle, workers=workers)
     return {name: step_ms for name, (step_ms, _) in timed.items()}
 
 
@@ -227,10 +227,10 @@ def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--network", choices=list(zoo.NETWORKS), default="lenet", help="default: %(default)s")
-    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores())}
+    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores()), "settle": (1, 1)}
     for name, (lowest, default) in numbers.items():
-        words = {"metavar": "N", "help": "default: %(default)s"}
-        parser.add_argument(f"--{name}", type=whole_number(lowest), default=default, **words)
+        words = "untimed steps of each turn; default: %(default)s" if name == "settle" else "default: %(default)s"
+        parser.add_argument(f"--{name}", type=whole_number(lowest), default=default, metavar="N", help=words)
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--out", type=nonempty_path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")
@@ -241,13 +241,14 @@ def parse_arguments(argv=None):
 def _record(options, workers, load_average, step_ms, alone):
     names = ("network", "batch_size", "threads", "seed")
     words = [text for name in names for text in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
+    turns = ["--rounds", str(options.rounds), "--settle", str(options.settle)]
     launcher = ["mpiexec", "-n", str(workers.size), "python"] if workers.size > 1 else []
     environment = records.environment(CPU, options.threads)
     environment["versions"].update(peers.versions())
     memory_mb = peak_memory_mb(alone, words)
     return {
         "schema": SCHEMA,
-        "command": shlex.join([*launcher, f"experiments/{SCRIPT}", *words, "--rounds", str(options.rounds)]),
+        "command": shlex.join([*launcher, f"experiments/{SCRIPT}", *words, *turns]),
         **{name: getattr(options, name) for name in ("seed", "network", "batch_size", "rounds")},
         "workers": workers.size,
         "load_average_before": load_average,
@@ -273,7 +274,7 @@ def _run(options, workers):
         print(own_peak_memory_mb())
         return
     made = {name: make(first_net(network, options.seed)) for name, make in makers.items()}
-    step_ms = time_steps(made, batch, options.rounds, workers)
+    step_ms = time_steps(made, batch, options.rounds, options.settle, workers)
     if workers.is_first:
         alone = [name for name, contender in made.items() if not contender.by_all]
         record = _record(options, workers, load_average, step_ms, alone)

@@ -55,12 +55,13 @@ def test_the_losses_of_several_steps_are_those_of_pytorch(name):
         np.testing.assert_allclose(others, ours, rtol=2e-3)
 
 
-def test_a_turn_is_three_steps_after_one_that_is_not_timed():
+@pytest.mark.parametrize("settle", [1, 2])
+def test_a_turn_is_three_steps_after_some_that_are_not_timed(settle):
     taken = []
     made = {name: Contender(lambda batch, name=name: taken.append(name)) for name in ("ours", "theirs")}
-    step_ms = script.time_steps(made, "a batch", 2, Workers())
-    ours, theirs = ["ours"] * 4, ["theirs"] * 4
-    assert taken == [*theirs, *ours, *ours, *theirs, *theirs, *ours], "the first round is free"
+    step_ms = script.time_steps(made, "a batch", 2, settle, Workers())
+    warm_up, ours, theirs = [*["theirs"] * 4, *["ours"] * 4], ["ours"] * (3 + settle), ["theirs"] * (3 + settle)
+    assert taken == [*warm_up, *ours, *theirs, *theirs, *ours], "the first round is free"
     assert {name: len(values) for name, values in step_ms.items()} == {"ours": 6, "theirs": 6}
 
 
@@ -88,7 +89,8 @@ def test_a_run_leaves_its_record_and_prints_its_table(without_pytorch, tmp_path,
 
     monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run, PIPE=None))
     out = tmp_path / "training.json"
-    words = ["--network", "lenet", "--batch-size", "8", "--rounds", "2", "--threads", "1", "--seed", "3"]
+    sizes = ["--batch-size", "8", "--rounds", "2", "--settle", "2"]
+    words = ["--network", "lenet", *sizes, "--threads", "1", "--seed", "3"]
     assert script.main([*words, "--out", str(out)]) == 0
     result = records.read_json(out)
     assert (result["schema"], result["seed"], result["network"], result["workers"]) == (2, 3, "lenet", 1)
