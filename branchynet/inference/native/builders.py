@@ -124,7 +124,7 @@ def _local_response_normalization(stage, image):
     kernel, source_steps, target_steps = _form("local_response_normalization", planar, image, target)
     constants = (n_channels, *map(c_float, (operation.k, operation.alpha, operation.beta)))
     sizes = (*image.shape, *source_steps, *target_steps, *constants)
-    extra = None if planar else stage.scratch(image.pixel + n_channels)
+    extra = None if planar else stage.scratch(image.shape[2] * (image.shape[0] + n_channels) + image.pixel)
     what = f"local response normalisation, over {n_channels} channels"
     return stage.add(what, kernel, sizes, image, target, extra=extra)
 

@@ -248,23 +248,26 @@ INLINE void average_pooling_of_planes(const float *in, float *out, int channels,
 
 /* ---- Normalisation ------------------------------------------------------------------------------------------------- */
 
-/* x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta. `squares` has channels + n numbers and SLACK;
- * those in front of and behind the channels are 0. */
+/* x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta. `squares` are those of a row, with n zeros
+ * between pixels: sums that are read right behind a pixel's squares would wait for them to be written. */
 INLINE void local_response_normalization(const float *in, float *out, float *squares, int channels, int h, int w,
                                          int in_row, int in_pixel, int out_row, int out_pixel, int n, float k,
                                          float alpha, float beta)
 {
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            const float *source = in + y * in_row + x * in_pixel;
-            float *target = out + y * out_row + x * out_pixel;
-            for (int c = 0; c < channels; c++) squares[n / 2 + c] = source[c] * source[c];
+    const int step = channels + n;
+    for (int y = 0; y < h; y++) {
+        const float *source = in + y * in_row;
+        float *target = out + y * out_row;
+        for (int x = 0; x < w; x++)
+            for (int c = 0; c < channels; c++)
+                squares[x * step + n / 2 + c] = source[x * in_pixel + c] * source[x * in_pixel + c];
+        for (int x = 0; x < w; x++)
             for (int c = 0; c < channels; c += WIDTH) {
-                vec sum = load(squares + c);
-                for (int i = 1; i < n; i++) sum += load(squares + c + i);
-                store(target + c, load(source + c) * inverse_power(k + alpha * sum, beta));
+                vec sum = load(squares + x * step + c);
+                for (int i = 1; i < n; i++) sum += load(squares + x * step + c + i);
+                store(target + x * out_pixel + c, load(source + x * in_pixel + c) * inverse_power(k + alpha * sum, beta));
             }
-        }
+    }
 }
 
 INLINE void local_response_normalization_of_planes(const float *in, float *out, int channels, int h, int w, int in_plane,
