@@ -42,20 +42,18 @@ def table_one(runs, published: dict) -> str:
 
 
 def front_table(runs, published: dict) -> str:
-    """One row of the paper's for each of its networks, and below it one of ours, as a Markdown table.
+    """One row of the paper's for each of its networks, and below it ours, as a Markdown table.
 
     Args:
-        runs: records of one variant a network, T chosen at the knee; any ResNet stands beside the paper's.
+        runs: records of one variant a network, T chosen at the knee; ResNets of other depths stand below the paper's.
         published: of `load_published`; the paper's figures on the CPU are taken.
     """
     paper = {entry["network"]: entry for entry in published["paper"] if entry["device"] == "cpu"}
-    ours = {_family(same[0]["network"]): same for same in _groups(runs)}
-    lines = []
+    lines, ours = [], sorted(_groups(runs), key=lambda same: same[0]["network"] not in paper)
     for title in [title for title in paper if f"B-{title}" in paper]:
         plain, row = published_pair("Paper", paper[title], paper[f"B-{title}"])
         lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], ""))
-        same = ours.get(_family(title))
-        if same:
+        for same in [same for same in ours if _family(same[0]["network"]) == _family(title)]:
             on_papers_clock, rows = zip(*(our_rows(run, (PAPERS_CLOCK, SAME_ENGINE)) for run in same))
             seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
             plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)

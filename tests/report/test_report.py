@@ -151,10 +151,11 @@ def test_runs_with_another_goal_follow_the_knee_without_the_plain_network_again(
     assert [name for name, *_ in ours(run, make_run())] == ["LeNet", "B-LeNet", f"B-LeNet, {words}"]
 
 
-def test_the_front_has_a_row_of_the_papers_and_one_of_ours_for_each_network():
-    resnet = make_run(2, network="ResNet-20", branchy_network="B-ResNet-20")
-    rows = [row[0] for row in rows_of(report.front_table([resnet, make_run(1)], PUBLISHED))[2:]]
-    assert rows == ["LeNet, paper", "LeNet, ours", "AlexNet, paper", "ResNet-110, paper", "ResNet-20, ours"]
+def test_the_front_has_ours_below_a_row_of_the_papers_for_each_network():
+    resnets = [make_run(2, network=name, branchy_network=f"B-{name}") for name in ("ResNet-20", "ResNet-110")]
+    rows = [row[0] for row in rows_of(report.front_table([*resnets, make_run(1)], PUBLISHED))[2:]]
+    papers_three = ["LeNet, paper", "LeNet, ours", "AlexNet, paper", "ResNet-110, paper"]
+    assert rows == [*papers_three, "ResNet-110, ours", "ResNet-20, ours"], "the paper's own depth first"
 
 
 def test_the_tables_say_what_was_tuned_on_test_images():
