@@ -51,7 +51,8 @@ ROOMS = {
     "serialization": (
         ["serialization/*.py", "machine/reading.py", "machine/files.py"],
         ["tests/test_serialization.py", "tests/serialization", "tests/confidence/test_saving.py"]
-        + ["tests/attacks/test_attacks.py", "tests/machine/test_files.py", "tests/training/test_resumption.py"],
+        + ["tests/attacks/test_attacks.py", "tests/machine/test_files.py", "tests/machine/test_reading.py"]
+        + ["tests/training/test_resumption.py"],
     ),
 }
 _PAIRS = [

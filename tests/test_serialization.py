@@ -89,7 +89,9 @@ def test_a_plain_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path
 def test_another_plain_network_is_refused_with_the_first_difference(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
-    with pytest.raises(SnapshotError, match=r"another plain network: expected .*\(4, 8\).*, got .*\(3, 8\)"):
+    with pytest.raises(
+        SnapshotError, match=r"w\.npz holds another plain network: expected .*\(4, 8\).*, got .*\(3, 8\)"
+    ):
         load_plain_network(other, tmp_path / "w")
     longer = BranchyNet([*tiny_list()[:-1], chainer.links.Linear(8, 8), tiny_list()[-1]])
     with pytest.raises(SnapshotError, match=r"another plain network: expected .*\(8, 8\).*, got .*\(3, 8\)"):
@@ -122,7 +124,10 @@ def test_a_damaged_description_is_refused(tmp_path):
 def test_weights_of_another_network_are_refused_with_the_first_difference(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
-    with pytest.raises(SnapshotError, match=r"at exit 3, branch: expected .*\(4, 8\).*, got .*\(3, 8\)"):
+    with pytest.raises(
+        SnapshotError,
+        match=r"w\.npz belongs to another network: at exit 3, branch: expected .*\(4, 8\).*, got .*\(3, 8\)",
+    ):
         load_weights(other, tmp_path / "w")
 
 

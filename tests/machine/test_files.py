@@ -1,6 +1,7 @@
 """A file is replaced whole or not at all, and one run at a time writes into a folder."""
 
 import errno
+import importlib
 import os
 import stat
 import subprocess
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from branchynet import machine
 from branchynet.errors import OutputError
+from branchynet.machine import files
 from branchynet.machine.files import check_space, locked, replacing
 
 
@@ -63,14 +66,49 @@ def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_end(pa
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there a file is left behind after a day")
-def test_what_killed_runs_left_behind_is_removed_by_the_next_one_that_writes_the_file(path):
-    ages_s = {".a.txt.abcdefgh.tmp": 60, ".a.txt.12345678.tmp": 0, ".b.txt.abcdefgh.tmp": 60, ".a.txt.kept": 60}
-    for name, age_s in ages_s.items():
-        (path.parent / name).write_text("half")
-        os.utime(path.parent / name, (time.time() - age_s,) * 2)
+def test_what_killed_runs_left_behind_is_removed_by_the_next_one_that_writes_the_file(path, monkeypatch):
+    ages_s = {".a.txt.abcdefgh.tmp": 5.5, ".a.txt.12345678.tmp": 5, ".b.txt.abcdefgh.tmp": 60, ".a.txt.kept": 60}
+    leave_behind(path.parent, ages_s, monkeypatch)
     with replacing(path, "w") as handle:
         handle.write("new")
     assert names(path.parent) == sorted(["a.txt", *list(ages_s)[1:]])
+
+
+def leave_behind(folder, ages_s, monkeypatch):
+    """Makes files of these ages, {name: seconds}, by a clock that stands still."""
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    for name, age_s in ages_s.items():
+        (folder / name).write_text("half")
+        os.utime(folder / name, (1e9 - age_s,) * 2)
+
+
+def without_fcntl(monkeypatch):
+    """The module as Windows imports it."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.delitem(sys.modules, files.__name__)
+    monkeypatch.setattr(machine, "files", files)
+    return importlib.import_module(files.__name__)
+
+
+def without_locks(monkeypatch):
+    """The module where the file system has no locks."""
+
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if files.fcntl is not None:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+    return files
+
+
+@pytest.mark.parametrize("module", [without_fcntl, without_locks])
+def test_without_locks_what_is_older_than_a_day_was_left_behind(path, module, monkeypatch):
+    ages_s = {".a.txt.abcdefgh.tmp": 86_400.5, ".a.txt.12345678.tmp": 86_400}
+    with monkeypatch.context() as patch:
+        leave_behind(path.parent, ages_s, patch)
+        with module(patch).replacing(path, "w") as handle:
+            handle.write("new")
+    assert names(path.parent) == [".a.txt.12345678.tmp", "a.txt"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there a file is left behind after a day")
