@@ -1,5 +1,6 @@
 """Thresholds worth trying: never, always, and enough between."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from synthetic_records import make_records, next_float, records_of
 
 from branchynet.thresholds import ExitRecords
-from branchynet.thresholds.candidates import between, candidate_thresholds
+from branchynet.thresholds.candidates import always, between, candidate_thresholds
 
 
 @pytest.mark.parametrize("n_exits", [2, 3, 4])
@@ -26,20 +27,36 @@ def test_with_one_early_exit_and_few_samples_every_split_of_the_samples_is_tried
     assert sorted(n_leaving) == list(range(61))
 
 
-@pytest.mark.parametrize("n_exits", [4, 5])
-def test_of_more_exits_the_candidates_are_a_family_of_the_share_that_stays_and_its_ratio(rng, n_exits):
-    """Two loops over the parameters, on few enough samples that every split is a candidate of an exit."""
-    records = make_records(rng, 20, n_exits)
-    ordered = np.sort(records.scores[:-1]).astype(np.float64)
-    splits = [[0.0, *(scores[:-1] + scores[1:]) / 2, math.inf] for scores in ordered]
+def naive_ladder(records, scores, n_levels):
+    """Candidates of one exit: behind every score, or behind some that lie densest at both ends (Chebyshev)."""
+    ordered, last = np.sort(scores), len(scores) - 1
+    places = range(last + 1)
+    if len(ordered) > n_levels:
+        places = {round((1 - math.cos(math.pi * k / (n_levels - 1))) / 2 * last) for k in range(n_levels)}
+    inner = [float(between(ordered[place], ordered[place + 1])) for place in sorted(places) if place < last]
+    return [0.0, *inner, always(records)]
+
+
+@pytest.mark.parametrize(
+    ("n_exits", "n_samples", "n_levels"), [(2, 1000, 1000), (2, 1100, 1000), (3, 60, 60), (3, 61, 60), (3, 300, 60)]
+)
+def test_with_one_or_two_early_exits_all_pairs_of_so_many_levels_are_candidates(rng, n_exits, n_samples, n_levels):
+    records = make_records(rng, n_samples, n_exits)
+    ladders = [naive_ladder(records, scores, n_levels) for scores in records.scores[:-1]]
+    assert candidate_thresholds(records).tolist() == [list(setting) for setting in itertools.product(*ladders)]
+
+
+@pytest.mark.parametrize(("n_exits", "n_samples"), [(4, 20), (5, 20), (4, 400), (4, 440)])
+def test_of_more_exits_the_candidates_are_a_family_of_the_share_that_stays_and_its_ratio(rng, n_exits, n_samples):
+    """Two loops over the parameters."""
+    records = make_records(rng, n_samples, n_exits)
+    ladders = [naive_ladder(records, scores, 400) for scores in records.scores[:-1]]
     expected = set()
     for share in np.linspace(1, 0, 40):
         for ratio in np.geomspace(1 / 16, 16, 41):
             staying = [min(share * ratio**n, 1) for n in range(n_exits - 1)]
-            expected.add(tuple(of_exit[round((1 - s) * 20)] for of_exit, s in zip(splits, staying)))
-    leaving_all = candidate_thresholds(records).max(axis=0)
-    found = np.where(candidate_thresholds(records) == leaving_all, math.inf, candidate_thresholds(records))
-    assert {tuple(row) for row in found.round(5)} == {tuple(np.round(row, 5)) for row in expected}
+            expected.add(tuple(ladder[round((1 - s) * (len(ladder) - 1))] for ladder, s in zip(ladders, staying)))
+    assert candidate_thresholds(records).tolist() == [list(setting) for setting in sorted(expected)]
 
 
 @pytest.mark.parametrize(("n_exits", "most"), [(2, 1001), (3, 61**2), (4, 1640), (9, 1640)])
