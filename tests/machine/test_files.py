@@ -36,6 +36,13 @@ def test_the_new_file_takes_the_place_of_the_old(path):
     assert path.read_text() == "new" and names(path.parent) == ["a.txt"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files have other rights on this platform")
+def test_all_may_read_the_new_file_and_its_owner_write_it(path):
+    with replacing(path):
+        pass
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 @pytest.mark.parametrize("error", [ValueError("stop"), OSError(errno.ENOSPC, "No space left on device")])
 def test_an_error_leaves_the_old_file_and_nothing_else(path, error):
     expected = OutputError if isinstance(error, OSError) else ValueError

@@ -50,14 +50,23 @@ def test_json_is_nested_a_hundred_levels_deep_at_most(tmp_path, begin, end):
         read_json(path)
 
 
+def member(number=0, flag_bits=0):
+    """What the directory of an archive says of an array of one byte."""
+    name = f"{number}.npy"
+    return SimpleNamespace(filename=name, compress_type=zipfile.ZIP_STORED, flag_bits=flag_bits, file_size=1)
+
+
 def test_an_archive_has_fifty_thousand_arrays_at_most():
-    members = [
-        SimpleNamespace(filename=f"{n}.npy", compress_type=zipfile.ZIP_STORED, flag_bits=0, file_size=1)
-        for n in range(50_001)
-    ]
+    members = [member(n) for n in range(50_001)]
     reading._check_members(members[:-1], 50_000)
     with pytest.raises(ValueError, match="got 50,001 arrays"):
         reading._check_members(members, 50_001)
+
+
+def test_an_encrypted_array_is_called_so_and_other_flags_are_none_of_ours():
+    reading._check_members([member(flag_bits=0xFFFE)], 1)
+    with pytest.raises(ValueError, match="got '0.npy', which is compressed, encrypted or no array"):
+        reading._check_members([member(flag_bits=1)], 1)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +81,15 @@ def test_arrays_of_any_shape_and_order_are_what_was_saved(array):
     assert list(found) == ["array", "other"] and found["array"].dtype == np.asarray(array).dtype
     np.testing.assert_array_equal(found["array"], array)
     assert found["other"].flags.writeable
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_forms_of_headers_that_numpy_writes_are_read(version):
+    handle, content = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array(content, np.arange(3.0), version)
+    with zipfile.ZipFile(handle, "w") as archive:
+        archive.writestr("a.npy", content.getvalue())
+    assert read_npz("a.npz", handle.getvalue())["a"].tolist() == [0, 1, 2]
 
 
 def test_a_name_that_is_longer_than_a_message_is_cut():
