@@ -173,7 +173,7 @@ class _Traced:
 
 
 class _Ordered:
-    """A plugin of pytest that runs some tests first, those of quick files before the others."""
+    """A plugin of pytest that runs some tests first, those of quick files before the others, and quick ones of a file."""
 
     def __init__(self, first, seconds):
         self._first, self._seconds = set(first), seconds
@@ -184,7 +184,12 @@ class _Ordered:
         for item in items:
             if item.nodeid in self._first:
                 total[item.path] = total.get(item.path, 0) + self._seconds.get(item.nodeid, 0)
-        items.sort(key=lambda item: (item.nodeid not in self._first, total.get(item.path, 1e9), str(item.path)))
+
+        def place(item):
+            is_later, own_s = item.nodeid not in self._first, self._seconds.get(item.nodeid, 0)
+            return is_later, total.get(item.path, 1e9), str(item.path), own_s
+
+        items.sort(key=place)
 
 
 def forked(work):
