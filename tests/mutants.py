@@ -44,7 +44,8 @@ ROOMS = {
         + ["!inference/engines/cuda.py"],
         ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/inference/test_measures.py"]
         + ["tests/inference/test_native.py", "tests/test_hostile_calls.py", "tests/test_checks.py"]
-        + ["tests/inference/test_plan.py", "tests/inference/test_processes.py"]
+        + ["tests/inference/test_plan.py", "tests/inference/test_processes.py", "tests/inference/test_arrays.py"]
+        + ["tests/inference/test_engines.py"]
         + ["tests/inference/test_random_networks.py"],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),
@@ -173,7 +174,7 @@ class _Traced:
 
 
 class _Ordered:
-    """A plugin of pytest that runs some tests first, those of quick files before the others, and quick ones of a file."""
+    """A plugin of pytest that runs some tests first: those of quick files, and of a file the quick ones."""
 
     def __init__(self, first, seconds):
         self._first, self._seconds = set(first), seconds
