@@ -45,7 +45,7 @@ ROOMS = {
         ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/inference/test_measures.py"]
         + ["tests/inference/test_native.py", "tests/test_hostile_calls.py", "tests/test_checks.py"]
         + ["tests/inference/test_plan.py", "tests/inference/test_processes.py", "tests/inference/test_arrays.py"]
-        + ["tests/inference/test_engines.py"]
+        + ["tests/inference/test_engines.py", "tests/inference/test_operations.py"]
         + ["tests/inference/test_random_networks.py"],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),

@@ -77,7 +77,9 @@ def test_answers_stay_when_the_next_ones_are_computed(engine):
         np.testing.assert_array_equal(to_host(first.logits), kept)
 
 
-@pytest.mark.parametrize(("n", "beta"), [(1, 0.5), (2, 1.0), (4, 0.75), (4, 0.5), (5, 0.5), (13, 0.5), (5, 0.75)])
+@pytest.mark.parametrize(
+    ("n", "beta"), [(1, 0.5), (2, 1.0), (4, 0.75), (4, 0.5), (5, 0.5), (13, 0.5), (5, 0.75), (5, 1.75)]
+)
 def test_local_response_normalization_of_any_settings(n, beta, engine):
     assert_engine_knows(engine, FL(F.local_response_normalization, n, 2.0, 0.1, beta))
 
@@ -143,8 +145,10 @@ def test_a_transform_of_other_images_is_refused(engine):
 
 @pytest.mark.parametrize("name", ["arrays", "onnxruntime"])
 def test_percent_exits_leave_by_share_of_the_batch(name):
-    exits = compile_net(tiny_net(), engine=name).run(tiny_batch(40)[0], PercentExits((50, 50))).exits
+    compiled = compile_net(tiny_net(), engine=name)
+    exits = compiled.run(tiny_batch(40)[0], PercentExits((50, 50))).exits
     assert np.bincount(exits).tolist() == [20, 10, 10]
+    assert compiled.run(tiny_batch(1)[0], PercentExits((0, 100))).exits.tolist() == [1]
 
 
 def test_an_engine_that_decides_for_each_sample_refuses_percentages():

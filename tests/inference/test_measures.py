@@ -9,6 +9,7 @@ from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_measure
 from branchynet import PercentExits, run
 from branchynet.bench import paths as benchmark
 from branchynet.confidence import MEASURES, register_measure
+from branchynet.confidence.measure import Measure
 from branchynet.confidence.openmax import OpenMax
 from branchynet.errors import MeasureError, NotFittedError, ThresholdError
 from branchynet.inference import compile_net, record_exits, record_logits
@@ -142,6 +143,26 @@ def test_measures_that_cannot_be_used_are_refused_before_anything_is_computed(me
         compile_net(net, **engine, measure=for_two)
     with pytest.raises(MeasureError, match="got 'entropi'"):
         run(net, x, 0.5, measure="entropi")
+
+
+class LostAtTheSecondExit(Measure):
+    """Of which no function of one's own is made, whose scores are looked at before."""
+
+    name = "lost"
+
+    def scores(self, exit_index, logits):
+        """All alike at the first exit."""
+        return logits[:, 0] * 0 + (np.float32(math.nan) if exit_index == 1 else 1)
+
+
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_a_score_that_is_no_number_is_an_error_that_names_the_exit(net, engine, n_samples):
+    (x, _), measure = tiny_batch(n_samples), LostAtTheSecondExit()
+    compiled = compile_net(net, **engine, measure=measure)
+    assert set(to_host(compiled.run(x, [2.0, 0.0]).exits)) == {0}, "nobody comes there"
+    for answer in (lambda: run(net, x, 0.0, measure=measure), lambda: compiled.run(x, 0.0)):
+        with pytest.raises(MeasureError, match="lost: expected scores that are numbers, got NaN at exit 2"):
+            answer()
 
 
 @pytest.mark.parametrize("name", ["energy", "patience", "openmax"])

@@ -32,6 +32,13 @@ def test_a_layer_that_cannot_be_compiled_is_named_by_its_place():
         compile_net(net, (4,))
 
 
+@pytest.mark.parametrize("settings", [{"groups": 2}, {"dilate": 2}, {"dilate": (1, 2)}, {"dilate": (2, 1)}])
+def test_a_grouped_or_dilated_convolution_is_not_compiled(settings):
+    net = BranchyNet([L.Convolution2D(2, 2, 2, **settings), Branch([L.Linear(None, 2)])])
+    with pytest.raises(CompileError, match="cannot compile a grouped or dilated convolution"):
+        compile_net(net, (2, 5, 5))
+
+
 def test_a_lowering_can_be_added_from_outside(engine):
     class Negated(L.Linear):
         def forward(self, x):
