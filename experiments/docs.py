@@ -184,7 +184,7 @@ def _of_campaign(found):
 
         interval = binomtest(killed, n_harmful).proportion_ci(method="exact")
         words += f", a sample of {found['mutants']}: {100 * interval.low:.0f}–{100 * interval.high:.0f} %"
-    return f"{words}; {n_harmful - killed} alive; {found['harmless']} more are harmless"
+    return f"{words}; {n_harmful - killed} alive, {found['harmless']} more harmless"
 
 
 BLOCKS = {

@@ -8,7 +8,7 @@ import pytest
 from synthetic_records import make_records, next_float, records_of
 
 from branchynet.thresholds import ExitRecords
-from branchynet.thresholds.candidates import always, between, candidate_thresholds
+from branchynet.thresholds.candidates import always, between, candidate_thresholds, never
 
 
 @pytest.mark.parametrize("n_exits", [2, 3, 4])
@@ -62,6 +62,41 @@ def test_of_more_exits_the_candidates_are_a_family_of_the_share_that_stays_and_i
 @pytest.mark.parametrize(("n_exits", "most"), [(2, 1001), (3, 61**2), (4, 1640), (9, 1640)])
 def test_there_are_not_more_candidates_than_can_be_tried_fast(rng, n_exits, most):
     assert 100 < len(candidate_thresholds(make_records(rng, 2000, n_exits))) <= most
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_classes", "expected"),
+    [
+        ([0.5, 0.9], 4, 3),  # above 1 and above ln 4 = 1.39
+        ([0.5, 5.2], 4, 7),
+        ([0.0, 0.0], 1, 1),
+        ([-3.0, -2.0], 2, 2),
+        ([0.5, 2e9], 4, float(next_float(2e9))),  # float32 does not hold 2e9 + 1
+    ],
+)
+def test_at_the_highest_threshold_all_leave(scores, n_classes, expected):
+    labels = np.array([0, n_classes - 1])
+    records = ExitRecords(np.array([scores, [99, 99]], np.float32), np.zeros((2, 2), int), labels)
+    assert always(records) == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "lowest", "expected"),
+    [
+        ([0.5, 0.9], 0.0, 0),
+        ([2.0, 3.0], 1.0, 1),
+        ([0.5, 0.9], -math.inf, 0),
+        ([-1.5, 0.5], -math.inf, -3),
+        ([-1e-9, 0.5], 0.0, -2),  # an entropy that was rounded below its bound
+    ],
+)
+def test_at_the_lowest_threshold_none_leaves(scores, lowest, expected):
+    records = ExitRecords(np.array([scores, [-9, -9]], np.float32), np.zeros((2, 2), int), np.zeros(2, int), lowest)
+    assert never(records) == expected
+
+
+def test_without_an_early_exit_there_is_one_candidate_without_thresholds(rng):
+    assert candidate_thresholds(make_records(rng, 5, 1)).shape == (1, 0)
 
 
 @pytest.mark.parametrize(("shift", "lowest"), [(-1, -math.inf), (1e9, 0.0), (-1e9, -math.inf), (1, 1.0), (3, -7.0)])

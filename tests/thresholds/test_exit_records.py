@@ -1,11 +1,13 @@
 """Exit records: what settings of T give on them, counted all at once as in a loop over samples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from synthetic_records import costs_of, make_records, naive_exits, next_float, records_of
 
 from branchynet.errors import ThresholdError
-from branchynet.thresholds import ExitCosts, ExitRecords
+from branchynet.thresholds import ExitCosts, ExitRecords, PercentExits, Thresholds, choose_thresholds
 from branchynet.thresholds.candidates import candidate_thresholds
 
 # Two early exits and a last one; four samples.
@@ -64,6 +66,23 @@ def test_some_of_the_samples_keep_all_that_is_known_of_them(rows):
     taken = ExitRecords(SCORES, PREDICTIONS, LABELS, lowest=-1.0).take(rows)
     assert taken.scores.tolist() == SCORES[:, rows].tolist()
     assert taken.right.tolist() == RECORDS.right[:, rows].tolist() and taken.lowest == -1.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RECORDS,
+        RECORDS.evaluate([(0.6, 0.8)]),
+        Thresholds((0.6, 0.8)),
+        PercentExits((50, 50)),
+        choose_thresholds(RECORDS, ExitCosts([1, 2, 4]), "knee"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_known_stays_what_it_was(value):
+    name = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, None)
 
 
 NO_RECORDS = [

@@ -41,6 +41,21 @@ def test_what_cannot_be_had_is_told_with_what_can(rng, goal, message):
         choose_thresholds(records, costs_of(records), goal)
 
 
+def test_the_accuracy_that_can_be_had_is_told_to_a_hundredth_of_a_point():
+    records = records_of([[0.1, 0.2, 0.3], [0] * 3], [[1, 0, 0], [1, 1, 0]])
+    with pytest.raises(ThresholdError, match=r"the most accurate setting has 66\.67 %$"):
+        choose_thresholds(records, costs_of(records), "accuracy>=70%")
+
+
+def test_the_halves_of_pareto_testing_are_drawn_with_seed_0_by_default(rng):
+    records = make_records(rng, 400, 3)
+    by_default, *by_seed = (
+        choose_thresholds(records, costs_of(records), "risk<=5%@90%", **seed)
+        for seed in ({}, *({"test_split_seed": number} for number in range(4)))
+    )
+    assert by_default == by_seed[0] and len({choice.thresholds for choice in by_seed}) > 1
+
+
 UNREADABLE = ["", "fastest", "latency<=", "latency<=5", "latency>=5ms", "risk<=1%", "quantile=-1", "quantile=nan"]
 
 

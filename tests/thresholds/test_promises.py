@@ -59,6 +59,11 @@ def test_of_several_exits_the_one_that_keeps_the_promise_worst_counts():
     assert promise_of("quantile=0.7", (0.5, 0.5), records)["value"] == pytest.approx(20)
 
 
+def test_an_exit_where_all_who_reach_it_leave_counts():
+    assert promise_of("quantile=0.9", (9.0,))["value"] == pytest.approx(100)
+    assert promise_of("quantile=1", (9.0,))["met"] is True
+
+
 @pytest.mark.parametrize(
     ("goal", "thresholds"), [("bin-accuracy>=10%", (0,)), ("knee", (0.45,)), ("exits=50", (0.45,))]
 )
