@@ -2,12 +2,13 @@
 
 from types import SimpleNamespace
 
+import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
 from tiny import assert_same_answers, mixed_thresholds, tiny_batch, tiny_net
 
-from branchynet import Branch, BranchyNet, run
+from branchynet import FL, Branch, BranchyNet, run
 from branchynet.inference import compile_net
 from branchynet.inference.engines.arrays import engine as arrays
 from branchynet.inference.engines.arrays.product import matrix_product
@@ -54,6 +55,13 @@ def test_on_a_gpu_a_program_works_on_a_power_of_two_up_to_1024_that_holds_what_i
     on_gpu = SimpleNamespace(device=SimpleNamespace(xp=None))
     assert arrays._Workspace._most_samples(on_gpu, 0) == 1024
     assert [arrays._Workspace._program_size(on_gpu, n) for n in (1, 2, 3, 4, 5, 1000)] == [1, 2, 4, 4, 8, 1024]
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3), (1, 1, 2, 3)])
+def test_a_sample_has_any_number_of_axes(rng, shape):
+    net = BranchyNet([L.Linear(6, 4), FL(F.relu), Branch([L.Linear(4, 3)])])
+    x = rng.normal(size=(5, *shape)).astype(np.float32)
+    assert_same_answers(compile_net(net, shape, engine="arrays").run(x, ()), run(net, x, ()))
 
 
 def test_memory_is_that_of_weights_and_buffers():

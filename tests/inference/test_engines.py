@@ -62,6 +62,14 @@ def test_models_of_openvino_take_so_many_threads_for_one_request_at_a_time(threa
         assert model.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
+def test_a_processor_without_bfloat16_computes_in_float32_all_the_same(monkeypatch):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
+    assert compiled_for("openvino").precision == "f32"
+    with pytest.raises(CompileError, match="precision bf16: expected a processor"):
+        compiled_for("openvino", precision="bf16")
+
+
 # Numbers in float32: the sample, what the second and the third segment read, and three logits at each exit.
 SAMPLE, SECOND, THIRD, LOGITS = 36, 72, 48, 3 * 3
 

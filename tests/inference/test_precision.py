@@ -92,10 +92,3 @@ def test_auto_takes_an_engine_that_has_the_precision(net):
 def test_what_cannot_be_had_is_told(net, settings, message):
     with pytest.raises(CompileError, match=message):
         compile_net(net, **settings)
-
-
-def test_a_processor_without_bfloat16_says_so(net, monkeypatch):
-    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
-    with pytest.raises(CompileError, match="precision bf16: expected a processor"):
-        compile_net(net, engine="openvino", precision="bf16")
