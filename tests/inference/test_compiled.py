@@ -184,8 +184,8 @@ def test_an_input_of_another_form_is_refused(engine, x, message):
 
 def test_large_numbers_are_answered_as_long_as_no_sum_of_them_overflows(engine):
     net, compiled = tiny_net(), compile_net(tiny_net(), **engine)
-    for n_samples in (1, 2):
-        x = np.full((n_samples, *SHAPE), 9e17, np.float32)  # whose squares are infinite
+    for n_samples in (1, 2, 12):
+        x = np.full((n_samples, *SHAPE), 9.9e17, np.float32)  # of 12 samples the sum of the squares is infinite
         np.testing.assert_array_equal(to_host(compiled.run(x, 0.0).labels), run(net, x, 0.0).labels)
         for answer in (lambda x: run(net, x, 0.0), lambda x: compiled.run(x, 0.0)):
             with pytest.raises(NetworkError, match=r"expected numbers of at most 1e\+18"):

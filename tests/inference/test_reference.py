@@ -1,16 +1,19 @@
 """Early-exit inference: the paper's algorithm, for one sample and for batches."""
 
+import contextlib
 import math
 
 import chainer
+import chainer.links as L
 import numpy as np
 import pytest
 from tiny import N_CLASSES, SHAPE, mixed_thresholds, tiny_batch, tiny_net
 
-from branchynet import PercentExits, run
+from branchynet import Branch, BranchyNet, PercentExits, run
 from branchynet.confidence import entropy
 from branchynet.errors import NetworkError, ThresholdError
 from branchynet.inference import record_exits
+from branchynet.inference.reference import check_finite
 from branchynet.machine.devices import to_host
 
 
@@ -114,6 +117,21 @@ def test_inference_leaves_dropout_out_and_the_configuration_alone(net):
 def test_an_input_of_another_form_is_refused(x, message):
     with pytest.raises(NetworkError, match=message):
         run(tiny_net(), x, 0.5)
+
+
+def test_a_net_whose_shapes_are_open_takes_those_of_the_first_samples():
+    net = BranchyNet([Branch([L.Linear(None, N_CLASSES)])])
+    assert run(net, tiny_batch(2)[0], 0.5).logits.shape == (2, N_CLASSES) and net.sample_shape == SHAPE
+    with pytest.raises(NetworkError, match=r"expected samples of shape \(1, 6, 6\), got \(1, 6, 7\)"):
+        run(net, np.zeros((2, 1, 6, 7), np.float32), 0.5)
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(9.9e17, True), (1.01e18, False)])
+def test_where_the_sum_of_the_squares_overflows_each_number_is_looked_at(size, is_taken):
+    x = np.full((12, *SHAPE), size, np.float32)
+    refused = contextlib.nullcontext() if is_taken else pytest.raises(NetworkError, match=r"numbers of at most 1e\+18")
+    with refused:
+        check_finite(np, x)
 
 
 def test_a_wrong_number_of_thresholds_is_refused():
