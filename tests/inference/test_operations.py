@@ -55,6 +55,7 @@ def test_settings_make_operations_without_weights_equal():
     [
         (CONVOLUTION, (2, 6, 6), 9 * 2 * 36),
         (STRIDED, (2, 3, 3), 9 * 2 * 9),
+        (dataclasses.replace(CONVOLUTION, W=CONVOLUTION.W[:1]), (1, 6, 6), 9 * 36),
         (LINEAR, (3,), 3 * 72),
         (SCALE, (1, 6, 6), 36),
         (MAXIMUM, (1, 3, 3), 0),
