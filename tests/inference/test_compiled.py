@@ -95,6 +95,18 @@ def test_average_pooling_with_nothing_but_padding_in_a_window(ksize, stride, pad
     assert_engine_knows(engine, FL(F.average_pooling_2d, ksize, stride, pad))
 
 
+def test_batch_normalisation_that_no_layer_before_it_takes_in(engine):
+    def build():
+        head = [L.Linear(None, 4), FL(F.relu), L.BatchNormalization(4), L.Linear(4, N_CLASSES)]
+        return [Convolution2D(1, 2, 3), FL(F.relu), L.BatchNormalization(2), Branch(head)]
+
+    x, _ = tiny_batch(9)
+    net = with_statistics(drawn_net(build, SHAPE), x)
+    compiled = compile_net(net, **engine)
+    for n_samples in (1, 9):
+        assert_same_answers(compiled.run(x[:n_samples], []), run(net, x[:n_samples], []))
+
+
 def assert_engine_knows(engine, layer):
     """An engine gives the answers of the reference path for a network with this layer."""
     net = drawn_net(lambda: [Convolution2D(1, 6, 3), layer, Branch([L.Linear(None, N_CLASSES)])], SHAPE)
