@@ -61,6 +61,11 @@ def test_accuracies_shares_and_costs_by_hand():
     assert (RECORDS.n_exits, RECORDS.n_classes) == (3, 3)
 
 
+def test_records_of_one_exit_are_made_of_its_logits():
+    records = ExitRecords.of(np.eye(3, dtype=np.float32)[None], np.array([0, 1, 1]))
+    assert records.n_exits == 1 and records.right.tolist() == [[True, True, False]]
+
+
 @pytest.mark.parametrize("rows", [slice(1, 3), np.array([3, 0])])
 def test_some_of_the_samples_keep_all_that_is_known_of_them(rows):
     taken = ExitRecords(SCORES, PREDICTIONS, LABELS, lowest=-1.0).take(rows)
