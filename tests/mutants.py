@@ -12,7 +12,6 @@ all of the room run. A mutant that survives is printed with its place;
 import argparse
 import ast
 import importlib
-import importlib.machinery
 import json
 import os
 import pathlib
@@ -28,6 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 import campaigns
 import pytest
+from mutation import Mutated, module_name, places
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HARMLESS = ROOT / "tests" / "harmless_mutants.txt"
@@ -56,11 +56,6 @@ ROOMS = {
         + ["tests/training/test_resumption.py"],
     ),
 }
-_PAIRS = [
-    (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn),
-    (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.And, ast.Or),
-]  # fmt: skip
-_OTHER = {**dict(_PAIRS), **{other: one for one, other in _PAIRS}}
 _LIBRARIES = (
     "chainer",
     "scipy.optimize",
@@ -89,74 +84,11 @@ def mutants(room):
     for path in modules(room):
         source = (ROOT / "branchynet" / path).read_text(encoding="utf-8")
         lines = source.split("\n")
-        for number in range(sum(1 for _ in _places(ast.parse(source)))):
+        for number in range(sum(1 for _ in places(ast.parse(source)))):
             tree = ast.parse(source)
-            node, change, words = list(_places(tree))[number]
+            node, change, words = list(places(tree))[number]
             change()
             yield path, node.lineno, words, f"{path}: {lines[node.lineno - 1].strip()}: {words}", tree
-
-
-def _places(tree):
-    """(node, function that changes it, words) of every place that can be changed, but for texts."""
-    for node in _walk(tree):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
-            other = not node.value if isinstance(node.value, bool) else node.value + 1
-            yield node, lambda node=node, other=other: setattr(node, "value", other), f"{node.value}: {other}"
-            continue
-        operator = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", None)
-        if isinstance(operator, ast.Not):
-            yield node, lambda node=node: _without_not(node), f"{ast.unparse(node)}: without not"
-            continue
-        other = _OTHER.get(type(operator))
-        if other is None:
-            continue
-        change = (
-            (lambda node=node, other=other: node.ops.__setitem__(0, other()))
-            if isinstance(node, ast.Compare)
-            else (lambda node=node, other=other: setattr(node, "op", other()))
-        )
-        yield node, change, f"{ast.unparse(node)}: {other.__name__}"
-
-
-def _walk(node):
-    """All nodes but those of annotations, which nobody evaluates."""
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name not in ("annotation", "returns"):
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST):
-                    yield from _walk(child)
-
-
-def _without_not(node):
-    """`not not x`: the place of a node cannot be given to another, but one can be put within it."""
-    node.operand = ast.copy_location(ast.UnaryOp(ast.Not(), node.operand), node.operand)
-
-
-class _Mutated(importlib.machinery.SourceFileLoader):
-    """Finds one module of the package, and loads a changed tree in its place."""
-
-    def __init__(self, path, tree):
-        super().__init__(_module_name(path), str(ROOT / "branchynet" / path))
-        self._tree = tree
-
-    def find_spec(self, name, path=None, target=None):
-        if name == self.name:
-            is_package = self.path.endswith("__init__.py")
-            return importlib.util.spec_from_file_location(
-                name,
-                self.path,
-                loader=self,
-                submodule_search_locations=[os.path.dirname(self.path)] * is_package or None,
-            )
-        return None
-
-    def get_code(self, name):
-        return compile(self._tree, self.path, "exec", dont_inherit=True)
-
-
-def _module_name(path):
-    return "branchynet." + path[: -len(".py")].replace("/", ".").removesuffix(".__init__")
 
 
 class _Traced:
@@ -242,7 +174,7 @@ def traced(room, folder):
 
     def work():
         for path in modules(room):  # what is done then is no test's own
-            importlib.import_module(_module_name(path))
+            importlib.import_module(module_name(path))
         plugin = _Traced(modules(room))
         status = run_tests(ROOMS[room][1], plugin, folder / "t")
         (folder / "traced.json").write_text(json.dumps(plugin.tests))
@@ -260,7 +192,7 @@ def survives(path, line, tree, tests, folder):
     seconds = {name: test["s"] for name, test in tests.items()}
 
     def work():
-        sys.meta_path.insert(0, _Mutated(path, tree))
+        sys.meta_path.insert(0, Mutated(path, tree))
         return run_tests(files, _Ordered(first, seconds), folder / "m")
 
     status = status_of(forked(work), 30 + 3 * sum(seconds.values()))
@@ -275,7 +207,7 @@ def import_libraries():
         importlib.import_module(name)
     for name, module in list(sys.modules.items()):
         is_ours = str(getattr(module, "__file__", None)).startswith((f"{ROOT}/branchynet", f"{ROOT}/tests"))
-        if is_ours and name not in ("__main__", "mutants", "campaigns", "branchynet._compat"):
+        if is_ours and name not in ("__main__", "mutants", "mutation", "campaigns", "branchynet._compat"):
             del sys.modules[name]
     left = [name for name in sys.modules if name.startswith("branchynet.") and name != "branchynet._compat"]
     if left:  # no mutant would take their place
