@@ -95,7 +95,7 @@ def test_networks_are_asked_for_by_the_names_of_the_zoo(tmp_path):
     with pytest.raises(NetworkError, match="expected one of lenet, alexnet-paper, .*, got 'lenet_mnist'"):
         networks.load("lenet_mnist")
     with pytest.raises(SnapshotError, match="resnet-110: expected released weights"):
-        networks.load("resnet-110")
+        networks.load("resnet-110-paper")
     with pytest.raises(SnapshotError, match="expected weights.npz and weights.json"):
         networks.load("lenet", tmp_path)
 
@@ -154,7 +154,7 @@ def test_a_bad_file_is_told_and_the_others_are_answered(pictures, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--network", "resnet-110"], "expected released weights"),
+        (["--network", "resnet-110-paper"], "expected released weights"),
         (["--engine", "abacus"], "engine: expected one of auto"),
         (["--thresholds", "1", "2"], "expected 1"),
     ],
