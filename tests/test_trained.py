@@ -94,7 +94,7 @@ def test_networks_are_asked_for_by_the_names_of_the_zoo(tmp_path):
     assert list(networks.NETWORKS) == [network.name for network in networks.NETWORKS.values()]
     with pytest.raises(NetworkError, match="expected one of lenet, alexnet-paper, .*, got 'lenet_mnist'"):
         networks.load("lenet_mnist")
-    with pytest.raises(SnapshotError, match="resnet-110: expected released weights"):
+    with pytest.raises(SnapshotError, match="resnet-110-paper: expected released weights"):
         networks.load("resnet-110-paper")
     with pytest.raises(SnapshotError, match="expected weights.npz and weights.json"):
         networks.load("lenet", tmp_path)
