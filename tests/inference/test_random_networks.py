@@ -11,9 +11,10 @@ import pytest
 pytest.importorskip("hypothesis")  # before anything that imports it: GPU tests run where it is not installed, too
 
 from drawn import networks
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 
 from branchynet import run
+from branchynet.errors import CompileError
 from branchynet.inference import compile_net, record_exits
 from branchynet.inference.engines import engine_classes
 from branchynet.machine import compilers
@@ -50,7 +51,13 @@ def test_a_network_drawn_at_random_answers_as_on_the_reference_path(engine, draw
     is_clear = all(np.abs(of_exit - T).min() > 1e-4 for of_exit, T in zip(scores, thresholds))
     with np.errstate(invalid="ignore"):
         expected = run(net, x, thresholds)
-    compiled = compile_net(net, shape, engine=engine)
+    try:
+        compiled = compile_net(net, shape, engine=engine)
+    except (
+        CompileError
+    ) as error:  # OpenVINO 2026.4 fails on some networks of one pixel; it says so, and does not answer
+        assert "OpenVINO cannot compile" in str(error)
+        reject()
     size = 1 + np.abs(expected.logits).max()
     for batch in (x, x[:1]):
         answers = compiled.run(batch, thresholds)
