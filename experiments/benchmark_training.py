@@ -227,10 +227,15 @@ def parse_arguments(argv=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--network", choices=list(zoo.NETWORKS), default="lenet", help="default: %(default)s")
-    numbers = {"batch-size": (1, 256), "rounds": (2, 20), "threads": (1, threads.usable_cores()), "settle": (1, 1)}
-    for name, (lowest, default) in numbers.items():
-        words = "untimed steps of each turn; default: %(default)s" if name == "settle" else "default: %(default)s"
-        parser.add_argument(f"--{name}", type=whole_number(lowest), default=default, metavar="N", help=words)
+    default = "default: %(default)s"
+    numbers = {
+        "batch-size": (1, 256, default),
+        "rounds": (2, 20, default),
+        "threads": (1, threads.usable_cores(), default),
+        "settle": (1, 1, f"untimed steps at the beginning of each turn; {default}"),
+    }
+    for name, (lowest, usual, words) in numbers.items():
+        parser.add_argument(f"--{name}", type=whole_number(lowest), default=usual, metavar="N", help=words)
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--out", type=nonempty_path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")

@@ -34,9 +34,9 @@
 #define UNROLL _Pragma("GCC unroll 24")
 #define ROLLED _Pragma("GCC unroll 1") /* a body that is long enough as it is */
 #ifdef SIZES_ARE_UNKNOWN /* then gcc would run out of registers */
-#define MANIFOLD ROLLED
+#define PARTLY_UNROLLED ROLLED
 #else
-#define MANIFOLD _Pragma("GCC unroll 16")
+#define PARTLY_UNROLLED _Pragma("GCC unroll 16")
 #endif
 #define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
 
@@ -116,7 +116,7 @@ INLINE void convolve_pixels(const float *in, const float *bias, const float *wei
     for (int ky = 0; ky < kh; ky++)
         for (int r = 0; r < n_runs; r++) {
             const float *source = in + ky * in_row + r * in_pixel;
-            MANIFOLD for (int c = 0; c < run; c++) {
+            PARTLY_UNROLLED for (int c = 0; c < run; c++) {
                 vec w[4];
                 FOR(v, n_vectors) w[v] = load(weights + v * WIDTH);
                 weights += group;

@@ -32,7 +32,7 @@ def label(axes, x_label, y_label, title=None):
 
 
 def log_axis(axis):
-    """A logarithmic axis, as `axes.xaxis`, with plain numbers, also where it spans less than a power of ten."""
+    """Plain numbers on a logarithmic axis, as `axes.xaxis`, also where it spans less than a power of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())

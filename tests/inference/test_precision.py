@@ -28,7 +28,7 @@ def compile_int8(compile_it, net, engine, x):
     try:
         return compile_it(net, engine=engine, precision="int8", calibration=x)
     except CompileError as error:
-        if "one sample otherwise than a batch" not in str(error):
+        if "computes this network wrongly" not in str(error):
             raise
         pytest.skip(str(error))
 
@@ -71,6 +71,22 @@ def test_a_residual_network_can_be_had_in_int8(engine):
     x = tiny_batch(50)[0]
     compiled = compile_int8(compile_net, net, engine, x)
     assert (compiled.run(x, ()).labels == compile_net(net, engine=engine).run(x, ()).labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("wrong", [0.0, np.nan, 2.0])
+def test_openvino_is_refused_where_it_computes_wrongly(net, wrong, monkeypatch):
+    """All logits of one sample zero, no numbers, or twice what they should be."""
+    workspace = pytest.importorskip("branchynet.inference.engines.openvino")._Workspace
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    right = workspace.run_segment
+
+    def run_segment(self, index, h):
+        logits, features = right(self, index, h)
+        return (logits * np.float32(wrong) if len(h) == 1 else logits), features
+
+    monkeypatch.setattr(workspace, "run_segment", run_segment)
+    with pytest.raises(CompileError, match="computes this network wrongly in f32, in a batch of 1, at exit 1"):
+        compile_net(net, engine="openvino")
 
 
 def test_auto_takes_an_engine_that_has_the_precision(net):

@@ -53,10 +53,9 @@ def test_a_network_drawn_at_random_answers_as_on_the_reference_path(engine, draw
         expected = run(net, x, thresholds)
     try:
         compiled = compile_net(net, shape, engine=engine)
-    except (
-        CompileError
-    ) as error:  # OpenVINO 2026.4 fails on some networks of one pixel; it says so, and does not answer
-        assert "OpenVINO cannot compile" in str(error)
+    except CompileError as error:
+        # OpenVINO 2026.4 fails on some networks of a few pixels, and its engine refuses them.
+        assert engine == "openvino" and str(error).startswith("OpenVINO c")
         reject()
     size = 1 + np.abs(expected.logits).max()
     for batch in (x, x[:1]):
