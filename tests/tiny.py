@@ -52,6 +52,18 @@ def with_statistics(net, x):
     return net
 
 
+def state_of(link):
+    """Parameters and running statistics, copied."""
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(link)
+    return {name: np.array(value) for name, value in serializer.target.items()}
+
+
+def moved(before, after):
+    """The names of what differs between two states."""
+    return {name for name, value in after.items() if (value != before[name]).any()}
+
+
 def tiny_batch(n=7, seed=0):
     """x (n, 1, 6, 6) float32 and t (n,) int32."""
     rng = np.random.default_rng(seed)

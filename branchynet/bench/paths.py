@@ -10,6 +10,7 @@ outside, and the baseline is timed whole. It flatters early exits; it is here be
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 
@@ -108,10 +109,18 @@ class PathCosts:
         }
 
 
+@contextlib.contextmanager
+def _as_in_inference():
+    """A context in which Chainer keeps no graph, and batch normalisation its statistics."""
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        yield
+
+
 def chainer_path(net):
     """The plain network in plain Chainer, as a function of a batch -> labels (N,), where the batch is."""
     plain_net = net.plain()
 
+    @_as_in_inference()
     def answer(x):
         with plain_chainer():
             labels = plain_net(net.device.send(x)).array.argmax(axis=1)
@@ -142,6 +151,7 @@ def trunk_path(net, thresholds, clock, measure=ENTROPY):
     """
     rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
 
+    @_as_in_inference()
     def answer(x):
         trunk_ms, earlier = 0.0, []
         x = net.device.send(x)
@@ -245,10 +255,9 @@ def time_batches(paths, batches, device, budget_s=BUDGET_S, at_least=MIN_SAMPLES
     """
     clock, contenders = Clock(device), {name: Contender(answer) for name, answer in paths.items()}
     batches = batches[:MAX_SAMPLES]
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
-        block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))
-        return time_interleaved(contenders, batches[:n_batches], clock, block=block, settle_ms=_SETTLE_MS)
+    n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
+    block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))
+    return time_interleaved(contenders, batches[:n_batches], clock, block=block, settle_ms=_SETTLE_MS)
 
 
 def time_settings(contenders, samples, settings, budget_s) -> PathCosts:

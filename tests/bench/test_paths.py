@@ -3,15 +3,17 @@
 import dataclasses
 
 import chainer
+import chainer.links as L
 import numpy as np
 import pytest
 from fake_clock import FakeClock, Slow
-from tiny import SHAPE, between, tiny_batch
+from tiny import N_CLASSES, SHAPE, between, drawn_net, moved, state_of, tiny_batch
 
-from branchynet import run
+from branchynet import Branch, run
 from branchynet.bench import paths
 from branchynet.functions import plain_chainer
 from branchynet.inference import compile_net, record_exits
+from branchynet.links import Convolution2D
 from branchynet.machine.devices import to_host
 
 
@@ -49,16 +51,30 @@ def test_paths_answer_like_the_reference(net, contenders):
     thresholds = (between(record_exits(net, x, labels).scores[0], 0.5), 0.0)
     answers, last = run(net, x, thresholds), to_host(run(net, x, 0.0).labels)
     trunk = paths.trunk_path(net, thresholds, FakeClock())
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        for batch_size in (1, 7):
-            batch = x[:batch_size]
-            expected = [to_host(answers.labels)[:batch_size].tolist(), to_host(answers.exits)[:batch_size].tolist()]
-            assert np.array(paths.compiled_path(contenders.compiled, thresholds)(batch)).tolist() == expected
-            assert np.array(paths.reference_path(net, thresholds)(batch)).tolist() == expected
-            assert paths.compiled_path(contenders.plain, ())(batch)[0].tolist() == last[:batch_size].tolist()
-            assert paths.chainer_path(net)(batch).tolist() == last[:batch_size].tolist()
-        left_at = [trunk(x[i : i + 1])[1] for i in range(20)]
+    for batch_size in (1, 7):
+        batch = x[:batch_size]
+        expected = [to_host(answers.labels)[:batch_size].tolist(), to_host(answers.exits)[:batch_size].tolist()]
+        assert np.array(paths.compiled_path(contenders.compiled, thresholds)(batch)).tolist() == expected
+        assert np.array(paths.reference_path(net, thresholds)(batch)).tolist() == expected
+        assert paths.compiled_path(contenders.plain, ())(batch)[0].tolist() == last[:batch_size].tolist()
+        assert paths.chainer_path(net)(batch).tolist() == last[:batch_size].tolist()
+    left_at = [trunk(x[i : i + 1])[1] for i in range(20)]
     assert left_at == to_host(answers.exits).tolist() and set(left_at) == {0, 2}
+
+
+def test_no_path_changes_the_network_wherever_it_is_called():
+    def build():
+        layers = [Convolution2D(1, 2, 3), L.BatchNormalization(2), Branch([L.Linear(None, N_CLASSES)])]
+        return [*layers, L.BatchNormalization(2), Branch([L.Linear(None, N_CLASSES)])]
+
+    net, (x, _) = drawn_net(build, SHAPE), tiny_batch(9)
+    expected = run(net, x, 0.0).labels.tolist()
+    before = state_of(net)
+    for _ in range(2):
+        assert paths.chainer_path(net)(x).tolist() == expected
+        assert paths.reference_path(net, 0.0)(x)[0].tolist() == expected
+        assert paths.trunk_path(net, 0.0, FakeClock())(x[:1])[1] == 1
+    assert moved(before, state_of(net)) == set()
 
 
 def test_every_path_costs_what_is_computed_on_it_and_nothing_is_computed_twice(slow, clock):
@@ -176,5 +192,4 @@ def test_answers_are_where_the_batch_is(net, device):
         "compiled": paths.compiled_path(compiled, (1.0, 1.0)),
     }
     for batch, kind in ((x, np.ndarray), (device.send(x), device.xp.ndarray)):
-        with chainer.using_config("train", False):
-            assert {type(array) for name in answer for array in answer[name](batch)} == {kind}
+        assert {type(array) for name in answer for array in answer[name](batch)} == {kind}

@@ -8,7 +8,7 @@ import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
-from tiny import N_CLASSES, as_float, tiny_batch, tiny_net, tiny_splits
+from tiny import N_CLASSES, as_float, moved, state_of, tiny_batch, tiny_net, tiny_splits
 
 from branchynet.datasets import Samples
 from branchynet.errors import OutputError, TrainingError
@@ -20,17 +20,6 @@ from .runs import SETTINGS, acting_at, both, joint, kill, plain, weights
 from .test_loss import net_with_statistics, reports_of
 
 NAMES = ("confidence", "distillation", "gradient-equilibrium", "meta")
-
-
-def state_of(link):
-    """Parameters and running statistics, copied."""
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(link)
-    return {name: np.array(value) for name, value in serializer.target.items()}
-
-
-def moved(before, after):
-    return {name for name, value in after.items() if (value != before[name]).any()}
 
 
 def test_the_plain_step_moves_trunk_and_last_exit_and_leaves_the_branches_alone(tmp_path):
