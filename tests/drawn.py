@@ -69,8 +69,10 @@ def _layer(draw, shape):
 @st.composite
 def _window(draw, kind, shape):
     """A convolution or a pooling, if there is one that fits."""
-    pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
-    ksize, stride = draw(pairs), draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    if draw(st.booleans()):  # as most networks have it
+        ksize, stride = (draw(st.integers(1, 5)),) * 2, (1, 1)
+    else:
+        ksize, stride = (draw(st.tuples(*[st.integers(1, most)] * 2)) for most in (4, 3))
     pad = tuple(draw(st.integers(0, k - 1)) for k in ksize)
     cover_all = kind == "max" and draw(st.booleans())
     sizes = [get_conv_outsize(shape[1 + i], ksize[i], stride[i], pad[i], cover_all) for i in (0, 1)]

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 
+import chainer.functions as F
+import chainer.links as L
 import numpy as np
 import pytest
-from tiny import mixed_thresholds, tiny_batch, tiny_net, tiny_samples
+from tiny import N_CLASSES, SHAPE, drawn_net, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 import networks
-from branchynet import run
+from branchynet import FL, Branch, run
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
@@ -20,9 +22,11 @@ from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
+from branchynet.inference.native import tiles
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
+from branchynet.links import Convolution2D
 from branchynet.machine import compilers
 
 needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
@@ -51,6 +55,40 @@ def test_blocks_of_one_shape_share_their_functions():
     functions = Program(make_plan(networks.load("resnet-20").net)).functions
     names = [name for name in functions if name.startswith("convolution_16x30x30_to_16x30x30")]
     assert len(names) == 2, "of six, three with ReLU and three without"
+
+
+def wide_net():
+    """A network whose second convolution, of 3x3, and third, of 5x5, are computed by tiles, the last ones in part."""
+
+    def build():
+        first = [Convolution2D(1, 20, 2), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
+        second = [Convolution2D(20, 17, 3, pad=1), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
+        return [*first, *second, Convolution2D(17, 33, 5, pad=2), Branch([FL(F.relu), L.Linear(None, N_CLASSES)])]
+
+    return drawn_net(build, SHAPE)
+
+
+def test_convolutions_of_3x3_and_5x5_of_many_channels_are_computed_by_tiles():
+    functions = Program(make_plan(wide_net())).functions
+    assert [name for name, text in functions.items() if "convolution_of_tiles(" in text] == [
+        "convolution_20x5x5_to_17x5x5",
+        "convolution_17x5x5_to_33x5x5",
+    ]
+
+
+@pytest.mark.parametrize("ksize", [3, 5])
+def test_the_places_of_a_tile_hold_its_outputs(ksize, rng):
+    pixels, weights = rng.normal(size=(6, 6))[: ksize + 1, : ksize + 1], rng.normal(size=(1, 1, ksize, ksize))
+    packed = tiles.pack(weights, np.array([7.0]), 1).reshape(ksize + 1, ksize + 1, 2)
+    points = [0, 1, -1, *([2, -0.5] if ksize == 5 else [])]
+    # What pixels give at the points: the transpose of what takes the values there of a polynomial to its coefficients.
+    to_points = np.linalg.inv(np.vstack([np.vander(points, ksize + 1, increasing=True), np.eye(ksize + 1)[-1]])).T
+    from_points = np.vstack([np.vander(points, 2, increasing=True), [0, 1]]).T
+    divisors = [np.prod([x - other for other in points if other != x]) for x in points] + [1]
+    to_points = to_points * np.array(divisors)[:, None]
+    sums = packed[..., 1] * (to_points @ pixels @ to_points.T) + packed[..., 0]
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (ksize, ksize))
+    np.testing.assert_allclose(from_points @ sums @ from_points.T, 7 + (windows * weights[0, 0]).sum(axis=(2, 3)), 1e-5)
 
 
 @needs_compiler
@@ -179,11 +217,12 @@ BUILDS += [(command, *more) for command in compilers_here()[:1] for more in MORE
 
 
 @needs_compiler
+@pytest.mark.parametrize("build", [tiny_net, wide_net])
 @pytest.mark.parametrize(("command", "flags", "name"), BUILDS)
-def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name):
+def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name, build):
     if flags is SANITIZED and command[-1] == "cc":
         pytest.skip("PyPI's clang brings no sanitizers")
-    net, images = tiny_net(), tiny_samples(40).images
+    net, images = build(), tiny_samples(40).images
     transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
     x = transform(images)
     thresholds = mixed_thresholds(net, x)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from branchynet.inference import operations as ops
-from branchynet.inference.native import images
+from branchynet.inference.native import images, tiles
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.stages import c_float, distances, words
 
@@ -21,29 +21,47 @@ def _groups(n_outputs):
 
 
 def _convolution(stage, image):
-    operation = stage.operation
-    form = _of_pixels
+    operation, out_shape = stage.operation, stage.operation.out_shape(image.shape)
     if stage.program.planar:
         form = _of_runs if operation.stride == (1, 1) else _of_planes
-    kernel, source, target, sizes, packed = form(stage, image, operation.out_shape(image.shape))
+    else:
+        form = _of_tiles if tiles.share_of_work(operation, out_shape) < 1 else _of_pixels
+    kernel, source, target, sizes, packed, *extra = form(stage, image, out_shape)
     ksize, stride, pad = map(words, (operation.W.shape[2:], operation.stride, operation.pad))
     what = f"convolution, {ksize}, stride {stride}, padding {pad}"
-    return stage.add(what, kernel, sizes, source, target, stage.relu, packed, operation.pad)
+    return stage.add(what, kernel, sizes, source, target, stage.relu, packed, operation.pad, *extra)
 
 
-# The three forms of a convolution: (kernel, the image as it reads it, that of the result, sizes, packed weights).
+# The forms of a convolution: (kernel, the image as it reads it, that of the result, sizes, packed weights), and the
+# address of a buffer of its own for the one that has one.
 
 
 def _of_pixels(stage, image, out_shape):
-    operation = stage.operation
-    (_, channels, kh, kw), pad = operation.W.shape, operation.pad
-    if image.planar or image.pad[0] < pad[0] or image.pad[1] < pad[1]:
-        image = stage.copied(image, Image.interleaved(f"{stage.name}_in", image.shape, pad, tight=True))
+    operation, image = stage.operation, _interleaved_with_padding(stage, image)
     target, groups = stage.result(out_shape), _groups(len(operation.b))
-    sizes = (*groups, channels, kh, kw, image.row, image.pixel, *operation.stride)
+    sizes = (*groups, *operation.W.shape[1:], image.row, image.pixel, *operation.stride)
     sizes = (*sizes, *out_shape[1:], target.row, target.pixel)
     # The kernel goes over ky, kx, c.
     return "convolution", image, target, sizes, pack_groups(operation.W.transpose(0, 2, 3, 1), operation.b, groups[1])
+
+
+def _of_tiles(stage, image, out_shape):
+    operation, image = stage.operation, _interleaved_with_padding(stage, image)
+    # The last tiles of an odd number of rows or columns read one more of both.
+    stage.program.reserve(image.name, image.row + image.pixel)
+    target, groups = stage.result(out_shape), _groups(len(operation.b))
+    channels, side = operation.W.shape[1], tiles.side_of(operation)
+    sizes = (*groups, channels, side, image.row, image.pixel, *out_shape[1:], target.row, target.pixel)
+    extra = stage.scratch(tiles.size_of_block(side, math.prod(groups), channels, out_shape))
+    return "convolution_of_tiles", image, target, sizes, tiles.pack(operation.W, operation.b, groups[1]), extra
+
+
+def _interleaved_with_padding(stage, image):
+    """The image as an interleaved convolution reads it."""
+    pad = stage.operation.pad
+    if image.planar or image.pad[0] < pad[0] or image.pad[1] < pad[1]:
+        return stage.copied(image, Image.interleaved(f"{stage.name}_in", image.shape, pad, tight=True))
+    return image
 
 
 def _of_runs(stage, image, out_shape):

@@ -16,12 +16,17 @@
  * Outputs are computed in groups of `group` channels (16 or 32); weights are packed [group][ky][kx][c][channel of the
  * group], behind the group's biases.
  */
+/* Vectors of a group that are computed together. */
+#define VECTORS_OF(group) smaller(larger((group) / WIDTH, 1), SUMS == 24 && WIDTH == 4 ? 4 : 2)
+/* Channels, rounded up to whole small groups. */
+#define WHOLE_GROUPS(channels) (((channels) + 15) / 16 * 16)
+
 /* in: the first number that the first window reads, padding included. groups: of output channels. */
 INLINE void convolution(const float *in, const float *weights, float *out, int groups, int group, int channels, int kh,
                         int kw, int in_row, int in_pixel, int stride_y, int stride_x, int out_h, int out_w, int out_row,
                         int out_pixel, int relu)
 {
-    const int n_vectors = smaller(larger(group / WIDTH, 1), SUMS == 24 && WIDTH == 4 ? 4 : 2);
+    const int n_vectors = VECTORS_OF(group);
     const int n_blocks = (out_w + SUMS / n_vectors - 1) / (SUMS / n_vectors);
     const int small = out_w / n_blocks, n_large = out_w - n_blocks * small; /* blocks of almost one size */
     for (int g = 0; g < groups; g++, weights += group * (1 + kh * kw * channels))
@@ -114,7 +119,7 @@ INLINE void convolution_of_planes(const float *in, const float *weights, float *
  */
 INLINE void fully_connected(const float *in, const float *weights, float *out, int groups, int group, int inputs, int relu)
 {
-    const int n_vectors = smaller(larger(group / WIDTH, 1), SUMS == 24 && WIDTH == 4 ? 4 : 2);
+    const int n_vectors = VECTORS_OF(group);
     for (int g = 0; g < groups; g++, weights += group * (1 + inputs))
         for (int first = 0; first < group; first += n_vectors * WIDTH) {
             vec sums[4][4];

@@ -10,7 +10,7 @@ import numpy as np
 
 from branchynet.errors import CompileError
 from branchynet.inference import operations as ops
-from branchynet.inference.native import images
+from branchynet.inference.native import images, tiles
 from branchynet.inference.native.builders import BUILDERS
 from branchynet.inference.native.images import Image
 from branchynet.inference.native.stages import Stage
@@ -153,8 +153,10 @@ def _planar_is_less_work(plan):
             if isinstance(operation, ops.Residual):
                 count(operation.body, shape)
             if isinstance(operation, ops.Convolution):
-                (n_outputs, out_h, out_w), inputs = operation.out_shape(shape), operation.W[0].size
-                work[False] += images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
+                out_shape, inputs = operation.out_shape(shape), operation.W[0].size
+                n_outputs, out_h, out_w = out_shape
+                share = min(1, tiles.share_of_work(operation, out_shape))
+                work[False] += share * images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
                 row = max(out_w, shape[2] + operation.pad[1])
                 # Another stride is computed number by number.
                 work[True] += n_outputs * inputs * out_h * (row if operation.stride == (1, 1) else 16 * out_w)
