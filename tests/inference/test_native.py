@@ -25,6 +25,7 @@ from branchynet.inference.c_export import export_c
 from branchynet.inference.native import tiles
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
+from branchynet.inference.operations import Convolution
 from branchynet.inference.plan import make_plan
 from branchynet.links import Convolution2D
 from branchynet.machine import compilers
@@ -58,37 +59,59 @@ def test_blocks_of_one_shape_share_their_functions():
 
 
 def wide_net():
-    """A network whose second convolution, of 3x3, and third, of 5x5, are computed by tiles, the last ones in part."""
+    """A network with a convolution by tiles of every form, the last ones of which reach past the border."""
 
     def build():
-        first = [Convolution2D(1, 20, 2), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
-        second = [Convolution2D(20, 17, 3, pad=1), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
-        return [*first, *second, Convolution2D(17, 33, 5, pad=2), Branch([FL(F.relu), L.Linear(None, N_CLASSES)])]
+        first = [Convolution2D(1, 20, 2, pad=1), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
+        second = [Convolution2D(20, 17, 3, pad=1), FL(F.relu), Convolution2D(17, 18, 3), FL(F.relu)]
+        third = [Convolution2D(18, 33, 5, pad=2), Branch([FL(F.relu), L.Linear(None, N_CLASSES)])]
+        return [*first, *second, Branch([L.Linear(None, N_CLASSES)]), *third]
 
     return drawn_net(build, SHAPE)
 
 
-def test_convolutions_of_3x3_and_5x5_of_many_channels_are_computed_by_tiles():
+def test_convolutions_of_many_channels_are_computed_by_tiles():
     functions = Program(make_plan(wide_net())).functions
-    assert [name for name, text in functions.items() if "convolution_of_tiles(" in text] == [
-        "convolution_20x5x5_to_17x5x5",
-        "convolution_17x5x5_to_33x5x5",
-    ]
+    calls = {name: text.partition("convolution_of_tiles(")[2].split(", ") for name, text in functions.items()}
+    assert {name: (words[7], words[8]) for name, words in calls.items() if len(words) > 1} == {
+        "convolution_20x7x7_to_17x7x7": ("6", "4"),
+        "convolution_17x7x7_to_18x5x5": ("4", "2"),
+        "convolution_18x5x5_to_33x5x5": ("6", "2"),
+    }, "pixels and outputs of a tile in a row"
 
 
-@pytest.mark.parametrize("ksize", [3, 5])
-def test_the_places_of_a_tile_hold_its_outputs(ksize, rng):
-    pixels, weights = rng.normal(size=(6, 6))[: ksize + 1, : ksize + 1], rng.normal(size=(1, 1, ksize, ksize))
-    packed = tiles.pack(weights, np.array([7.0]), 1).reshape(ksize + 1, ksize + 1, 2)
-    points = [0, 1, -1, *([2, -0.5] if ksize == 5 else [])]
-    # What pixels give at the points: the transpose of what takes the values there of a polynomial to its coefficients.
-    to_points = np.linalg.inv(np.vstack([np.vander(points, ksize + 1, increasing=True), np.eye(ksize + 1)[-1]])).T
-    from_points = np.vstack([np.vander(points, 2, increasing=True), [0, 1]]).T
-    divisors = [np.prod([x - other for other in points if other != x]) for x in points] + [1]
-    to_points = to_points * np.array(divisors)[:, None]
+@pytest.mark.parametrize(("ksize", "n"), [(3, 2), (3, 4), (5, 2)])
+def test_the_places_of_a_tile_hold_its_outputs(ksize, n, rng):
+    tiling = tiles.Tiling(n, side := ksize + n - 1, 1)
+    pixels, weights = rng.normal(size=(side, side)), rng.normal(size=(1, 1, ksize, ksize))
+    packed = tiles.pack(tiling, weights, np.array([7.0]), 1).reshape(side, side, 2)
+    points = np.array([0, 1, -1, 2, -0.5][: side - 1])
+    # What pixels give at the points: the transpose of what takes a polynomial's values there to its coefficients.
+    values = np.vstack([np.vander(points, side, increasing=True), np.eye(side)[-1]])
+    divisors = [np.prod(np.delete(x - points, index)) for index, x in enumerate(points)]
+    to_points = np.linalg.inv(values).T * np.array([*divisors, 1])[:, None]
+    from_points = np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]]).T
     sums = packed[..., 1] * (to_points @ pixels @ to_points.T) + packed[..., 0]
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (ksize, ksize))
-    np.testing.assert_allclose(from_points @ sums @ from_points.T, 7 + (windows * weights[0, 0]).sum(axis=(2, 3)), 1e-5)
+    np.testing.assert_allclose(from_points @ sums @ from_points.T, 7 + (windows * weights[0, 0]).sum(axis=(2, 3)), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "stride", "expected"),
+    [
+        ((32, 16, 3, 3), 30, 1, 4),
+        ((64, 16, 3, 3), 6, 1, 2),
+        ((32, 16, 5, 5), 14, 1, 2),
+        ((32, 15, 3, 3), 30, 1, None),
+        ((32, 16, 3, 3), 30, 2, None),
+        ((32, 16, 2, 2), 30, 1, None),
+        ((64, 16, 3, 3), 1, 1, None),
+    ],
+)
+def test_tiles_are_for_many_channels_at_stride_1_and_as_large_as_pays(shape, side, stride, expected):
+    operation = Convolution(np.zeros(shape, np.float32), np.zeros(shape[0], np.float32), (stride,) * 2, (0, 0))
+    tiling, share = tiles.best_tiling(operation, (shape[0], side, side))
+    assert (tiling.n if tiling else None) == expected and (share < 1) == (expected is not None)
 
 
 @needs_compiler

@@ -25,7 +25,7 @@ def _convolution(stage, image):
     if stage.program.planar:
         form = _of_runs if operation.stride == (1, 1) else _of_planes
     else:
-        form = _of_tiles if tiles.share_of_work(operation, out_shape) < 1 else _of_pixels
+        form = _of_tiles if tiles.best_tiling(operation, out_shape)[0] else _of_pixels
     kernel, source, target, sizes, packed, *extra = form(stage, image, out_shape)
     ksize, stride, pad = map(words, (operation.W.shape[2:], operation.stride, operation.pad))
     what = f"convolution, {ksize}, stride {stride}, padding {pad}"
@@ -47,13 +47,14 @@ def _of_pixels(stage, image, out_shape):
 
 def _of_tiles(stage, image, out_shape):
     operation, image = stage.operation, _interleaved_with_padding(stage, image)
-    # The last tiles of an odd number of rows or columns read one more of both.
-    stage.program.reserve(image.name, image.row + image.pixel)
-    target, groups = stage.result(out_shape), _groups(len(operation.b))
-    channels, side = operation.W.shape[1], tiles.side_of(operation)
-    sizes = (*groups, channels, side, image.row, image.pixel, *out_shape[1:], target.row, target.pixel)
-    extra = stage.scratch(tiles.size_of_block(side, math.prod(groups), channels, out_shape))
-    return "convolution_of_tiles", image, target, sizes, tiles.pack(operation.W, operation.b, groups[1]), extra
+    tiling, _ = tiles.best_tiling(operation, out_shape)
+    # The last tiles may read so many rows and pixels more than there are.
+    stage.program.reserve(image.name, (tiling.n - 1) * (image.row + image.pixel))
+    target, groups, channels = stage.result(out_shape), _groups(len(operation.b)), operation.W.shape[1]
+    sizes = (*groups, channels, tiling.side, tiling.n, image.row, image.pixel, *out_shape[1:], target.row, target.pixel)
+    extra = stage.scratch(tiling.floats_of_block(math.prod(groups), channels))
+    packed = tiles.pack(tiling, operation.W, operation.b, groups[1])
+    return "convolution_of_tiles", image, target, sizes, packed, extra
 
 
 def _interleaved_with_padding(stage, image):

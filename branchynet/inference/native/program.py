@@ -155,7 +155,7 @@ def _planar_is_less_work(plan):
             if isinstance(operation, ops.Convolution):
                 out_shape, inputs = operation.out_shape(shape), operation.W[0].size
                 n_outputs, out_h, out_w = out_shape
-                share = min(1, tiles.share_of_work(operation, out_shape))
+                _, share = tiles.best_tiling(operation, out_shape)
                 work[False] += share * images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
                 row = max(out_w, shape[2] + operation.pad[1])
                 # Another stride is computed number by number.

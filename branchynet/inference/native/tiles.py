@@ -1,55 +1,66 @@
 """Convolutions by Winograd's minimal filtering, as `winograd.h` computes them: when, and from which weights."""
 
 import math
+import typing
 
 import numpy as np
 
 from branchynet.inference.native import images
 
-# Points beside infinity, for a kernel of a size; at 2 and -1/2 rounding errors stay smaller than at 2 and -2.
-_POINTS = {3: (0, 1, -1), 5: (0, 1, -1, 2, -1 / 2)}
-# Outputs of a tile in a row; most tiles in a block, and floats between the numbers of two places: MOST, PLACE_GAP in C.
-_OUTPUTS, _MOST_TILES, _PLACE_GAP = 2, 24, 16
-# With the transforms, tiles take about so much longer than their products alone.
-_TRANSFORMS = 1.3
+# Points beside infinity, for a tile of a side; at 2 and -1/2 rounding errors stay smaller than at 2 and -2.
+_POINTS = {4: (0, 1, -1), 6: (0, 1, -1, 2, -1 / 2)}
+# (size of the kernel, outputs of a tile in a row) that the C knows.
+_FORMS = ((3, 2), (3, 4), (5, 2))
+# Most tiles in a block, and floats between the numbers of two places: MOST, PLACE_GAP in C.
+_MOST_TILES, _PLACE_GAP = 24, 16
+# To and from its places, a number of a channel takes as long as so many products.
+_TRANSFORM = 4
 
 
-def share_of_work(operation, out_shape) -> float:
-    """How long a convolution takes by tiles, beside number by number; 1 where only the latter can be.
+class Tiling(typing.NamedTuple):
+    """How a convolution is cut into tiles.
+
+    Attributes:
+        n: outputs of a tile in a row.
+        side: pixels that it reads in a row.
+        n_tiles: of an image.
+    """
+
+    n: int
+    side: int
+    n_tiles: int
+
+    def floats_of_block(self, n_outputs, channels) -> int:
+        """Room for the numbers and sums of a block of tiles; n_outputs: whole groups."""
+        n_tiles = min(_MOST_TILES, self.n_tiles)
+        numbers = n_tiles * images.rounded_up(channels, images.SMALL_GROUP) + _PLACE_GAP
+        return self.side**2 * (numbers + n_tiles * n_outputs + _PLACE_GAP)
+
+
+def best_tiling(operation, out_shape):
+    """The fastest `Tiling` of a convolution, None if plain sums are faster; and its share of their time, at most 1.
 
     Args:
         operation: `branchynet.inference.operations.Convolution`.
         out_shape: (O, H, W) of its result.
     """
-    _, channels, ksize, kw = operation.W.shape
-    if ksize != kw or ksize not in _POINTS or operation.stride != (1, 1) or channels < images.SMALL_GROUP:
-        return 1.0
-    return _TRANSFORMS * _n_tiles(out_shape) * side_of(operation) ** 2 / (ksize**2 * math.prod(out_shape[1:]))
+    n_outputs, channels, *ksize = operation.W.shape
+    best, least = None, math.prod(operation.W.shape) * math.prod(out_shape[1:])
+    plain = least
+    for k, n in _FORMS:
+        if ksize == [k, k] and operation.stride == (1, 1) and channels >= images.SMALL_GROUP:
+            tiling = Tiling(n, k + n - 1, math.prod(-(-side // n) for side in out_shape[1:]))
+            products = tiling.n_tiles * tiling.side**2 * n_outputs * channels
+            work = products * (1 + _TRANSFORM * (1 / channels + 1 / n_outputs))
+            best, least = (tiling, work) if work < least else (best, least)
+    return best, least / plain
 
 
-def side_of(operation) -> int:
-    """Pixels that a tile reads in a row."""
-    return operation.W.shape[2] + _OUTPUTS - 1
-
-
-def size_of_block(side, n_outputs, channels, out_shape) -> int:
-    """Floats that a block of tiles is transformed in.
-
-    Args:
-        side: of `side_of`.
-        n_outputs: output channels, whole groups.
-        channels: of the input.
-        out_shape: (O, H, W) of the result.
-    """
-    n_tiles = min(_MOST_TILES, _n_tiles(out_shape))
-    numbers = n_tiles * images.rounded_up(channels, images.SMALL_GROUP) + _PLACE_GAP
-    return side**2 * (numbers + n_tiles * n_outputs + _PLACE_GAP)
-
-
-def pack(weights, bias, group) -> np.ndarray:
+def pack(tiling, weights, bias, group) -> np.ndarray:
     """Weights for `convolution_of_tiles` in winograd.h.
 
     Args:
+        tiling: `Tiling`.
         weights: (O, C, k, k) float32.
         bias: (O,) float32.
         group: output channels of a group.
@@ -57,7 +68,7 @@ def pack(weights, bias, group) -> np.ndarray:
     Returns:
         flat float32: for each place, row by row, what `images.pack_groups` makes of its weights.
     """
-    points = _POINTS[weights.shape[2]]
+    points = _POINTS[tiling.side]
     at_points = _at_points(points, weights.shape[2])
     places = at_points @ weights.astype(np.float64) @ at_points.T  # (O, C, side, side)
     packed = []
@@ -73,7 +84,3 @@ def _at_points(points, ksize):
     what Lagrange's interpolation divides by."""
     rows = [np.power(float(x), range(ksize)) / math.prod(x - other for other in points if other != x) for x in points]
     return np.array([*rows, np.eye(ksize)[-1]])
-
-
-def _n_tiles(out_shape):
-    return math.prod(-(-side // _OUTPUTS) for side in out_shape[1:])

@@ -1,8 +1,12 @@
-/* Convolution of 3x3 or 5x5 at stride 1, interleaved, by Winograd's minimal filtering F(2x2, 3x3) or F(2x2, 5x5) (Lavin
- * and Gray, arXiv:1509.09308): 16 or 36 products for each channel give a tile of 2x2 outputs, where plain sums take 36 or
- * 100.
+/* Convolution at stride 1, interleaved, by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308). Products for
+ * each channel, where plain sums take n * n * k * k:
  *
- * A tile reads side x side pixels, 4x4 or 6x6. They are transformed to as many numbers for each channel, one for each
+ *   kernel  outputs n x n  pixels, side x side  products  plain
+ *   3x3     2x2            4x4                  16        36
+ *   3x3     4x4            6x6                  36        144
+ *   5x5     2x2            6x6                  36        100
+ *
+ * A tile's pixels are transformed to as many numbers for each channel, one for each
  * place: row and column are polynomials, and a place is their values at two of the points 0, 1, -1, (2, -1/2,) infinity.
  * Each number is multiplied by weights of its place and summed up over the channels, which is a 1x1 convolution of a
  * block of tiles. The sums are polynomials' values, too, and are transformed to their coefficients, the outputs.
@@ -25,11 +29,14 @@ INLINE void at_points(vec out[LONGEST], const vec d[LONGEST], int side)
     }
 }
 
-/* The two outputs that sums m at the points belong to. */
-INLINE void from_points(vec out[2], const vec m[LONGEST], int side)
+/* The n outputs that sums m at the points belong to. */
+INLINE void from_points(vec out[4], const vec m[LONGEST], int side, int n)
 {
-    out[0] = m[0] + (m[1] + m[2]), out[1] = m[1] - m[2] + m[side - 1];
+    const vec sum = m[1] + m[2], difference = m[1] - m[2];
+    out[0] = m[0] + sum, out[1] = difference;
     if (side == 6) out[0] += m[3] + m[4], out[1] += 2.0f * m[3] - 0.5f * m[4];
+    if (n == 4) out[2] = sum + 4.0f * m[3] + 0.25f * m[4], out[3] = difference + 8.0f * m[3] - 0.125f * m[4];
+    out[n - 1] += m[side - 1];
 }
 
 /* in: the first pixel of a tile. out: for each place the numbers of all channels, `place` floats apart. */
@@ -52,23 +59,23 @@ INLINE void transform_tile(const float *in, float *out, int side, int channels, 
     }
 }
 
-/* out: the first pixel of 2x2 outputs, of which h x w are there. */
-INLINE void transform_sums(const float *sums, float *out, int side, int n_outputs, int place, int h, int w, int out_row,
-                           int out_pixel, int relu)
+/* out: the first pixel of n x n outputs, of which h x w are there. */
+INLINE void transform_sums(const float *sums, float *out, int side, int n, int n_outputs, int place, int h, int w,
+                           int out_row, int out_pixel, int relu)
 {
     for (int o = 0; o < n_outputs; o += WIDTH) {
-        vec rows[2][LONGEST], pixels[2];
+        vec rows[4][LONGEST], pixels[4];
         FOR(x, side)
         {
-            vec column[LONGEST], found[2];
+            vec column[LONGEST], found[4];
             FOR(y, side) column[y] = load(sums + (y * side + x) * place + o);
-            from_points(found, column, side);
-            FOR(y, 2) rows[y][x] = found[y];
+            from_points(found, column, side, n);
+            FOR(y, n) rows[y][x] = found[y];
         }
-        FOR(y, 2)
+        FOR(y, n)
         {
-            from_points(pixels, rows[y], side);
-            FOR(x, 2) if (y < h && x < w) store(out + y * out_row + x * out_pixel + o, relu_if(pixels[x], relu));
+            from_points(pixels, rows[y], side, n);
+            FOR(x, n) if (y < h && x < w) store(out + y * out_row + x * out_pixel + o, relu_if(pixels[x], relu));
         }
     }
 }
@@ -76,13 +83,13 @@ INLINE void transform_sums(const float *sums, float *out, int side, int n_output
 /* A block of tiles, from number `first` on, counted along the rows. numbers, sums: room for all places of the tiles, and
  * PLACE_GAP behind each, for all channels, and for all output channels. */
 INLINE void convolve_tiles(const float *in, const float *weights, float *out, float *numbers, float *sums, int first,
-                           int n_tiles, int n_vectors, int groups, int group, int channels, int side, int in_row,
-                           int in_pixel, int out_h, int out_w, int out_row, int out_pixel, int relu)
+                           int n_tiles, int n_vectors, int groups, int group, int channels, int side, int n,
+                           int in_row, int in_pixel, int out_h, int out_w, int out_row, int out_pixel, int relu)
 {
-    const int across = (out_w + 1) / 2, n_outputs = groups * group, depth = WHOLE_GROUPS(channels);
+    const int across = (out_w + n - 1) / n, n_outputs = groups * group, depth = WHOLE_GROUPS(channels);
     const int number_place = n_tiles * depth + PLACE_GAP, sum_place = n_tiles * n_outputs + PLACE_GAP;
     for (int t = 0; t < n_tiles; t++) {
-        const int y = (first + t) / across * 2, x = (first + t) % across * 2;
+        const int y = (first + t) / across * n, x = (first + t) % across * n;
         transform_tile(in + y * in_row + x * in_pixel, numbers + t * depth, side, channels, in_row, in_pixel,
                        number_place);
     }
@@ -93,9 +100,9 @@ INLINE void convolve_tiles(const float *in, const float *weights, float *out, fl
                                 sums + place * sum_place + g * group + o, n_tiles, n_vectors, group, channels, 1, 1, 0,
                                 depth, 1, n_outputs, 0);
     for (int t = 0; t < n_tiles; t++) {
-        const int y = (first + t) / across * 2, x = (first + t) % across * 2;
-        transform_sums(sums + t * n_outputs, out + y * out_row + x * out_pixel, side, n_outputs, sum_place, out_h - y,
-                       out_w - x, out_row, out_pixel, relu);
+        const int y = (first + t) / across * n, x = (first + t) % across * n;
+        transform_sums(sums + t * n_outputs, out + y * out_row + x * out_pixel, side, n, n_outputs, sum_place,
+                       out_h - y, out_w - x, out_row, out_pixel, relu);
     }
 }
 
@@ -103,20 +110,21 @@ INLINE void convolve_tiles(const float *in, const float *weights, float *out, fl
  * the biases are where both points are 1, which is in all outputs once. extra: room for a block of MOST tiles, or of all
  * that there are. */
 INLINE void convolution_of_tiles(const float *in, const float *weights, float *out, float *extra, int groups, int group,
-                                 int channels, int side, int in_row, int in_pixel, int out_h, int out_w, int out_row,
-                                 int out_pixel, int relu)
+                                 int channels, int side, int n, int in_row, int in_pixel, int out_h, int out_w,
+                                 int out_row, int out_pixel, int relu)
 {
-    const int n_vectors = VECTORS_OF(group), most = SUMS / n_vectors, n_tiles = ((out_h + 1) / 2) * ((out_w + 1) / 2);
+    const int n_vectors = VECTORS_OF(group), most = SUMS / n_vectors;
+    const int n_tiles = ((out_h + n - 1) / n) * ((out_w + n - 1) / n);
     const int n_blocks = (n_tiles + most - 1) / most;
     const int small = n_tiles / n_blocks, n_large = n_tiles - n_blocks * small; /* blocks of almost one size */
     float *sums = extra + side * side * ((small + (n_large > 0)) * WHOLE_GROUPS(channels) + PLACE_GAP);
     for (int b = 0, first = 0; b < n_blocks; b++) {
         if (b < n_large)
             convolve_tiles(in, weights, out, extra, sums, first, small + 1, n_vectors, groups, group, channels, side,
-                           in_row, in_pixel, out_h, out_w, out_row, out_pixel, relu);
+                           n, in_row, in_pixel, out_h, out_w, out_row, out_pixel, relu);
         else
-            convolve_tiles(in, weights, out, extra, sums, first, small, n_vectors, groups, group, channels, side, in_row,
-                           in_pixel, out_h, out_w, out_row, out_pixel, relu);
+            convolve_tiles(in, weights, out, extra, sums, first, small, n_vectors, groups, group, channels, side, n,
+                           in_row, in_pixel, out_h, out_w, out_row, out_pixel, relu);
         first += small + (b < n_large);
     }
 }
