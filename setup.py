@@ -41,7 +41,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
     package_data={
-        "branchynet.functions": ["kernels.c"],
+        "branchynet.functions": ["*.c"],
         "branchynet.inference.cuda": ["kernels.cuh"],
         "branchynet.inference.native": ["*.h"],
         "branchynet.machine": ["*.h"],

@@ -1,4 +1,4 @@
-"""Chainer functions with a fast CPU path in C (`kernels.c`): the same results to rounding.
+"""Chainer functions with a fast CPU path in C (`kernels.c` and others): the same results to rounding.
 
 They are Chainer's own on CuPy arrays, for other types than float32, and where there is no C compiler.
 `scale_gradient` is an addition: Chainer has nothing like it. The room knows arithmetic, and no network.

@@ -1,4 +1,4 @@
-"""Batch normalisation of images in training (Ioffe and Szegedy, arXiv 1502.03167) by the kernels of `kernels.c`.
+"""Batch normalisation of images in training (Ioffe and Szegedy, arXiv 1502.03167) by the kernels of `normalisation.c`.
 
 The results are Chainer's. Chainer reads the whole batch from main memory about ten times forward and ten times
 backward; here it is read twice each way, what a residual block does next included: its shortcut and ReLU.

@@ -1,7 +1,8 @@
-"""Two-dimensional convolution and its gradients by the kernels of `kernels.c`: no window is copied."""
+"""Two-dimensional convolution and its gradients by the kernels of `convolution.c` and `tiles.c`."""
 
 import ctypes
 import itertools
+import math
 
 import chainer
 import numpy as np
@@ -11,6 +12,7 @@ from chainer.functions.connection import deconvolution_2d as chainer_deconvoluti
 from branchynet.functions.kernels import call_strips, computes_here, vector_width
 from branchynet.functions.relu import through_relu
 from branchynet.functions.windows import Windows, pair
+from branchynet.machine.winograd import best_tiling
 
 
 def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False, relu=False):
@@ -88,8 +90,10 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
         x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
         n_outputs, channels, kh, kw = self.W_shape
         windows = Windows(*x.shape[1:], kh, kw, self.sy, self.sx, self.ph, self.pw, *gy.shape[2:])
-        width = vector_width()
-        shape = n_outputs, kh, -(-kw * channels // width) * width
+        tiling, _ = best_tiling(self.W_shape, (self.sy, self.sx), gy.shape[2:])
+        if tiling:
+            return (_correlate_tiles(tiling, windows, x, gy),)
+        shape = n_outputs, kh, _whole_vectors(kw * channels)
         (strips,) = call_strips(
             "correlate", len(x), _Convolution(windows, n_outputs), x, gy, sums=[(shape, np.float32)]
         )
@@ -111,7 +115,7 @@ class _GradientOfB(chainer.functions.math.sum.Sum):
 
 
 class _Convolution(ctypes.Structure):
-    """`struct convolution` of kernels.c."""
+    """`struct convolution` of convolution.c."""
 
     _fields_ = [
         ("windows", Windows),
@@ -119,19 +123,66 @@ class _Convolution(ctypes.Structure):
     ]
 
 
+class _Tiling(ctypes.Structure):
+    """`struct tiling` of tiles.c."""
+
+    _fields_ = [("convolution", _Convolution), *[(name, ctypes.c_int32) for name in ("side", "n", "rows", "images")]]
+
+    @classmethod
+    def of(cls, tiling, convolution):
+        """Blocks of whole rows of tiles whose numbers stay in the second-level cache."""
+        n_tiles = min(48, _FLOATS_OF_BLOCK // (tiling.side**2 * (convolution.windows.channels + convolution.outputs)))
+        rows = max(1, n_tiles // tiling.across)
+        images = -(-rows // tiling.down)
+        return cls(convolution, tiling.side, tiling.n, rows, images)
+
+
+_FLOATS_OF_BLOCK = 2**17
+
+
 def _convolve(x, W, b, stride, pad, y, relu=False):
     """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w), a view with any steps."""
     n_outputs, channels, *ksize = W.shape
     windows = Windows(*x.shape[1:], *ksize, *stride, *pad, *y.shape[2:])
     description = _Convolution(windows, n_outputs, *(step // y.itemsize for step in y.strides), relu)
-    group = 2 * vector_width()
-    n_groups = -(-n_outputs // group)
-    weights = np.zeros((n_groups * group, *ksize, channels), np.float32)
-    bias = np.zeros(n_groups * group, np.float32)
-    weights[:n_outputs] = W.transpose(0, 2, 3, 1)
+    x, bias = np.ascontiguousarray(x), np.zeros(_whole_groups(n_outputs), np.float32)
     bias[:n_outputs] = 0 if b is None else b
-    weights = np.ascontiguousarray(np.moveaxis(weights.reshape(n_groups, group, *weights.shape[1:]), 1, -1))
-    call_strips("convolve", len(x), description, np.ascontiguousarray(x), weights, bias, y)
+    tiling, _ = best_tiling(W.shape, stride, y.shape[2:])
+    if tiling:
+        transform = tiling.transform.astype(np.float32)
+        places = transform @ W.reshape(-1, math.prod(ksize)).T  # (places, O * C)
+        weights = _in_groups(places.reshape(-1, n_outputs, channels).swapaxes(0, 1)).swapaxes(0, 1)
+        name, description = "convolve_tiles", _Tiling.of(tiling, description)
+    else:
+        weights, name = _in_groups(W.transpose(0, 2, 3, 1)), "convolve"
+    call_strips(name, len(x), description, x, np.ascontiguousarray(weights), bias, y)
+
+
+def _correlate_tiles(tiling, windows, x, gy):
+    """The gradient for the kernels, (O, C, k, k), by tiles."""
+    n_outputs, channels, places = gy.shape[1], x.shape[1], tiling.side**2
+    description = _Tiling.of(tiling, _Convolution(windows, n_outputs))
+    shape = places, n_outputs, _whole_vectors(channels)
+    (strips,) = call_strips("correlate_tiles", len(x), description, x, gy, sums=[(shape, np.float32)])
+    gradient = tiling.transform.T.astype(np.float32) @ strips.sum(axis=0).reshape(places, -1)
+    gradient = gradient.reshape(tiling.ksize, tiling.ksize, n_outputs, -1)[..., :channels]
+    return np.ascontiguousarray(gradient.transpose(2, 3, 0, 1))
+
+
+def _whole_vectors(n):
+    return -(-n // vector_width()) * vector_width()
+
+
+def _whole_groups(n):
+    group = 2 * vector_width()
+    return -(-n // group) * group
+
+
+def _in_groups(weights):
+    """(O, ...) -> (groups, ..., outputs of a group), with zeros behind the last output."""
+    padded = np.zeros((_whole_groups(len(weights)), *weights.shape[1:]), np.float32)
+    padded[: len(weights)] = weights
+    return np.moveaxis(padded.reshape(-1, 2 * vector_width(), *weights.shape[1:]), 1, -1)
 
 
 def _planes(ksize, size, stride, pad):

@@ -1,4 +1,4 @@
-"""The C kernels of training (`kernels.c`), compiled once for this machine and called on strips of a batch."""
+"""The C kernels of training (`kernels.c` and others), compiled once for this machine and called on parts of a batch."""
 
 import ctypes
 import functools
@@ -11,9 +11,10 @@ import numpy as np
 
 from branchynet.errors import CompileError
 from branchynet.machine import threads
-from branchynet.machine.compilers import TEAM, VECTORS, compile_library
+from branchynet.machine.compilers import TEAM, VECTORS, WINOGRAD, compile_library
 
-_SOURCE = pathlib.Path(__file__).with_name("kernels.c")
+_NAMES = ("kernels.c", "convolution.c", "tiles.c", "pooling.c", "normalisation.c")
+_SOURCES = [pathlib.Path(__file__).with_name(name) for name in _NAMES]
 
 chainer.global_config.branchynet_plain_chainer = False
 
@@ -82,7 +83,8 @@ def _pointers(addresses):
 @functools.lru_cache(maxsize=1)
 def _library():
     """The compiled kernels; None, with a warning, where they cannot be compiled."""
-    parts = ["#define SIZES_ARE_UNKNOWN\n", *(path.read_text(encoding="utf-8") for path in (VECTORS, TEAM, _SOURCE))]
+    paths = (VECTORS, WINOGRAD, TEAM, *_SOURCES)
+    parts = ["#define SIZES_ARE_UNKNOWN\n", *(path.read_text(encoding="utf-8") for path in paths)]
     try:
         library = ctypes.CDLL(str(compile_library("".join(parts))))
     except CompileError as error:

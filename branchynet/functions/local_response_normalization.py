@@ -1,4 +1,4 @@
-"""Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3) by the kernels of `kernels.c`."""
+"""Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3) by `normalisation.c`."""
 
 import ctypes
 
@@ -27,7 +27,7 @@ def local_response_normalization(x, n=5, k=2, alpha=1e-4, beta=0.75):
 
 
 class _Constants(ctypes.Structure):
-    """`struct normalisation` of kernels.c."""
+    """`struct normalisation` of normalisation.c."""
 
     _fields_ = [
         *[(name, ctypes.c_int32) for name in ("channels", "size", "n")],

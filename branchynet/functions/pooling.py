@@ -1,4 +1,4 @@
-"""Max and average pooling by the kernels of `kernels.c`."""
+"""Max and average pooling by the kernels of `pooling.c`."""
 
 import chainer
 import numpy as np

@@ -27,6 +27,8 @@ from branchynet.machine.files import cache_folder
 
 # Vectors of float32 in C, in front of all kernels.
 VECTORS = pathlib.Path(__file__).with_name("vectors.h")
+# Convolution by Winograd's minimal filtering, behind them.
+WINOGRAD = pathlib.Path(__file__).with_name("winograd.h")
 # Threads that share a batch.
 TEAM = pathlib.Path(__file__).with_name("team.h")
 _TIMEOUT_S = 600

@@ -84,6 +84,24 @@ def test_every_block_of_the_kernels(rng, channels, outputs, width):
     )
 
 
+# By tiles of 2x2 or 4x4 outputs: of which the last reach past the border or not; several images in a block or one.
+@pytest.mark.parametrize(("ksize", "pad"), [(3, 0), (3, 1), (5, 2), (5, 4)])
+@pytest.mark.parametrize("size", [(5, 7), (8, 8), (6, 30), (33, 6)])
+@pytest.mark.parametrize(("channels", "outputs"), [(16, 16), (17, 35), (40, 18)])
+def test_tiles_of_many_channels(rng, channels, outputs, size, ksize, pad):
+    shapes = (3, channels, *size), (outputs, channels, ksize, ksize), outputs
+    x, W, b = (rng.normal(0, 0.3, size=shape).astype(np.float32) for shape in shapes)
+    assert_same_results(
+        lambda x, W, b: convolution_2d(x, W, b, 1, pad, relu=True),
+        lambda x, W, b: F.relu(F.convolution_2d(x, W, b, 1, pad)),
+        CPU,
+        x,
+        W,
+        b,
+        **CLOSE,
+    )
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_with_relu_behind(rng, device, stride):
     x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((3, 4, 7, 6), (6, 4, 3, 3), (6,)))

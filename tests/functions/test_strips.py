@@ -26,6 +26,7 @@ FUNCTIONS = {
     "average pooling": (lambda x: average_pooling_2d(x, 3, 2), ((21, 3, 9, 9),)),
     "batch normalisation": (batch_normalization, ((21, 3, 9, 9), (3,), (3,))),
     "convolution": (convolution_2d, ((21, 3, 12, 12), (4, 3, 3, 3), (4,))),
+    "convolution by tiles": (lambda *given: convolution_2d(*given, pad=1), ((21, 16, 6, 6), (20, 16, 3, 3), (20,))),
     "local response normalisation": (lambda x: local_response_normalization(x, 3, 2, 0.05), ((20, 6, 4, 5),)),
     "max pooling": (lambda x: max_pooling_2d(x, 3, 2), ((21, 3, 9, 9),)),
 }

@@ -22,13 +22,12 @@ from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
-from branchynet.inference.native import tiles
-from branchynet.inference.native.images import Image, pack_groups
+from branchynet.inference.native.images import Image, pack_groups, pack_tiles
 from branchynet.inference.native.program import Program
-from branchynet.inference.operations import Convolution
 from branchynet.inference.plan import make_plan
 from branchynet.links import Convolution2D
 from branchynet.machine import compilers
+from branchynet.machine.winograd import Tiling
 
 needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
@@ -37,6 +36,14 @@ WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
 def test_weights_are_packed_group_by_group_behind_their_biases():
     weights, bias = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([10, 11, 12], np.float32)
     assert pack_groups(weights, bias, 2).tolist() == [10, 11, 0, 2, 1, 3, 12, 0, 4, 0, 5, 0]
+
+
+def test_weights_of_tiles_are_packed_place_by_place_with_the_bias_in_one():
+    tiling, weights, bias = Tiling(3, 2, 1, 1), np.zeros((1, 2, 3, 3), np.float32), np.array([5], np.float32)
+    weights[0, :, 1, 1] = 4, 8
+    packed = pack_tiles(tiling, weights, bias, 1).reshape(16, 3)
+    at_center = tiling.transform[:, 4]
+    np.testing.assert_allclose(packed, np.stack([5 * (np.arange(16) == 5), 4 * at_center, 8 * at_center], axis=1))
 
 
 def test_an_image_says_where_its_numbers_lie():
@@ -78,40 +85,6 @@ def test_convolutions_of_many_channels_are_computed_by_tiles():
         "convolution_17x7x7_to_18x5x5": ("4", "2"),
         "convolution_18x5x5_to_33x5x5": ("6", "2"),
     }, "pixels and outputs of a tile in a row"
-
-
-@pytest.mark.parametrize(("ksize", "n"), [(3, 2), (3, 4), (5, 2)])
-def test_the_places_of_a_tile_hold_its_outputs(ksize, n, rng):
-    tiling = tiles.Tiling(n, side := ksize + n - 1, 1)
-    pixels, weights = rng.normal(size=(side, side)), rng.normal(size=(1, 1, ksize, ksize))
-    packed = tiles.pack(tiling, weights, np.array([7.0]), 1).reshape(side, side, 2)
-    points = np.array([0, 1, -1, 2, -0.5][: side - 1])
-    # What pixels give at the points: the transpose of what takes a polynomial's values there to its coefficients.
-    values = np.vstack([np.vander(points, side, increasing=True), np.eye(side)[-1]])
-    divisors = [np.prod(np.delete(x - points, index)) for index, x in enumerate(points)]
-    to_points = np.linalg.inv(values).T * np.array([*divisors, 1])[:, None]
-    from_points = np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]]).T
-    sums = packed[..., 1] * (to_points @ pixels @ to_points.T) + packed[..., 0]
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (ksize, ksize))
-    np.testing.assert_allclose(from_points @ sums @ from_points.T, 7 + (windows * weights[0, 0]).sum(axis=(2, 3)), 1e-4)
-
-
-@pytest.mark.parametrize(
-    ("shape", "side", "stride", "expected"),
-    [
-        ((32, 16, 3, 3), 30, 1, 4),
-        ((64, 16, 3, 3), 6, 1, 2),
-        ((32, 16, 5, 5), 14, 1, 2),
-        ((32, 15, 3, 3), 30, 1, None),
-        ((32, 16, 3, 3), 30, 2, None),
-        ((32, 16, 2, 2), 30, 1, None),
-        ((64, 16, 3, 3), 1, 1, None),
-    ],
-)
-def test_tiles_are_for_many_channels_at_stride_1_and_as_large_as_pays(shape, side, stride, expected):
-    operation = Convolution(np.zeros(shape, np.float32), np.zeros(shape[0], np.float32), (stride,) * 2, (0, 0))
-    tiling, share = tiles.best_tiling(operation, (shape[0], side, side))
-    assert (tiling.n if tiling else None) == expected and (share < 1) == (expected is not None)
 
 
 @needs_compiler

@@ -15,6 +15,8 @@ import numpy as np
 LARGE_GROUP, SMALL_GROUP = 32, 16
 # Floats behind every buffer, for the last vector may reach past the end: SLACK in kernels.h.
 SLACK = 128
+# Most tiles in a block, and floats between the numbers of two places: MOST and PLACE_GAP in C.
+_MOST_TILES, _PLACE_GAP = 24, 16
 
 
 def group_of(n_outputs: int) -> int:
@@ -96,6 +98,29 @@ def pack_groups(weights, bias, group) -> np.ndarray:
     rows = np.zeros((n_outputs, 1 + math.prod(weights.shape[1:])), np.float32)
     rows[: len(bias), 0], rows[: len(bias), 1:] = bias, weights.reshape(len(bias), -1)
     return rows.reshape(-1, group, rows.shape[1]).swapaxes(1, 2).ravel()
+
+
+def pack_tiles(tiling, weights, bias, group) -> np.ndarray:
+    """Weights for `convolution_of_tiles` in tiles.h.
+
+    Args:
+        tiling: `branchynet.machine.winograd.Tiling`.
+        weights, bias, group: as of `pack_groups`; weights (O, C, k, k).
+
+    Returns:
+        flat float32: for each place, row by row, what `pack_groups` makes of its weights.
+    """
+    places = weights.reshape(*weights.shape[:2], -1) @ tiling.transform.T  # (O, C, places)
+    biases = np.zeros((places.shape[2], len(bias)), np.float32)
+    biases[tiling.place_of_bias] = bias
+    return np.concatenate([pack_groups(places[:, :, place], biases[place], group) for place in range(len(biases))])
+
+
+def size_of_block(tiling, n_outputs, channels) -> int:
+    """Floats for the numbers and sums of a block of tiles; n_outputs: whole groups."""
+    n_tiles = min(_MOST_TILES, tiling.down * tiling.across)
+    numbers = n_tiles * rounded_up(channels, SMALL_GROUP) + _PLACE_GAP
+    return tiling.side**2 * (numbers + n_tiles * n_outputs + _PLACE_GAP)
 
 
 def pack_linear(operation, image) -> np.ndarray:

@@ -10,10 +10,11 @@ import numpy as np
 
 from branchynet.errors import CompileError
 from branchynet.inference import operations as ops
-from branchynet.inference.native import images, tiles
+from branchynet.inference.native import images
 from branchynet.inference.native.builders import BUILDERS
 from branchynet.inference.native.images import Image
 from branchynet.inference.native.stages import Stage
+from branchynet.machine import winograd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _planar_is_less_work(plan):
             if isinstance(operation, ops.Convolution):
                 out_shape, inputs = operation.out_shape(shape), operation.W[0].size
                 n_outputs, out_h, out_w = out_shape
-                _, share = tiles.best_tiling(operation, out_shape)
+                _, share = winograd.best_tiling(operation.W.shape, operation.stride, out_shape[1:])
                 work[False] += share * images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
                 row = max(out_w, shape[2] + operation.pad[1])
                 # Another stride is computed number by number.

@@ -10,9 +10,9 @@ from branchynet.confidence.direct import Energy, Margin, MaxProbability
 from branchynet.confidence.entropy import Entropy
 from branchynet.errors import CompileError
 from branchynet.inference.native.stages import c_float
-from branchynet.machine.compilers import VECTORS
+from branchynet.machine.compilers import VECTORS, WINOGRAD
 
-_KERNELS = [pathlib.Path(__file__).with_name(name) for name in ("kernels.h", "winograd.h")]
+_KERNELS = [pathlib.Path(__file__).with_name(name) for name in ("kernels.h", "tiles.h")]
 # Label and score from logits, for the CPU and for a GPU.
 SCORES = pathlib.Path(__file__).with_name("scores.h")
 # Measures that the kernels know: (function in scores.h, temperature of a measure at an exit).
@@ -170,7 +170,7 @@ int branchynet_classify_one(void *const *a)
 
 def kernels() -> str:
     """What all compiled networks share."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in (VECTORS, *_KERNELS, SCORES))
+    return "\n".join(path.read_text(encoding="utf-8") for path in (VECTORS, WINOGRAD, *_KERNELS, SCORES))
 
 
 def whole_source(program, measure) -> str:

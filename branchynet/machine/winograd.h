@@ -1,4 +1,4 @@
-/* Convolution at stride 1, interleaved, by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308). Products for
+/* Behind `vectors.h`: convolution at stride 1 of images whose pixels hold their channels beside each other, by Winograd's minimal filtering (Lavin and Gray, arXiv:1509.09308). Products for
  * each channel, where plain sums take n * n * k * k:
  *
  *   kernel  outputs n x n  pixels, side x side  products  plain
@@ -39,6 +39,17 @@ INLINE void from_points(vec out[4], const vec m[LONGEST], int side, int n)
     out[n - 1] += m[side - 1];
 }
 
+/* The other way: what n outputs' gradients give at the points for those of the sums. */
+INLINE void outputs_at_points(vec out[LONGEST], const vec y[4], int side, int n)
+{
+    vec even = y[0], odd = y[1];
+    if (n == 4) even += y[2], odd += y[3];
+    out[0] = y[0], out[1] = even + odd, out[2] = even - odd;
+    if (side == 6) out[3] = y[0] + 2.0f * y[1], out[4] = y[0] - 0.5f * y[1];
+    if (n == 4) out[3] += 4.0f * y[2] + 8.0f * y[3], out[4] += 0.25f * y[2] - 0.125f * y[3];
+    out[side - 1] = y[n - 1];
+}
+
 /* in: the first pixel of a tile. out: for each place the numbers of all channels, `place` floats apart. */
 INLINE void transform_tile(const float *in, float *out, int side, int channels, int in_row, int in_pixel, int place)
 {
@@ -54,6 +65,27 @@ INLINE void transform_tile(const float *in, float *out, int side, int channels, 
         FOR(y, side)
         {
             at_points(numbers, rows[y], side);
+            FOR(x, side) store(out + (y * side + x) * place + c, numbers[x]);
+        }
+    }
+}
+
+/* in: the first pixel of n x n outputs. out: for each place their numbers, of all channels. */
+INLINE void transform_outputs(const float *in, float *out, int side, int n, int channels, int in_row, int in_pixel,
+                              int place)
+{
+    for (int c = 0; c < channels; c += WIDTH) {
+        vec rows[LONGEST][4], numbers[LONGEST];
+        FOR(x, n)
+        {
+            vec column[4], found[LONGEST];
+            FOR(y, n) column[y] = load(in + y * in_row + x * in_pixel + c);
+            outputs_at_points(found, column, side, n);
+            FOR(y, side) rows[y][x] = found[y];
+        }
+        FOR(y, side)
+        {
+            outputs_at_points(numbers, rows[y], side, n);
             FOR(x, side) store(out + (y * side + x) * place + c, numbers[x]);
         }
     }
@@ -77,54 +109,5 @@ INLINE void transform_sums(const float *sums, float *out, int side, int n, int n
             from_points(pixels, rows[y], side, n);
             FOR(x, n) if (y < h && x < w) store(out + y * out_row + x * out_pixel + o, relu_if(pixels[x], relu));
         }
-    }
-}
-
-/* A block of tiles, from number `first` on, counted along the rows. numbers, sums: room for all places of the tiles, and
- * PLACE_GAP behind each, for all channels, and for all output channels. */
-INLINE void convolve_tiles(const float *in, const float *weights, float *out, float *numbers, float *sums, int first,
-                           int n_tiles, int n_vectors, int groups, int group, int channels, int side, int n,
-                           int in_row, int in_pixel, int out_h, int out_w, int out_row, int out_pixel, int relu)
-{
-    const int across = (out_w + n - 1) / n, n_outputs = groups * group, depth = WHOLE_GROUPS(channels);
-    const int number_place = n_tiles * depth + PLACE_GAP, sum_place = n_tiles * n_outputs + PLACE_GAP;
-    for (int t = 0; t < n_tiles; t++) {
-        const int y = (first + t) / across * n, x = (first + t) % across * n;
-        transform_tile(in + y * in_row + x * in_pixel, numbers + t * depth, side, channels, in_row, in_pixel,
-                       number_place);
-    }
-    for (int place = 0; place < side * side; place++)
-        for (int g = 0; g < groups; g++, weights += group * (1 + channels))
-            for (int o = 0; o < group; o += n_vectors * WIDTH)
-                convolve_pixels(numbers + place * number_place, weights + o, weights + group + o,
-                                sums + place * sum_place + g * group + o, n_tiles, n_vectors, group, channels, 1, 1, 0,
-                                depth, 1, n_outputs, 0);
-    for (int t = 0; t < n_tiles; t++) {
-        const int y = (first + t) / across * n, x = (first + t) % across * n;
-        transform_sums(sums + t * n_outputs, out + y * out_row + x * out_pixel, side, n, n_outputs, sum_place,
-                       out_h - y, out_w - x, out_row, out_pixel, relu);
-    }
-}
-
-/* in: the first pixel that the first tile reads, padding included. weights: for each place those of a 1x1 convolution;
- * the biases are where both points are 1, which is in all outputs once. extra: room for a block of MOST tiles, or of all
- * that there are. */
-INLINE void convolution_of_tiles(const float *in, const float *weights, float *out, float *extra, int groups, int group,
-                                 int channels, int side, int n, int in_row, int in_pixel, int out_h, int out_w,
-                                 int out_row, int out_pixel, int relu)
-{
-    const int n_vectors = VECTORS_OF(group), most = SUMS / n_vectors;
-    const int n_tiles = ((out_h + n - 1) / n) * ((out_w + n - 1) / n);
-    const int n_blocks = (n_tiles + most - 1) / most;
-    const int small = n_tiles / n_blocks, n_large = n_tiles - n_blocks * small; /* blocks of almost one size */
-    float *sums = extra + side * side * ((small + (n_large > 0)) * WHOLE_GROUPS(channels) + PLACE_GAP);
-    for (int b = 0, first = 0; b < n_blocks; b++) {
-        if (b < n_large)
-            convolve_tiles(in, weights, out, extra, sums, first, small + 1, n_vectors, groups, group, channels, side,
-                           n, in_row, in_pixel, out_h, out_w, out_row, out_pixel, relu);
-        else
-            convolve_tiles(in, weights, out, extra, sums, first, small, n_vectors, groups, group, channels, side, n,
-                           in_row, in_pixel, out_h, out_w, out_row, out_pixel, relu);
-        first += small + (b < n_large);
     }
 }
