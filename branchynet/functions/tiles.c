@@ -43,27 +43,39 @@ static int get_block(const struct tiling *t, struct block *b)
     return -1;
 }
 
-/* The transforms by form, with sizes that the compiler knows. */
-STAGE void transform_tile_4(const float *in, float *out, int channels, int row, int place)
-{
-    transform_tile(in, out, 4, channels, row, channels, place);
-}
-
-STAGE void transform_tile_6(const float *in, float *out, int channels, int row, int place)
-{
-    transform_tile(in, out, 6, channels, row, channels, place);
-}
-
-#define TRANSFORMS(side, n)                                                                                              \
-    STAGE void transform_sums_##side##_##n(const float *sums, float *out, int n_outputs, int place, int row, int relu)   \
+/* The transforms by kernel and outputs of a tile, with sizes that the compiler knows. */
+#define TRANSFORMS(k, n)                                                                                                 \
+    STAGE void transform_tile_##k##_##n(const float *in, float *out, int channels, int row, int place)                   \
     {                                                                                                                    \
-        transform_sums(sums, out, side, n, n_outputs, place, n, n, row, GROUP, relu);                                    \
+        transform_tile(in, out, k + n - 1, channels, row, channels, place);                                              \
     }                                                                                                                    \
-    STAGE void transform_outputs_##side##_##n(const float *in, float *out, int n_outputs, int row, int place)            \
+    STAGE void transform_sums_##k##_##n(const float *sums, const float *bias, float *out, int n_outputs, int place,      \
+                                        int row, int relu)                                                               \
     {                                                                                                                    \
-        transform_outputs(in, out, side, n, n_outputs, row, n_outputs, place);                                           \
+        transform_sums(sums, bias, out, k + n - 1, n, n_outputs, place, n, n, row, GROUP, relu);                               \
+    }                                                                                                                    \
+    STAGE void transform_outputs_##k##_##n(const float *in, float *out, int n_outputs, int row, int place)               \
+    {                                                                                                                    \
+        transform_outputs(in, out, k + n - 1, n, n_outputs, row, n_outputs, place);                                      \
     }
-TRANSFORMS(4, 2) TRANSFORMS(6, 4) TRANSFORMS(6, 2)
+TRANSFORMS(3, 2) TRANSFORMS(3, 4) TRANSFORMS(3, 6) TRANSFORMS(5, 2) TRANSFORMS(5, 4)
+
+static const struct transforms {
+    void (*tile)(const float *, float *, int, int, int);
+    void (*sums)(const float *, const float *, float *, int, int, int, int);
+    void (*outputs)(const float *, float *, int, int, int);
+} all_transforms[2][3] = {
+    {{transform_tile_3_2, transform_sums_3_2, transform_outputs_3_2},
+     {transform_tile_3_4, transform_sums_3_4, transform_outputs_3_4},
+     {transform_tile_3_6, transform_sums_3_6, transform_outputs_3_6}},
+    {{transform_tile_5_2, transform_sums_5_2, transform_outputs_5_2},
+     {transform_tile_5_4, transform_sums_5_4, transform_outputs_5_4}},
+};
+
+static const struct transforms *transforms_of(const struct tiling *t)
+{
+    return &all_transforms[t->c.w.kh == 5][t->n / 2 - 1];
+}
 
 /* Images `first` and following, with their padding. */
 static void put_images(const struct windows *w, const float *x, int first, int n_images, int row, int image, float *images)
@@ -83,7 +95,7 @@ static void transform_rows(const struct tiling *t, struct block *b, int first, i
             const float *image = b->images + (size_t)(r / b->down) * b->image;
             const float *in = image + (r % b->down) * t->n * b->row + x * t->n * channels;
             float *out = b->numbers + ((r - first) * b->across + x) * channels;
-            (t->side == 4 ? transform_tile_4 : transform_tile_6)(in, out, channels, b->row, b->number_place);
+            transforms_of(t)->tile(in, out, channels, b->row, b->number_place);
         }
 }
 
@@ -94,26 +106,24 @@ static struct convolution product(const struct tiling *t, int n_tiles)
     return (struct convolution){.w = w, .outputs = t->c.outputs};
 }
 
-/* weights: [place][group][c][output of the group]. The bias is where both points are 1. */
-static void multiply(const struct tiling *t, struct block *b, const float *weights, const float *bias, int n_tiles)
+/* weights: [place][group][c][output of the group]. */
+static void multiply(const struct tiling *t, struct block *b, const float *weights, int n_tiles)
 {
-    static const float zeros[GROUP];
     const struct convolution c = product(t, n_tiles);
     for (int place = 0; place < t->side * t->side; place++)
         for (int first = 0; first < c.outputs; first += GROUP, weights += c.w.channels * GROUP)
-            convolve_row(&c, 0, b->numbers + place * b->number_place, place == t->side + 1 ? bias + first : zeros, weights,
+            convolve_row(&c, 0, b->numbers + place * b->number_place, ZEROS, weights,
                          b->sums + place * b->sum_place + first * n_tiles, c.outputs - first > WIDTH ? 2 : 1);
 }
 
 /* One group of outputs of a row of tiles, from its sums to where they go. */
-static void put_tiles(const struct tiling *t, struct block *b, const float *sums, int y, int here, float *target)
+static void put_tiles(const struct tiling *t, struct block *b, const float *sums, const float *bias, int y, int here,
+                      float *target)
 {
     const int row = b->across * t->n * GROUP, wide = here > WIDTH ? GROUP : WIDTH;
     for (int x = 0; x < b->across; x++, sums += GROUP) {
         float *out = b->outputs + x * t->n * GROUP;
-        if (t->side == 4) transform_sums_4_2(sums, out, wide, b->sum_place, row, t->c.relu);
-        else if (t->n == 4) transform_sums_6_4(sums, out, wide, b->sum_place, row, t->c.relu);
-        else transform_sums_6_2(sums, out, wide, b->sum_place, row, t->c.relu);
+        transforms_of(t)->sums(sums, bias, out, wide, b->sum_place, row, t->c.relu);
     }
     for (int k = 0; k < t->n && y + k < t->c.w.out_h; k++)
         put_row(&t->c, b->outputs + k * row, target + (y + k) * t->c.step_y, here);
@@ -135,11 +145,11 @@ int branchynet_convolve_tiles(int start, int stop, void *const *given, void *con
         for (int first = 0, n_rows; first < n_images * b.down; first += n_rows) {
             n_rows = smaller(t->rows, n_images * b.down - first);
             transform_rows(t, &b, first, n_rows);
-            multiply(t, &b, weights, bias, n_rows * b.across);
+            multiply(t, &b, weights, n_rows * b.across);
             for (int o = 0; o < t->c.outputs; o += GROUP)
                 for (int r = first; r < first + n_rows; r++)
-                    put_tiles(t, &b, b.sums + o * n_rows * b.across + (r - first) * b.across * GROUP, r % b.down * t->n,
-                              smaller(GROUP, t->c.outputs - o),
+                    put_tiles(t, &b, b.sums + o * n_rows * b.across + (r - first) * b.across * GROUP, bias + o,
+                              r % b.down * t->n, smaller(GROUP, t->c.outputs - o),
                               y + (size_t)(i + r / b.down) * t->c.image_step + o * t->c.channel_step);
         }
     }
@@ -155,9 +165,7 @@ static void transform_gradients(const struct tiling *t, struct block *b, int fir
         for (int x = 0; x < b->across; x++) {
             const float *in = b->outputs + (size_t)r * t->n * row + x * t->n * n_outputs;
             float *out = b->sums + ((r - first) * b->across + x) * n_outputs;
-            if (t->side == 4) transform_outputs_4_2(in, out, n_outputs, row, b->sum_place);
-            else if (t->n == 4) transform_outputs_6_4(in, out, n_outputs, row, b->sum_place);
-            else transform_outputs_6_2(in, out, n_outputs, row, b->sum_place);
+            transforms_of(t)->outputs(in, out, n_outputs, row, b->sum_place);
         }
 }
 

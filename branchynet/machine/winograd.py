@@ -8,14 +8,14 @@ import typing
 
 import numpy as np
 
-# Points beside infinity, for a tile of a side; at 2 and -1/2 rounding errors stay smaller than at 2 and -2.
-_POINTS = {4: (0, 1, -1), 6: (0, 1, -1, 2, -1 / 2)}
+# For a tile of a side: points p that -p comes with; 0 and infinity are points, too.
+_PAIRS = {4: (1,), 6: (5 / 8, 3 / 2), 8: (1, 2, 1 / 2)}
 # (size of the kernel, outputs of a tile in a row) that the C knows.
-_FORMS = ((3, 2), (3, 4), (5, 2))
-# Vectors go across channels: with less, too much is computed for nothing.
-_LEAST_CHANNELS = 16
-# To and from its places, a number of a channel takes as long as so many products.
-_TRANSFORM = 4
+_FORMS = ((3, 2), (3, 4), (3, 6), (5, 2), (5, 4))
+# Vectors go across channels, and are of so many floats at most.
+_VECTOR = 16
+# Of the time of plain sums, as estimated, that tiles are worth their errors and their memory for.
+_LARGEST_SHARE = 0.85
 
 
 class Tiling(typing.NamedTuple):
@@ -38,11 +38,6 @@ class Tiling(typing.NamedTuple):
         return self.ksize + self.n - 1
 
     @property
-    def place_of_bias(self) -> int:
-        """Where both points are 1: what is added there is in every output once."""
-        return self.side + 1
-
-    @property
     def transform(self) -> np.ndarray:
         """(side ** 2, ksize ** 2) float64: weights of a kernel, row by row, to those of each place."""
         return _transform(self.side, self.ksize)
@@ -50,7 +45,7 @@ class Tiling(typing.NamedTuple):
 
 @functools.cache
 def _transform(side, ksize):
-    points = _POINTS[side]
+    points = [0, *(point for p in _PAIRS[side] for point in (p, -p))]
     # Values of a polynomial at a point, by what Lagrange's interpolation divides by; its last coefficient at infinity.
     rows = [np.power(float(x), range(ksize)) / math.prod(x - other for other in points if other != x) for x in points]
     at_points = np.array([*rows, np.eye(ksize)[-1]])
@@ -66,15 +61,17 @@ def best_tiling(shape, stride, out_size):
         out_size: (H, W) of the result.
 
     Returns:
-        `Tiling`, or None if plain sums are faster; and its share of their time, at most 1.
+        `Tiling`, or None if plain sums are about as fast; and its share of their time, 1 for None.
     """
     n_outputs, channels, *ksize = shape
-    plain = least = math.prod(shape) * math.prod(out_size)
-    best = None
+    in_vectors, out_vectors = -(-channels // _VECTOR), -(-n_outputs // _VECTOR)
+    plain = math.prod(out_size) * math.prod(ksize) * channels * out_vectors
+    best, least = None, _LARGEST_SHARE * plain
     for k, n in _FORMS:
-        if ksize == [k, k] and tuple(stride) == (1, 1) and channels >= _LEAST_CHANNELS:
+        if ksize == [k, k] and tuple(stride) == (1, 1):
             tiling = Tiling(k, n, *(-(-size // n) for size in out_size))
-            products = tiling.down * tiling.across * tiling.side**2 * n_outputs * channels
-            work = products * (1 + _TRANSFORM * (1 / channels + 1 / n_outputs))
+            # To or from its place, a number takes about as long as `side` products.
+            of_a_place = channels * out_vectors + tiling.side * (in_vectors + out_vectors)
+            work = tiling.down * tiling.across * tiling.side**2 * of_a_place
             best, least = (tiling, work) if work < least else (best, least)
-    return best, least / plain if plain else 1.0
+    return best, least / plain if best else 1.0

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import threading
 
-import chainer.functions as F
-import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, SHAPE, drawn_net, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
+from tiny import mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 import networks
-from branchynet import FL, Branch, run
+from branchynet import run
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
@@ -22,28 +20,19 @@ from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
-from branchynet.inference.native.images import Image, pack_groups, pack_tiles
+from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
-from branchynet.links import Convolution2D
 from branchynet.machine import compilers
-from branchynet.machine.winograd import Tiling
 
-needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
+from .test_tiles import needs_compiler, wide_net
+
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
 
 
 def test_weights_are_packed_group_by_group_behind_their_biases():
     weights, bias = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([10, 11, 12], np.float32)
     assert pack_groups(weights, bias, 2).tolist() == [10, 11, 0, 2, 1, 3, 12, 0, 4, 0, 5, 0]
-
-
-def test_weights_of_tiles_are_packed_place_by_place_with_the_bias_in_one():
-    tiling, weights, bias = Tiling(3, 2, 1, 1), np.zeros((1, 2, 3, 3), np.float32), np.array([5], np.float32)
-    weights[0, :, 1, 1] = 4, 8
-    packed = pack_tiles(tiling, weights, bias, 1).reshape(16, 3)
-    at_center = tiling.transform[:, 4]
-    np.testing.assert_allclose(packed, np.stack([5 * (np.arange(16) == 5), 4 * at_center, 8 * at_center], axis=1))
 
 
 def test_an_image_says_where_its_numbers_lie():
@@ -63,28 +52,6 @@ def test_blocks_of_one_shape_share_their_functions():
     functions = Program(make_plan(networks.load("resnet-20").net)).functions
     names = [name for name in functions if name.startswith("convolution_16x30x30_to_16x30x30")]
     assert len(names) == 2, "of six, three with ReLU and three without"
-
-
-def wide_net():
-    """A network with a convolution by tiles of every form, the last ones of which reach past the border."""
-
-    def build():
-        first = [Convolution2D(1, 20, 2, pad=1), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
-        second = [Convolution2D(20, 17, 3, pad=1), FL(F.relu), Convolution2D(17, 18, 3), FL(F.relu)]
-        third = [Convolution2D(18, 33, 5, pad=2), Branch([FL(F.relu), L.Linear(None, N_CLASSES)])]
-        return [*first, *second, Branch([L.Linear(None, N_CLASSES)]), *third]
-
-    return drawn_net(build, SHAPE)
-
-
-def test_convolutions_of_many_channels_are_computed_by_tiles():
-    functions = Program(make_plan(wide_net())).functions
-    calls = {name: text.partition("convolution_of_tiles(")[2].split(", ") for name, text in functions.items()}
-    assert {name: (words[7], words[8]) for name, words in calls.items() if len(words) > 1} == {
-        "convolution_20x7x7_to_17x7x7": ("6", "4"),
-        "convolution_17x7x7_to_18x5x5": ("4", "2"),
-        "convolution_18x5x5_to_33x5x5": ("6", "2"),
-    }, "pixels and outputs of a tile in a row"
 
 
 @needs_compiler

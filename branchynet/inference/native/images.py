@@ -108,12 +108,14 @@ def pack_tiles(tiling, weights, bias, group) -> np.ndarray:
         weights, bias, group: as of `pack_groups`; weights (O, C, k, k).
 
     Returns:
-        flat float32: for each place, row by row, what `pack_groups` makes of its weights.
+        flat float32: the biases, in whole groups; for each place, row by row, and each group the weights of the group's
+        outputs for each input channel.
     """
-    places = weights.reshape(*weights.shape[:2], -1) @ tiling.transform.T  # (O, C, places)
-    biases = np.zeros((places.shape[2], len(bias)), np.float32)
-    biases[tiling.place_of_bias] = bias
-    return np.concatenate([pack_groups(places[:, :, place], biases[place], group) for place in range(len(biases))])
+    n_outputs, channels = weights.shape[:2]
+    padded = np.zeros((rounded_up(n_outputs, group), channels, tiling.side**2))
+    padded[:n_outputs] = weights.reshape(n_outputs, channels, -1) @ tiling.transform.T
+    by_place = padded.reshape(-1, group, channels, tiling.side**2).transpose(3, 0, 2, 1)
+    return np.concatenate([np.pad(bias, (0, len(padded) - n_outputs)), by_place.ravel()])
 
 
 def size_of_block(tiling, n_outputs, channels) -> int:

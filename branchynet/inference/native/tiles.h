@@ -15,15 +15,16 @@ INLINE void convolve_tiles(const float *in, const float *weights, float *out, fl
         transform_tile(in + y * in_row + x * in_pixel, numbers + t * depth, side, channels, in_row, in_pixel,
                        number_place);
     }
+    const float *w = weights + n_outputs;
     for (int place = 0; place < side * side; place++)
-        for (int g = 0; g < groups; g++, weights += group * (1 + channels))
+        for (int g = 0; g < groups; g++, w += group * channels)
             for (int o = 0; o < group; o += n_vectors * WIDTH)
-                convolve_pixels(numbers + place * number_place, weights + o, weights + group + o,
+                convolve_pixels(numbers + place * number_place, ZEROS, w + o,
                                 sums + place * sum_place + g * group + o, n_tiles, n_vectors, group, channels, 1, 1, 0,
                                 depth, 1, n_outputs, 0);
     for (int t = 0; t < n_tiles; t++) {
         const int y = (first + t) / across * n, x = (first + t) % across * n;
-        transform_sums(sums + t * n_outputs, out + y * out_row + x * out_pixel, side, n, n_outputs, sum_place,
+        transform_sums(sums + t * n_outputs, weights, out + y * out_row + x * out_pixel, side, n, n_outputs, sum_place,
                        out_h - y, out_w - x, out_row, out_pixel, relu);
     }
 }
