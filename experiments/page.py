@@ -47,7 +47,7 @@ def web_assembly(trained, plain) -> bytes:
     if importlib.util.find_spec("ziglang") is None:
         raise CompileError("the page needs ziglang; in the project's folder: pip install -e '.[native]'")
     with tempfile.TemporaryDirectory() as folder:
-        export_c(trained.net, trained.thresholds, folder, trained.transform, "wasm32", plain=plain)
+        export_c(trained.net, trained.thresholds, folder, trained.transform, "wasm32", plain=plain, tiles=False)
         words = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", TARGETS["wasm32"], "-std=c11", "-O3"]
         words += ["-mexec-model=reactor", "-ffp-contract=fast", "-fno-math-errno", "-fdata-sections", "-s", "-I."]
         words += ["-o", "model.wasm", str(HERE / "page.c"), "branchynet_model.c"]
@@ -106,9 +106,8 @@ def describe_network(name, data_dir=None, compiled=lambda: None) -> dict:
     network, trained = zoo.get(name), zoo.load(name)
     dataset = datasets.load(network.dataset, data_dir)
     rows = np.random.default_rng(_SEED).permutation(len(dataset.test))[:N_IMAGES]
-    early, plain = (
-        Program(make(trained.net)).weights.reshape(-1, SMALL_GROUP) for make in (make_plan, make_plain_plan)
-    )
+    plans = make_plan(trained.net), make_plain_plan(trained.net)
+    early, plain = (Program(plan, tiles=False).weights.reshape(-1, SMALL_GROUP) for plan in plans)
     modules = {}
     for form in ("early", "plain"):
         modules[form] = _packed(np.frombuffer(web_assembly(trained, plain=form == "plain"), np.uint8))

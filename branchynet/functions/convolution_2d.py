@@ -45,7 +45,9 @@ class _Convolution2D(chainer_convolution_2d.Convolution2DFunction):
 
     def _forward_cpu_core(self, x, W, b):
         y = np.empty((len(x), len(W), *self._get_out_size(x.shape, W.shape)), dtype=x.dtype)
-        _convolve(x, W, b, (self.sy, self.sx), (self.ph, self.pw), y, self.relu)
+        # Without gradients it is the reference that fast inference is held against: plain sums.
+        tiles = chainer.config.enable_backprop
+        _convolve(x, W, b, (self.sy, self.sx), (self.ph, self.pw), y, self.relu, tiles)
         if self.relu:
             self.retain_outputs((0,))
         return (y,)
@@ -140,15 +142,17 @@ class _Tiling(ctypes.Structure):
 _FLOATS_OF_BLOCK = 2**17
 
 
-def _convolve(x, W, b, stride, pad, y, relu=False):
-    """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w), a view with any steps."""
+def _convolve(x, W, b, stride, pad, y, relu=False, tiles=True):
+    """x (N, C, H, W), W (O, C, kh, kw), b (O,) or None -> into y (N, O, out_h, out_w), a view with any steps.
+
+    By tiles, where that is allowed and faster, else by plain sums.
+    """
     n_outputs, channels, *ksize = W.shape
     windows = Windows(*x.shape[1:], *ksize, *stride, *pad, *y.shape[2:])
     description = _Convolution(windows, n_outputs, *(step // y.itemsize for step in y.strides), relu)
     x, bias = np.ascontiguousarray(x), np.zeros(_whole_groups(n_outputs), np.float32)
     bias[:n_outputs] = 0 if b is None else b
-    # Without gradients it is the reference that fast inference is held against: plain sums.
-    tiling, _ = best_tiling(W.shape, stride, y.shape[2:]) if chainer.config.enable_backprop else (None, 1.0)
+    tiling, _ = best_tiling(W.shape, stride, y.shape[2:]) if tiles else (None, 1.0)
     if tiling:
         transform = tiling.transform.astype(np.float32)
         places = transform @ W.reshape(-1, math.prod(ksize)).T  # (places, O * C)

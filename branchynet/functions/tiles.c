@@ -4,9 +4,9 @@
 
 struct tiling {
     struct convolution c;
-    int32_t side, n;    /* pixels that a tile reads in a row, outputs of a tile in a row */
-    int32_t rows;       /* of tiles, in a block */
-    int32_t images;     /* that are in memory at a time */
+    int32_t side, n; /* pixels that a tile reads in a row, outputs of a tile in a row */
+    int32_t rows;    /* of tiles, in a block */
+    int32_t images;  /* that are in memory at a time */
 };
 
 /* What is computed with: images with their padding, their outputs, pixel after pixel, and of a block the numbers and sums
@@ -52,7 +52,7 @@ static int get_block(const struct tiling *t, struct block *b)
     STAGE void transform_sums_##k##_##n(const float *sums, const float *bias, float *out, int n_outputs, int place,      \
                                         int row, int relu)                                                               \
     {                                                                                                                    \
-        transform_sums(sums, bias, out, k + n - 1, n, n_outputs, place, n, n, row, GROUP, relu);                               \
+        transform_sums(sums, bias, out, k + n - 1, n, n_outputs, place, n, n, row, GROUP, relu);                         \
     }                                                                                                                    \
     STAGE void transform_outputs_##k##_##n(const float *in, float *out, int n_outputs, int row, int place)               \
     {                                                                                                                    \
@@ -78,7 +78,8 @@ static const struct transforms *transforms_of(const struct tiling *t)
 }
 
 /* Images `first` and following, with their padding. */
-static void put_images(const struct windows *w, const float *x, int first, int n_images, int row, int image, float *images)
+static void put_images(const struct windows *w, const float *x, int first, int n_images, int row, int image,
+                       float *images)
 {
     for (int i = 0; i < n_images; i++) {
         struct memory m = {row, images + (size_t)i * image, 0};

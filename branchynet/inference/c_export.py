@@ -72,7 +72,7 @@ classify: main.c branchynet_model.c branchynet_model.h
 
 
 def export_c(
-    net, thresholds, folder, transform, target="native", measure="entropy", class_names=None, plain=False
+    net, thresholds, folder, transform, target="native", measure="entropy", class_names=None, plain=False, tiles=True
 ) -> list:
     """Writes a network as C: `branchynet_model.h`, `branchynet_model.c`, a `main.c` that uses them, and a `Makefile`.
 
@@ -89,6 +89,8 @@ def export_c(
         class_names: one text for each class; their numbers by default.
         plain: the plain network, trunk and last exit, in place of the branchy one; thresholds, () then, and measure
             are not looked at.
+        tiles: whether convolutions are computed by tiles (Winograd's minimal filtering) where that is faster. Their
+            weights take up to seven times the room then: False is for a small device, or a download.
 
     Returns:
         the paths of the files.
@@ -105,7 +107,7 @@ def export_c(
     rule = as_exit_rule((), 1) if plain else as_exit_rule(thresholds, net.n_exits, measure.lowest)
     if not isinstance(rule, Thresholds):
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
-    program = Program(make_plain_plan(net) if plain else make_plan(net))
+    program = Program(make_plain_plan(net) if plain else make_plan(net), tiles)
     names = list(map(str, range(net.n_classes) if class_names is None else class_names))
     texts = {
         **_model(program, None if plain else measure, rule, names, _transform(transform, net.sample_shape)),

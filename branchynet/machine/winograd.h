@@ -123,8 +123,8 @@ INLINE void transform_outputs(const float *in, float *out, int side, int n, int 
 }
 
 /* out: the first pixel of n x n outputs, of which h x w are there, each with the bias of its channel. */
-INLINE void transform_sums(const float *sums, const float *bias, float *out, int side, int n, int n_outputs, int place, int h, int w,
-                           int out_row, int out_pixel, int relu)
+INLINE void transform_sums(const float *sums, const float *bias, float *out, int side, int n, int n_outputs, int place,
+                           int h, int w, int out_row, int out_pixel, int relu)
 {
     for (int o = 0; o < n_outputs; o += WIDTH) {
         vec rows[LONGEST][LONGEST], pixels[LONGEST];
@@ -138,7 +138,11 @@ INLINE void transform_sums(const float *sums, const float *bias, float *out, int
         FOR(y, n)
         {
             from_points(pixels, rows[y], side, n);
-            FOR(x, n) if (y < h && x < w) store(out + y * out_row + x * out_pixel + o, relu_if(pixels[x] + load(bias + o), relu));
+            FOR(x, n)
+            {
+                const vec pixel = relu_if(pixels[x] + load(bias + o), relu);
+                if (y < h && x < w) store(out + y * out_row + x * out_pixel + o, pixel);
+            }
         }
     }
 }

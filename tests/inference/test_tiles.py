@@ -7,8 +7,9 @@ import pytest
 from tiny import N_CLASSES, SHAPE, drawn_net
 
 from branchynet import FL, Branch, run
+from branchynet.datasets import scale
 from branchynet.inference import compile_net
-from branchynet.inference.native import program
+from branchynet.inference.c_export import export_c
 from branchynet.inference.native.images import pack_tiles
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
@@ -47,7 +48,7 @@ def test_convolutions_of_many_channels_are_computed_by_tiles():
 def test_tiles_of_every_form(monkeypatch, rng, form, size):
     monkeypatch.setattr(winograd, "_FORMS", [form])
     monkeypatch.setattr(winograd, "_LARGEST_SHARE", 9)
-    monkeypatch.setattr(program, "_planar_is_less_work", lambda plan: False)
+    monkeypatch.setattr(Program, "_planar_is_less_work", lambda self: False)
     layers = [Convolution2D(17, 20, form[0], pad=form[0] // 2), FL(F.relu), Branch([L.Linear(None, N_CLASSES)])]
     net, x = drawn_net(lambda: layers, (17, size, size)), rng.normal(size=(3, 17, size, size)).astype(np.float32)
     assert "convolution_of_tiles(" in "".join(Program(make_plan(net)).functions.values())
@@ -63,3 +64,14 @@ def test_weights_of_tiles_are_packed_place_by_place_behind_the_biases():
     np.testing.assert_allclose(groups[:, 0, 0, 0], 4 * tiling.transform[:, 4])
     np.testing.assert_allclose(groups[:, 1, 1, 0], 8 * tiling.transform[:, 0])
     assert np.count_nonzero(groups) == np.count_nonzero(tiling.transform[:, [0, 4]])
+
+
+def test_without_tiles_the_exported_weights_take_less_room(tmp_path):
+    n_weights, computes_by_tiles = {}, {}
+    for tiles in (True, False):
+        export_c(wide_net(), 0.5, tmp_path / str(tiles), scale, tiles=tiles)
+        header, code = ((tmp_path / str(tiles) / f"branchynet_model.{end}").read_text() for end in "hc")
+        n_weights[tiles] = int(header.split("BRANCHYNET_N_WEIGHTS ")[1].split()[0])
+        computes_by_tiles[tiles] = "convolution_of_tiles(in, " in code
+    assert 2 * n_weights[False] < n_weights[True]
+    assert computes_by_tiles == {True: True, False: False}

@@ -12,7 +12,6 @@ from branchynet.inference import operations as ops
 from branchynet.inference.native import images
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.stages import c_float, distances, words
-from branchynet.machine import winograd
 
 
 def _groups(n_outputs):
@@ -26,7 +25,7 @@ def _convolution(stage, image):
     if stage.program.planar:
         form = _of_runs if operation.stride == (1, 1) else _of_planes
     else:
-        form = _of_tiles if _tiling(operation, out_shape) else _of_pixels
+        form = _of_tiles if stage.program.tiling(operation, out_shape)[0] else _of_pixels
     kernel, source, target, sizes, packed, *extra = form(stage, image, out_shape)
     ksize, stride, pad = map(words, (operation.W.shape[2:], operation.stride, operation.pad))
     what = f"convolution, {ksize}, stride {stride}, padding {pad}"
@@ -48,7 +47,7 @@ def _of_pixels(stage, image, out_shape):
 
 def _of_tiles(stage, image, out_shape):
     operation, image = stage.operation, _interleaved_with_padding(stage, image)
-    tiling = _tiling(operation, out_shape)
+    tiling, _ = stage.program.tiling(operation, out_shape)
     # The last tiles may read so many rows and pixels more than there are.
     stage.program.reserve(image.name, (tiling.n - 1) * (image.row + image.pixel))
     target, groups, channels = stage.result(out_shape), _groups(len(operation.b)), operation.W.shape[1]
@@ -56,10 +55,6 @@ def _of_tiles(stage, image, out_shape):
     extra = stage.scratch(images.size_of_block(tiling, math.prod(groups), channels))
     packed = images.pack_tiles(tiling, operation.W, operation.b, groups[1])
     return "convolution_of_tiles", image, target, sizes, packed, extra
-
-
-def _tiling(operation, out_shape):
-    return winograd.best_tiling(operation.W.shape, operation.stride, out_shape[1:])[0]
 
 
 def _interleaved_with_padding(stage, image):

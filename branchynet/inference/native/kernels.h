@@ -315,8 +315,13 @@ INLINE void add_shortcut(const float *in, float *sum, int channels, int all_chan
             for (int x = 0; x < w; x++) {
                 const float *source = in + stride * (y * in_row + x * in_pixel);
                 float *target = sum + y * sum_row + x * sum_pixel;
-                for (int c = 0; c < channels; c++) target[c] += source[c];
-                for (int c = 0; relu && c < all_channels; c++) target[c] = target[c] < 0 ? 0 : target[c];
+                for (int c = 0; c < all_channels; c += WIDTH) {
+                    vec value = load(target + c);
+                    if (c + WIDTH <= channels) value += load(source + c);
+                    else
+                        for (int i = 0; i < channels - c; i++) value[i] += source[c + i];
+                    store(target + c, relu_if(value, relu));
+                }
             }
     else
         for (int c = 0; c < all_channels; c++)

@@ -31,6 +31,8 @@ class Program:
 
     Args:
         plan: `branchynet.inference.plan.Plan`.
+        tiles: whether convolutions are computed by tiles where that is faster: their weights take up to seven times the
+            room then.
 
     Attributes:
         segments: list of `Segment`, one for each exit.
@@ -43,9 +45,9 @@ class Program:
         CompileError: an operation, or a sample of a shape, that the kernels do not know.
     """
 
-    def __init__(self, plan):
-        self.plan = plan
-        self.planar = _planar_is_less_work(plan)
+    def __init__(self, plan, tiles=True):
+        self.plan, self.tiles = plan, tiles
+        self.planar = self._planar_is_less_work()
         self.functions, self.buffers, self._packed, self._n_weights = {}, {}, [], 0
         self._names = {}
         self.segments = []
@@ -104,6 +106,12 @@ class Program:
         pad = tuple(max((pad[axis] for pad in pads), default=0) for axis in (0, 1))
         return self.new(Image.interleaved(name, shape, pad))
 
+    def tiling(self, operation, out_shape):
+        """`branchynet.machine.winograd.best_tiling` of a convolution, whose result has that shape."""
+        if not self.tiles:
+            return None, 1.0
+        return winograd.best_tiling(operation.W.shape, operation.stride, out_shape[1:])
+
     def pack(self, packed) -> str:
         """Keeps packed weights; C: their address."""
         start, n_floats = self._n_weights, images.rounded_up(len(packed), images.SMALL_GROUP)
@@ -120,6 +128,29 @@ class Program:
             self._names[text] = unique
             self.functions[unique] = f"/* {comment} */\nSTAGE void {unique}{text}"
         return self._names[text]
+
+    def _planar_is_less_work(self):
+        """Whether vectors along rows compute less for nothing than vectors across channels, over all convolutions."""
+        work = {True: 0.0, False: 0.0}
+
+        def count(operations, shape):
+            for operation in operations:
+                if isinstance(operation, ops.Residual):
+                    count(operation.body, shape)
+                if isinstance(operation, ops.Convolution):
+                    out_shape, inputs = operation.out_shape(shape), operation.W[0].size
+                    n_outputs, out_h, out_w = out_shape
+                    _, share = self.tiling(operation, out_shape)
+                    work[False] += share * images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
+                    row = max(out_w, shape[2] + operation.pad[1])
+                    # Another stride is computed number by number.
+                    work[True] += n_outputs * inputs * out_h * (row if operation.stride == (1, 1) else 16 * out_w)
+                shape = operation.out_shape(shape)
+            return shape
+
+        for segment in self.plan.segments:
+            count(segment.head, count(segment.trunk, segment.in_shape))
+        return work[True] < work[False]
 
 
 def _as_image(shape):
@@ -143,27 +174,3 @@ def _pad_wanted(reader):
     if isinstance(reader, ops.Residual):
         return _pad_wanted(reader.body[0])
     return reader.pad if isinstance(reader, ops.Convolution) else None
-
-
-def _planar_is_less_work(plan):
-    """Whether vectors along rows compute less for nothing than vectors across channels, over all convolutions."""
-    work = {True: 0.0, False: 0.0}
-
-    def count(operations, shape):
-        for operation in operations:
-            if isinstance(operation, ops.Residual):
-                count(operation.body, shape)
-            if isinstance(operation, ops.Convolution):
-                out_shape, inputs = operation.out_shape(shape), operation.W[0].size
-                n_outputs, out_h, out_w = out_shape
-                _, share = winograd.best_tiling(operation.W.shape, operation.stride, out_shape[1:])
-                work[False] += share * images.rounded_up(n_outputs, images.SMALL_GROUP) * inputs * out_h * out_w
-                row = max(out_w, shape[2] + operation.pad[1])
-                # Another stride is computed number by number.
-                work[True] += n_outputs * inputs * out_h * (row if operation.stride == (1, 1) else 16 * out_w)
-            shape = operation.out_shape(shape)
-        return shape
-
-    for segment in plan.segments:
-        count(segment.head, count(segment.trunk, segment.in_shape))
-    return work[True] < work[False]
