@@ -10,6 +10,7 @@ from branchynet import FL, Branch, run
 from branchynet.datasets import scale
 from branchynet.inference import compile_net
 from branchynet.inference.c_export import export_c
+from branchynet.inference.native import images
 from branchynet.inference.native.images import pack_tiles
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
@@ -64,6 +65,12 @@ def test_weights_of_tiles_are_packed_place_by_place_behind_the_biases():
     np.testing.assert_allclose(groups[:, 0, 0, 0], 4 * tiling.transform[:, 4])
     np.testing.assert_allclose(groups[:, 1, 1, 0], 8 * tiling.transform[:, 0])
     assert np.count_nonzero(groups) == np.count_nonzero(tiling.transform[:, [0, 4]])
+
+
+def test_the_sizes_of_a_block_are_those_of_the_c():
+    assert f"#define MOST {images._MOST_TILES} " in compilers.VECTORS.read_text()
+    assert f"#define PLACE_GAP {images._PLACE_GAP} " in compilers.WINOGRAD.read_text()
+    assert f"#define SLACK {images.SLACK} " in compilers.VECTORS.read_text()
 
 
 def test_without_tiles_the_exported_weights_take_less_room(tmp_path):
