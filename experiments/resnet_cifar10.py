@@ -24,9 +24,8 @@ def add_options(parser):
     parser.add_argument(
         "--branches",
         choices=resnet_cifar10.BRANCHES,
-        default="light",
-        help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or light ones "
-        "(default: %(default)s)",
+        help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or cheaper ones "
+        "(default: those of the released weights, else pooled)",
     )
 
 

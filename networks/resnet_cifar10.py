@@ -14,7 +14,7 @@ from branchynet.links import FL, BatchNormalization, Branch, Convolution2D, ResB
 
 NAME = "ResNet"
 INPUT_SHAPE = (3, 32, 32)
-BRANCHES = ("paper", "light")
+BRANCHES = ("paper", "light", "pooled")
 # The authors' sweep over T for their CIFAR-10 networks, in nats, with the paper's own setting for this network.
 THRESHOLD_GRID = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 5, 10)
 
@@ -28,7 +28,9 @@ def get_network(n_classes=10, n=18, branches="paper"):
         branches: "paper": the paper's, after the first convolution and after the first group. Their heads are made for
             ResNet-110: the first takes 48 M multiply-adds, more than the whole of ResNet-20 (37 M), so that leaving
             there costs more than staying. "light": after the first and the second group, each of one convolution that
-            halves the image, pooling and a fully connected layer, about 1 M multiply-adds.
+            halves the image, pooling and a fully connected layer, about 1 M multiply-adds. "pooled": after the first
+            group and after two thirds of the second, each of pooling, one convolution and a fully connected layer,
+            less than 0.5 M multiply-adds.
 
     Raises:
         NetworkError: n is not a positive integer, or other branches.
@@ -48,6 +50,10 @@ def get_network(n_classes=10, n=18, branches="paper"):
     if branches == "light":
         first_branch, second_branch = _light_branch(16, 5, n_classes), _light_branch(32, 4, n_classes)
         return [*first, *groups[0], first_branch, *groups[1], second_branch, *groups[2], pooling, last]
+    if branches == "pooled":
+        first_branch, second_branch = _pooled_branch(16, n_classes, 2), _pooled_branch(32, n_classes)
+        groups[1].insert(max(1, 2 * n // 3), second_branch)
+        return [*first, *groups[0], first_branch, *groups[1], *groups[2], pooling, last]
     second_branch = Branch([ResBlock(16, 16), L.Linear(14400, n_classes)], weight=1.0)
     return [*first, _first_branch(n_classes), *groups[0], second_branch, *groups[1], *groups[2], pooling, last]
 
@@ -76,6 +82,21 @@ def _light_branch(in_channels, pooled, n_classes):
             Convolution2D(in_channels, 2 * in_channels, 3, stride=2, pad=1),
             FL(F.relu),
             FL(average_pooling_2d, pooled),
+            L.Linear(None, n_classes),
+        ],
+        weight=0.5,
+    )
+
+
+def _pooled_branch(in_channels, n_classes, pooled=1):
+    """Average pooling, 1 convolution that doubles the channels, normalised, pooling again, 1 fully connected layer."""
+    return Branch(
+        [
+            FL(average_pooling_2d, 3),
+            Convolution2D(in_channels, 2 * in_channels, 3, pad=1),
+            BatchNormalization(2 * in_channels),
+            FL(F.relu),
+            *([FL(average_pooling_2d, pooled)] if pooled > 1 else []),
             L.Linear(None, n_classes),
         ],
         weight=0.5,

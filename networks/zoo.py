@@ -61,11 +61,16 @@ def alexnet(placement: str) -> Network:
     )
 
 
-def resnet(n: int, branches: str) -> Network:
-    """B-ResNet of depth 6 n + 2 with the paper's branches ("paper") or light ones ("light")."""
-    depth = 6 * n + 2
+# The branches of released weights; those of other depths are pooled.
+_RESNET_BRANCHES = {3: "light", 18: "light"}
+
+
+def resnet(n: int, branches: str | None = None) -> Network:
+    """B-ResNet of depth 6 n + 2, with branches of `resnet_cifar10.BRANCHES`; by default those of released weights."""
+    depth, usual = 6 * n + 2, _RESNET_BRANCHES.get(n, "pooled")
+    branches = branches or usual
     return Network(
-        f"resnet-{depth}" if branches == "light" else f"resnet-{depth}-{branches}",
+        f"resnet-{depth}" if branches == usual else f"resnet-{depth}-{branches}",
         f"ResNet-{depth}",
         functools.partial(resnet_cifar10.get_network, n=n, branches=branches),
         "cifar10",
@@ -82,8 +87,8 @@ NETWORKS = {
         LENET,
         alexnet("paper"),
         alexnet("authors"),
-        resnet(3, "light"),
-        resnet(18, "light"),
+        resnet(3),
+        resnet(18),
         resnet(18, "paper"),
     )
 }

@@ -15,6 +15,7 @@ NETWORKS = {
     "alexnet authors": (alexnet_cifar10.get_network(placement="authors"), alexnet_cifar10.INPUT_SHAPE, 3),
     "resnet n=1": (resnet_cifar10.get_network(n=1), resnet_cifar10.INPUT_SHAPE, 3),
     "resnet n=1 light": (resnet_cifar10.get_network(n=1, branches="light"), resnet_cifar10.INPUT_SHAPE, 3),
+    "resnet n=1 pooled": (resnet_cifar10.get_network(n=1, branches="pooled"), resnet_cifar10.INPUT_SHAPE, 3),
 }
 
 
@@ -25,8 +26,8 @@ def test_every_exit_gives_ten_logits(name):
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         logits = net(np.zeros((2, *shape), np.float32))
     assert [exit_logits.shape for exit_logits in logits] == [(2, 10)] * n_exits
-    light = name.endswith("light")
-    assert net.loss_weights == ((0.5, 0.5, 1.0) if light else (1.0,) * (n_exits - 1) + (0.3,))
+    is_ours = name.endswith(("light", "pooled"))
+    assert net.loss_weights == ((0.5, 0.5, 1.0) if is_ours else (1.0,) * (n_exits - 1) + (0.3,))
 
 
 def count_convolutions(layers):
@@ -65,15 +66,22 @@ def test_depth_18_is_resnet_110_with_branches_after_convolutions_1_and_37():
     assert sum(convolutions) + 1 == 110
 
 
-def test_the_papers_first_branch_costs_more_than_the_whole_of_resnet_20_and_the_light_ones_little():
+@pytest.mark.parametrize(("n", "convolutions"), [(1, [3, 2, 2]), (3, [7, 4, 8]), (18, [37, 24, 48])])
+def test_pooled_branches_follow_the_first_group_and_two_thirds_of_the_second(n, convolutions):
+    net = BranchyNet(resnet_cifar10.get_network(n=n, branches="pooled"))
+    assert [count_convolutions(stage.layers)[0] for stage in net.trunk] == convolutions
+
+
+def test_the_papers_first_branch_costs_more_than_the_whole_of_resnet_20_and_the_cheaper_ones_little():
     plans = {}
     for branches in resnet_cifar10.BRANCHES:
         net = BranchyNet(resnet_cifar10.get_network(n=3, branches=branches))
         plans[branches] = make_plan(net, resnet_cifar10.INPUT_SHAPE)
     (whole,) = make_plain_plan(net, resnet_cifar10.INPUT_SHAPE).path_multiply_adds()
     assert plans["paper"].segments[0].head_multiply_adds > whole
-    assert all(segment.head_multiply_adds < 0.04 * whole for segment in plans["light"].segments)
-    assert plans["light"].path_multiply_adds()[0] < 0.4 * whole
+    for branches, share in (("light", 0.04), ("pooled", 0.015)):
+        assert all(segment.head_multiply_adds < share * whole for segment in plans[branches].segments)
+        assert plans[branches].path_multiply_adds()[0] < 0.4 * whole
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "3"])
@@ -85,5 +93,5 @@ def test_a_depth_that_is_none_is_refused(n):
 def test_an_unknown_placement_is_refused():
     with pytest.raises(NetworkError, match="expected one of paper, authors, got 'text'"):
         alexnet_cifar10.get_network(placement="text")
-    with pytest.raises(NetworkError, match="expected one of paper, light, got 'heavy'"):
+    with pytest.raises(NetworkError, match="expected one of paper, light, pooled, got 'heavy'"):
         resnet_cifar10.get_network(branches="heavy")

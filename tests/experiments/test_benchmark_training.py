@@ -42,7 +42,7 @@ def test_the_losses_of_several_steps_are_those_of_pytorch(name):
     """Forward, backward and Adam: each loss follows from the steps before."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     n_threads = torch.get_num_threads()
-    layers = {"lenet": zoo.LENET.build, "resnet": lambda: resnet_cifar10.get_network(n=1, branches="light")}[name]
+    layers = {"lenet": zoo.LENET.build, "resnet": lambda: resnet_cifar10.get_network(n=1, branches="pooled")}[name]
     batch = script.random_batch(zoo.get({"lenet": "lenet", "resnet": "resnet-20"}[name]), 4, seed=0)
     losses = {}
     for contender, make in script.contenders(1, Workers()).items():

@@ -11,7 +11,7 @@ from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 NETWORKS = {
     "lenet": (lenet_mnist.get_network, (1, 28, 28)),
     "alexnet": (alexnet_cifar10.get_network, (3, 32, 32)),
-    "resnet": (lambda: resnet_cifar10.get_network(n=1, branches="light"), (3, 32, 32)),
+    "resnet": (lambda: resnet_cifar10.get_network(n=1, branches="pooled"), (3, 32, 32)),
 }
 
 
