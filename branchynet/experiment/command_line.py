@@ -66,7 +66,6 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     return Request(
         network=network,
         **{name: getattr(options, name) for name in as_given},
-        tuned_on_test=experiment.presets[options.preset].tuned_on_test,
         plain_settings=plain_settings,
         joint_settings=joint_settings,
         augment=None if options.preset == "paper" else experiment.augment,

@@ -16,7 +16,6 @@ class Preset:
     plain: TrainingSettings  # of step 1
     joint: TrainingSettings  # of step 2
     help: str  # what to expect, for `--help`
-    tuned_on_test: tuple = ()  # names of the settings that were settled with a look at test figures; tables say so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Request:
     dataset: str  # its name, and so the next two
     transform: str
     preset: str
-    tuned_on_test: tuple  # of the preset
     plain_settings: TrainingSettings  # of step 1
     joint_settings: TrainingSettings  # of step 2
     augment: typing.Callable | None  # as of `Experiment`, None where nothing is changed
