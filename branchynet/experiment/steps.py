@@ -91,7 +91,9 @@ class Steps:
             "settings": earlier["training_settings"],
             "workers": earlier["training_workers"],
             "plain_from": earlier["plain_from"],
-            "run": {
+            # Weights that the earlier run had taken from another one were trained by that one.
+            "run": earlier["trained_by"]
+            or {
                 **{key: earlier[key] for key in ("command", "preset", "seed", "environment")},
                 "tuned_on_test": earlier.get("tuned_on_test", []),
             },

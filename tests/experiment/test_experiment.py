@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shlex
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -127,6 +128,15 @@ def test_weights_of_an_earlier_run_are_taken_without_training(finished, tmp_path
         and second["arguments"]["weights"] == "first"
     )
     assert not (tmp_path / "again" / "plain.snapshot.npz").exists()
+
+
+def test_a_record_names_the_run_that_trained_however_often_it_is_measured_again(finished, tmp_path):
+    measured_again = shutil.copytree(finished, tmp_path / "again")
+    for _ in range(2):
+        assert main(EXPERIMENT, ["--weights", str(measured_again), "--out", str(tmp_path / "out")]) == 0
+        shutil.copy(tmp_path / "out" / "run.json", measured_again)
+    trained, last = (records.read_json(folder / "run.json") for folder in (finished, measured_again))
+    assert last["trained_by"]["command"] == trained["command"] != last["command"]
 
 
 def without_times(value):
