@@ -63,7 +63,7 @@ _RUN = {
     },
     # Since the records of before it had none, these are not asked for: weights_sha256 {plain, weights, longer}, and
     # dataset_sha256, of what the figures are of; tuned_on_test, names of the settings of training that were settled
-    # with a look at test figures.
+    # with a look at test figures; piece, in an entry of "history": 1, and one more after each `resume` of its phase.
     # More settings of T, timed and compared, may be there: "operating_points" (`branchynet.experiment.operating`).
     # Phase "plain" is step 1, the plain network alone, with one exit, the last; phase "joint" is step 2; phase "longer"
     # is the plain network trained on, as long as step 2.

@@ -106,9 +106,13 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
     stop = StopRequest()
     trainer, log = _make_trainer(phase, updater, validate, stop, out, show_progress)
 
+    piece = 1  # of a phase that was stopped and resumed; each epoch of the log has its own
+
     def save(trainer):
+        if log.log:
+            log.log[-1].setdefault("piece", piece)
         if workers.is_first:
-            serialization.save_snapshot(trainer, path, description)
+            serialization.save_snapshot(trainer, path, {**description, "piece": piece})
             with replacing(path.with_name(f"{phase}.log.json"), "w") as handle:
                 json.dump(log.log, handle, indent=4)
 
@@ -117,7 +121,7 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
         if workers.is_first:
             check_space(out, snapshot_bytes(net))
         if resume and path.exists():
-            check_same_phase(path, description, net)
+            piece = check_same_phase(path, description, net).get("piece", 1) + 1
             serialization.load_snapshot(trainer, path)
         trainer.run(show_loop_exception_msg=False)
         if updater.iteration < n_iterations:
@@ -194,5 +198,6 @@ def _history_entry(phase, entry):
         "epoch": entry["epoch"],
         "iteration": entry["iteration"],
         "elapsed_s": entry["elapsed_time"],
+        "piece": entry.get("piece", 1),
         "exits": exits,
     }

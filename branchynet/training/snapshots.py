@@ -42,19 +42,23 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
     return json.loads(json.dumps(description))
 
 
-def check_same_phase(path, description, net) -> None:
-    """Raises SnapshotError, naming the first difference, unless a snapshot has that description.
+def check_same_phase(path, description, net) -> dict:
+    """The description of a snapshot, which may say more than what it is compared with.
 
     Args:
         path: of the snapshot.
         description: what `describe_phase` gave.
         net: the `BranchyNet` that goes on from it.
+
+    Raises:
+        SnapshotError: it has another description; the first difference is named.
     """
     saved = serialization.read_snapshot_description(path)
     serialization.check_architecture(path, saved.get("architecture"), net)
     for key, expected in description.items():
         if saved.get(key) != expected:
             raise SnapshotError(f"{path} is of another run: {key}: expected {expected}, got {saved.get(key)}")
+    return saved
 
 
 def _sha256(arrays):

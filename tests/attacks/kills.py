@@ -109,7 +109,7 @@ def trained_by_two(out, number=None):
     load_weights(weights, out / "weights")
     for phase in ("plain", "joint"):
         log = records.read_json(out / f"{phase}.log.json")
-        logs += [{**entry, "elapsed_time": None} for entry in log]
+        logs += [{**entry, "elapsed_time": None, "piece": None} for entry in log]
     return weights, logs
 
 

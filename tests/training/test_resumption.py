@@ -41,6 +41,16 @@ def test_ctrl_c_leaves_a_snapshot_from_which_the_run_goes_on_to_the_same_result(
     assert_same_run(trained(both, tmp_path, resume=True), whole)
 
 
+def test_the_history_tells_which_piece_of_a_run_made_an_epoch(tmp_path, whole):
+    settings = dataclasses.replace(SETTINGS, epochs=3)
+    assert [entry["piece"] for entry in whole[1]] == [1, 1, 1, 1]
+    for n_calls in (10, 10):
+        with pytest.raises(Killed):
+            trained(plain, tmp_path, settings=settings, transform=acting_at(n_calls, kill), resume=True)
+    _, history = trained(plain, tmp_path, settings=settings, resume=True)
+    assert [(entry["epoch"], entry["piece"]) for entry in history] == [(1, 1), (2, 2), (3, 3)]
+
+
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     def interrupt_twice():
         os.kill(os.getpid(), signal.SIGINT)
