@@ -31,7 +31,7 @@ EXPERIMENT = Experiment(
         "quick": Preset(
             TrainingSettings(epochs=3, batch_size=128, alpha=1e-3),
             TrainingSettings(epochs=5, batch_size=128, alpha=1e-3),
-            help="3 + 5 epochs, about 20 minutes on 2 cores",
+            help="3 + 5 epochs, under ten minutes on 2 cores",
         ),
         "standard": Preset(
             TrainingSettings(epochs=22, batch_size=128, alpha=1e-3),

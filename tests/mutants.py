@@ -46,7 +46,11 @@ ROOMS = {
         ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/inference/test_measures.py"]
         + ["tests/inference/test_native.py", "tests/test_checks.py"]
         + ["tests/inference/test_plan.py", "tests/inference/test_processes.py", "tests/inference/test_arrays.py"]
-        + ["tests/inference/test_engines.py", "tests/inference/test_operations.py"],
+        + [
+            "tests/inference/test_engines.py",
+            "tests/inference/test_operations.py",
+            "tests/inference/test_precision.py",
+        ],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),
     "serialization": (

@@ -9,7 +9,7 @@ from branchynet.report.table import HEADINGS
 _CLOCKS = (PAPERS_CLOCK, SAME_ENGINE, OVER_CHAINER)
 _FRONT_HEADINGS = (
     *("Network", "Acc. plain (%)", "Acc. branchy (%)", "Plain (ms)", "Branchy (ms)", "Gain, paper's clock"),
-    *("Gain, end to end", "Exit (%)", "T"),
+    *("Gain, end to end", "Gain, equal acc.", "Exit (%)", "T"),
 )
 _NOTES = (
     "Ours: T chosen on validation, at the knee unless another goal is named, figures on the test set, one sample at a "
@@ -52,12 +52,12 @@ def front_table(runs, published: dict) -> str:
     lines, ours = [], sorted(_groups(runs), key=lambda same: same[0]["network"] not in paper)
     for title in [title for title in paper if f"B-{title}" in paper]:
         plain, row = published_pair("Paper", paper[title], paper[f"B-{title}"])
-        lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], ""))
+        lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], "", ""))
         for same in [same for same in ours if _family(same[0]["network"]) == _family(title)]:
             on_papers_clock, rows = zip(*(our_rows(run, (PAPERS_CLOCK, SAME_ENGINE)) for run in same))
             seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
             plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)
-            gains = _pooled(on_papers_clock)[2], branchy[2]
+            gains = _pooled(on_papers_clock)[2], branchy[2], _gain_at_equal_accuracy(same)
             name = f"{same[0]['network']}, ours{seeds}{formats.tuned_on_test(same[0])}"
             lines.append(_front_line(name, plain, branchy, *gains))
     return formats.markdown_table(_FRONT_HEADINGS, lines)
@@ -115,3 +115,13 @@ def _pooled_gain(gains):
     if len(gains) == 1 or None in gains:
         return formats.gain(None if None in gains else gains[0])
     return formats.mean_and_interval([gain["value"] for gain in gains], unit="x")
+
+
+def _gain_at_equal_accuracy(runs):
+    """The gain end to end of the fastest T that is as accurate as the plain network on validation images, or "none";
+    of several seeds the mean of those that have such a T, with their number."""
+    points = [point for run in runs for point in run.get("operating_points") or () if point["name"] == "equal accuracy"]
+    gains = [point["end_to_end_gain"] for point in points if point["thresholds"] is not None]
+    if not gains:
+        return "none" if points else ""
+    return _pooled_gain(gains) + ("" if len(gains) == len(points) else f" ({len(gains)} of {len(points)})")

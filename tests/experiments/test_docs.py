@@ -1,5 +1,7 @@
 """The scripts that make tables from records, and the pages that these tables stand in."""
 
+import re
+
 import compare
 import pytest
 import table
@@ -58,7 +60,13 @@ def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
     assert ("Everything on a GPU: none was at hand" in readme) is not is_measured
     assert docs.gpu_speed().startswith("Not measured") is not is_measured
     rows = [
-        {"name": f"cuda, {form}", "batch_size": 1, "samples_in": place, "ms_per_sample": {"mean": ms}}
+        {
+            "name": f"cuda, {form}",
+            "batch_size": 1,
+            "samples_in": place,
+            "n_batches": 9,
+            "ms_per_sample": {"mean": ms},
+        }
         for form, ms in (("plain net", 0.75), ("early exit", 0.25))
         for place in ("host", "device")
     ]
@@ -68,6 +76,7 @@ def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "RELEASED", tmp_path)
     text = docs.gpu_speed()
     assert text.count("| cuda, early exit") == 2 and text.count("0.250") == 2 and "Tiny GPU" in text
+    assert len(re.findall(r"batches timed +\| 9 ", text)) == 2
 
 
 def test_the_pages_that_are_released_are_what_the_records_say():

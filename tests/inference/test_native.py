@@ -23,6 +23,7 @@ from branchynet.inference.c_export import export_c
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
+from branchynet.inference.reference import LARGEST
 from branchynet.machine import compilers
 
 from .test_tiles import needs_compiler, wide_net
@@ -85,6 +86,18 @@ def test_a_number_that_is_not_finite_is_refused_with_its_sample():
     x[3, 0, 2, 2] = np.inf
     with pytest.raises(NetworkError, match="NaN or infinity in sample 3"):
         compiled.run(x, 0.5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("largest", "message"), [(LARGEST, "for sample 3: it is too large"), (2 * LARGEST, r"at most 1e\+18.*in sample 3")]
+)
+def test_it_tells_a_sample_that_is_too_large_from_one_that_may_not_be(largest, message):
+    net, (x, _) = tiny_net(), tiny_batch(5)
+    net.exits[0].layers[-1].W.array[...] = 1e30
+    x[3] = largest
+    with pytest.raises(NetworkError, match=message):
+        compile_net(net, engine="native").run(x, 0.5)
 
 
 @needs_compiler

@@ -69,7 +69,7 @@ def test_every_gain_that_was_not_measured_is_said_to_be_so(name):
         ("comparison", ["Ours", "paper's clock", "98.00", "99.00", "8.00", "0.500", "4.00x (3.50–4.50)"]),
         ("comparison", ["Ours", "end to end, over plain Chainer", "98.00", "99.00", "8.00", "1.23"]),
         ("comparison", ["Ours", "end to end, same engine", "98.00", "99.00", "2.00", "1.23", "1.62x (1.50–1.75)"]),
-        ("front table", ["LeNet, paper", "99.20", "99.25", "3.37", "0.62", "5.4x", "", "94.3, 5.63", "0.025"]),
+        ("front table", ["LeNet, paper", "99.20", "99.25", "3.37", "0.62", "5.4x", "", "", "94.3, 5.63", "0.025"]),
         ("front table", ["LeNet, ours", "98.00", "99.00", "2.00", "1.23", "4.00x (3.50–4.50)", "1.62x (1.50–1.75)"]),
     ],
 )
@@ -138,6 +138,30 @@ def test_seeds_become_one_row_with_mean_and_interval():
         "4.00x ± 0.00",
         "1.62x ± 0.00",
     ]
+
+
+def at_equal_accuracy(value):
+    """A record's entry of the setting of T for equal accuracy; None: there is no such T."""
+    if value is None:
+        return {"name": "equal accuracy", "thresholds": None}
+    gain = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    return {"name": "equal accuracy", "thresholds": [0.1], "end_to_end_gain": gain}
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "words"),
+    [
+        ([2.5], "2.50x (2.40–2.60)"),
+        ([None], "none"),
+        ([2.5, None, 2.5], "2.50x ± 0.00 (2 of 3)"),
+        ([None, None], "none"),
+    ],
+)
+def test_the_front_has_the_gain_at_equal_accuracy_of_the_seeds_that_have_one(of_seeds, words):
+    others = [{"name": "paper's T", "thresholds": [0.5], "end_to_end_gain": {"value": 9, "low": 9, "high": 9}}]
+    runs = [make_run(seed=n, operating_points=[*others, at_equal_accuracy(v)]) for n, v in enumerate(of_seeds)]
+    assert rows_of(report.front_table(runs, PUBLISHED))[3][7] == words
+    assert rows_of(report.front_table([make_run()], PUBLISHED))[3][7] == "", "a record from before there were any"
 
 
 @pytest.mark.parametrize("changes", [{"variant": "another"}, {"preset": "another"}])
