@@ -19,8 +19,9 @@ def checksum(array) -> str:
 
 
 def describe(array) -> str:
-    """Dtype and shape, for a message; the type of what is no array."""
-    return f"{array.dtype} of shape {array.shape}" if hasattr(array, "shape") else type(array).__name__
+    """Dtype and shape, for a message; the type of what is no array, or is masked."""
+    is_array = hasattr(array, "shape") and not isinstance(array, np.ma.MaskedArray)
+    return f"{array.dtype} of shape {array.shape}" if is_array else type(array).__name__
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Samples:
 
     Attributes:
         images: (N, C, H, W) uint8, 0 to 255.
-        labels: (N,) int32, the index of the class; integers of another size are converted.
+        labels: (N,) int32, the index of the class; integers of another size that fit are converted.
 
     Raises:
         DataError: they are other arrays, or not one label for each image.
@@ -40,11 +41,14 @@ class Samples:
 
     def __post_init__(self):
         images, labels = self.images, self.labels
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        if not _is_plain_array(images) or images.dtype != np.uint8 or images.ndim != 4:
             raise DataError(f"samples: expected images (N, C, H, W) uint8, got {describe(images)}")
-        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+        if not _is_plain_array(labels) or labels.dtype.kind not in "iu" or labels.shape != (len(images),):
             raise DataError(f"samples: expected {len(images)} integer labels, one an image, got {describe(labels)}")
-        object.__setattr__(self, "labels", labels.astype(np.int32, copy=False))
+        as_int32 = labels.astype(np.int32, copy=False)
+        if not np.array_equal(as_int32, labels):
+            raise DataError(f"samples: expected labels that int32 can hold, got {labels.min()} to {labels.max()}")
+        object.__setattr__(self, "labels", as_int32)
 
     def __len__(self):
         return len(self.labels)
@@ -54,8 +58,15 @@ class Samples:
         return Samples(self.images[part], self.labels[part])
 
     def sha256(self) -> dict:
-        """Checksums of the raw bytes (labels as uint8): what a record needs to say which samples it was made with."""
-        return {"images": checksum(self.images), "labels": checksum(self.labels.astype(np.uint8))}
+        """Checksums of the raw bytes (labels as uint8 where they fit, as those that are published): what a record needs
+        to say which samples it was made with."""
+        small = self.labels.astype(np.uint8)
+        labels = small if np.array_equal(small, self.labels) else self.labels
+        return {"images": checksum(self.images), "labels": checksum(labels)}
+
+
+def _is_plain_array(array):
+    return isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
     workers.send_first_weights(net)
     loss = JointLoss.of(net, settings) if phase == "joint" else PlainLoss(net)
     start = None if phase == "plain" else net.plain()
-    description = describe_phase(phase, net, splits.train, transform, settings, start)
+    description = describe_phase(phase, net, splits.train, transform, settings, augment, start)
     batches = ShuffledBatches(splits.train, settings.batch_size, transform, settings.seed, augment, workers)
     n_iterations = settings.epochs * batches.batches_per_epoch
     updater = JointUpdater(batches, loss, settings, n_iterations, net.device, workers)

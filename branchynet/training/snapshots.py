@@ -4,12 +4,14 @@ import dataclasses
 import hashlib
 import json
 
+from numpy.random import default_rng
+
 from branchynet import serialization
 from branchynet.errors import SnapshotError
 from branchynet.serialization.arrays import arrays_of
 
 
-def describe_phase(phase, net, samples, transform, settings, start=None) -> dict:
+def describe_phase(phase, net, samples, transform, settings, augment=None, start=None) -> dict:
     """The description that a snapshot of a phase is saved with.
 
     Args:
@@ -18,6 +20,8 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
         samples: `branchynet.datasets.Samples` that it is trained on.
         transform: images uint8 -> float32; those of `branchynet.datasets.transforms` have a name and arrays.
         settings: `TrainingSettings`.
+        augment: None, or (images uint8, numpy Generator) -> images uint8; what it makes of the first images tells it
+            from another.
         start: the link whose weights the phase starts from, and a frozen part of which the snapshot does not hold; None
             where they follow from the seed.
 
@@ -35,6 +39,7 @@ def describe_phase(phase, net, samples, transform, settings, start=None) -> dict
         "labels_sha256": checksums["labels"],
         "transform": getattr(transform, "name", None),
         "transform_sha256": _sha256(getattr(transform, "arrays", dict)()),
+        "augmented_sha256": None if augment is None else _sha256({"": augment(samples.images[:8], default_rng(0))}),
         "start_weights_sha256": None if start is None else _sha256(arrays_of(start)),
         **described,
         "architecture": net.describe(),

@@ -63,6 +63,9 @@ def test_labels_are_kept_as_int32(dtype):
         (IMAGES, np.zeros(2, np.float32), "integer labels, one an image, got float32"),
         (IMAGES, np.zeros(2, bool), "integer labels, one an image, got bool"),
         (IMAGES, [0, 1], "integer labels, one an image, got list"),
+        (IMAGES, np.array([0, 2**32 + 1]), "labels that int32 can hold, got 0 to 4294967297"),
+        (IMAGES, np.ma.masked_equal(LABELS, 0), "integer labels, one an image, got MaskedArray"),
+        (np.ma.masked_equal(IMAGES, 0), LABELS, r"expected images \(N, C, H, W\) uint8, got MaskedArray"),
         (IMAGES.astype(np.float32), LABELS, r"expected images \(N, C, H, W\) uint8, got float32"),
         (IMAGES[0], LABELS, r"expected images \(N, C, H, W\) uint8, got uint8 of shape \(1, 1, 1\)"),
         (None, LABELS, r"expected images \(N, C, H, W\) uint8, got NoneType"),
@@ -84,3 +87,5 @@ def test_checksums_are_those_of_the_published_bytes():
         "images": hashlib.sha256(b"\x07\x07").hexdigest(),
         "labels": hashlib.sha256(b"\x03\x04").hexdigest(),
     }
+    large = Samples(samples.images, np.array([3, 260], np.int32))
+    assert large.sha256()["labels"] == hashlib.sha256(large.labels.tobytes()).hexdigest(), "260 is not 4"

@@ -11,6 +11,7 @@ from tiny import as_float, tiny_net, tiny_splits
 
 from branchynet import Branch, BranchyNet
 from branchynet.datasets import Samples
+from branchynet.datasets.augmentation import random_flip, random_shift
 from branchynet.datasets.transforms import Normalise, scale
 from branchynet.errors import SnapshotError
 from branchynet.training.run import snapshot_path
@@ -87,6 +88,11 @@ SPLITS = tiny_splits()
 TRAIN = SPLITS.train
 
 
+def shifted(images, rng):
+    """Images shifted at random by a pixel."""
+    return random_shift(images, rng, max_shift=1)
+
+
 def with_train(images, labels):
     return {"splits": dataclasses.replace(SPLITS, train=Samples(images, labels))}
 
@@ -106,10 +112,12 @@ def with_train(images, labels):
         ({"transform": as_float}, "transform: expected None, got normalise"),
         ({"transform": scale}, "transform: expected scale, got normalise"),
         ({"transform": Normalise((0.5,), (0.2,))}, "transform_sha256: expected [0-9a-f]{64}, got [0-9a-f]{64}"),
+        ({"augment": None}, "augmented_sha256: expected None, got [0-9a-f]{64}"),
+        ({"augment": random_flip}, "augmented_sha256: expected [0-9a-f]{64}, got [0-9a-f]{64}"),
     ],
 )
 def test_a_snapshot_of_another_run_is_refused(tmp_path, changes, message):
-    options = {"splits": SPLITS, "transform": Normalise((0.5,), (0.25,))}
+    options = {"splits": SPLITS, "transform": Normalise((0.5,), (0.25,)), "augment": shifted}
     trained(joint, tmp_path, **options)
     with pytest.raises(SnapshotError, match=f"is of another run: {message}"):
         trained(joint, tmp_path, **{**options, **changes}, resume=True)
