@@ -53,6 +53,10 @@ ROOMS = {
         ],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),
+    "evidence": (
+        ["experiment/operating.py", "experiment/analysis.py"],
+        ["tests/experiment/test_operating.py", "tests/experiment/test_analysis.py"],
+    ),
     "serialization": (
         ["serialization/*.py", "machine/reading.py", "machine/files.py"],
         ["tests/test_serialization.py", "tests/serialization", "tests/confidence/test_saving.py"]
