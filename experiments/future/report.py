@@ -224,7 +224,7 @@ def _unknown(unknown, reference):
         "lets as many known validation samples leave at each exit as the reference setting does (entropy, T = "
         f"{formats.thresholds(reference['thresholds'])}), or more, where scores are equal. Who leaves early is "
         "answered with confidence. AUROC: known test samples against unknown ones. *Limit*: the score that 95 % of the "
-        "known validation samples are below; refusing what is above would cost 5 % of the known."
+        "known validation samples are below."
     )
     return [introduction, markdown_table(headings, lines), "\n".join(_refusals(unknown["measures"]))]
 
@@ -237,11 +237,13 @@ def _refusals(rows):
         if row["name"] not in _NAMED_BY_THE_PAPER:
             continue
         refused, by_entropy = row["above_pct"]["unknown"][0], entropy["above_pct"]["unknown"][0]
+        price, of_entropy = row["above_pct"]["known"][0], entropy["above_pct"]["known"][0]
         words = "most" if refused >= _MOST_PCT else "some" if refused >= _HARDLY_PCT else "hardly any"
         sentences.append(
             f"- **{row['name']} could refuse {words}** of the unknown images at the first exit: {refused:.1f} % at "
-            f"the price of 5 % of the known (entropy: {by_entropy:.1f} %). At its T {row['unknown_early_pct']:.1f} % "
-            f"leave early (entropy: {entropy['unknown_early_pct']:.1f} %).{_own_class(row)}"
+            f"the price of {price:.1f} % of the known (entropy: {by_entropy:.1f} % at {of_entropy:.1f} %). At its T "
+            f"{row['unknown_early_pct']:.1f} % leave early (entropy: {entropy['unknown_early_pct']:.1f} %)."
+            + _own_class(row)
         )
     best = min(rows, key=lambda row: row["unknown_early_pct"])
     return [
