@@ -14,6 +14,7 @@ from branchynet.datasets import Splits
 from branchynet.errors import OutputError, TrainingError
 from branchynet.gate import shown
 from branchynet.machine.files import check_space, locked, replacing
+from branchynet.machine.reading import MOST_BYTES
 from branchynet.machine.workers import Workers
 from branchynet.net import BranchyNet
 from branchynet.training.batches import ShuffledBatches
@@ -119,6 +120,7 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
     trainer.extend(save, "snapshot", trigger=(1, "epoch"), priority=-100)
     with locked(out) if workers.is_first else contextlib.nullcontext(), stop.listening():
         if workers.is_first:
+            _check_size(snapshot_bytes(net) // 2)
             check_space(out, snapshot_bytes(net))
         if resume and path.exists():
             piece = check_same_phase(path, description, net).get("piece", 1) + 1
@@ -164,6 +166,11 @@ def _check_kinds(net, splits, transform, settings, augment, workers):
     for name, value in (("transform", transform), ("augment", augment)):
         if not callable(value) and not (name == "augment" and value is None):
             raise TrainingError(f"{name}: expected a function of images, got {shown(value)}")
+
+
+def _check_size(n_bytes):
+    if n_bytes > MOST_BYTES:
+        raise TrainingError(f"net: expected snapshots of at most {MOST_BYTES:,} bytes, got a net with {n_bytes:,}")
 
 
 def _shape_of_a_sample(transform, samples):

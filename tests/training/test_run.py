@@ -124,3 +124,9 @@ def test_a_disk_without_room_for_a_snapshot_is_told_before_the_first_step(tmp_pa
     transform = acting_at(2, kill)  # the first call tells the shape of a sample
     with pytest.raises(OutputError, match="of free space"):
         plain(tiny_net(), tmp_path, transform=transform)
+
+
+def test_a_network_whose_snapshots_nobody_could_read_again_is_not_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("branchynet.training.run.MOST_BYTES", 1000)
+    with pytest.raises(TrainingError, match=r"expected snapshots of at most 1,000 bytes, got a net with [0-9,]+"):
+        plain(tiny_net(), tmp_path)
