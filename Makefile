@@ -42,7 +42,7 @@ help:
 	@echo "make c-targets  the exported C on ARM and WebAssembly, emulated (installs what is missing)"
 	@echo "make cuda-check  the GPU's kernels without a GPU: 1,000 images a network by g++ (and on a GPU), CUDA's compiler"
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
-	@echo "make damage     100,000 damaged files of weights; make kills: a training ended at every operation on files, by one process and by two"
+	@echo "make damage     105,000 damaged files of a training; make kills: a training ended at every operation on files, by one process and by two"
 	@echo "make threads    100,000 calls of one compiled net by 8 threads, on each engine of the CPU"
 	@echo "make mutants    mutation testing of a room: ROOM=thresholds, goals, risk, inference, timing, serialization or all"
 	@echo "make matrix     the tests on several versions of Python and NumPy"

@@ -1,6 +1,6 @@
 """The long campaigns, and what they found, when and on which commit: `tests/campaigns.json`, which docs/trust.md shows.
 
-    python tests/campaigns.py damage         # 100,000 damaged files of weights
+    python tests/campaigns.py damage         # 105,000 damaged files: weights, measures, exit records, snapshots
     python tests/campaigns.py kills          # a training ended at every operation on files, then resumed
     python tests/campaigns.py kills-by-two   # the same by two processes, really killed; 150 points drawn at random
 
@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PATH = ROOT / "tests" / "campaigns.json"
 # What is done of a campaign that was stopped.
 PROGRESS = ROOT / ".pytest_cache"
-N_DAMAGED, AT_A_TIME, N_BY_TWO = 50_000, 250, 150
+N_DAMAGED, AT_A_TIME, N_BY_TWO = 15_000, 250, 150
 
 
 def commit():
@@ -67,12 +67,12 @@ def found(name, keys, work):
 
 
 def damaged_files():
-    """Bytes of the two files of weights, damaged at random: noticed, or the same is read."""
-    keys = [(ending, seed) for seed in range(N_DAMAGED // AT_A_TIME) for ending in damage.ENDINGS]
+    """Bytes of every file that a training leaves, damaged at random: noticed, or the same is read."""
+    keys = [(*file, seed) for seed in range(N_DAMAGED // AT_A_TIME) for file in damage.DAMAGED]
 
-    def work(ending, seed):
+    def work(kind, ending, seed):
         with tempfile.TemporaryDirectory() as folder:
-            return damage.n_noticed(pathlib.Path(folder), ending, AT_A_TIME, seed)
+            return damage.n_noticed(pathlib.Path(folder), kind, ending, AT_A_TIME, seed)
 
     results = found("damage", keys, work)
     errors = [result for result in results if isinstance(result, str)]

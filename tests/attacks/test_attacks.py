@@ -12,7 +12,7 @@ from tiny import tiny_list, tiny_net
 from branchynet import TrainedNet, load_plain_network, load_weights, save_weights
 from branchynet.errors import OutputError, UserError
 
-from .damage import ENDINGS, initialised, n_noticed, save
+from .damage import DAMAGED, initialised, n_noticed, save
 from .files import FILES, POSIX
 from .kills import Killed, killed_after
 
@@ -91,10 +91,11 @@ def test_a_provenance_that_json_cannot_say_leaves_the_older_pair(stem, provenanc
     assert load_weights(initialised(5), stem)["provenance"]["seed"] == 0
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_damage_is_noticed_wherever_it_changes_anything(tmp_path, ending):
+@pytest.mark.parametrize(("kind", "ending"), DAMAGED)
+def test_damage_is_noticed_wherever_it_changes_anything(tmp_path, kind, ending):
     """At length: `make damage`."""
-    assert n_noticed(tmp_path, ending, n=300, seed=0) > 150
+    every_byte_counts = ending == ".npz" and kind != "snapshot"  # a description has the checksum of the arrays' file
+    assert n_noticed(tmp_path, kind, ending, n=200, seed=0) >= (200 if every_byte_counts else 100)
 
 
 def operations_of_a_save(stem):
