@@ -80,6 +80,17 @@ def write(spec, folder, arrays, source) -> None:
     os.replace(new_file, cache_file(spec, folder))
 
 
+def tidy(spec, folder) -> None:
+    """Removes the workshop of a process that was killed when the data set was cached already."""
+    if workshop(spec, folder).exists():
+        with contextlib.suppress(Timeout, OSError, NotImplementedError), FileLock(_lock_file(spec, folder), timeout=0):
+            shutil.rmtree(workshop(spec, folder), ignore_errors=True)
+
+
+def _lock_file(spec, folder):
+    return folder / f".branchynet-{spec.name}.lock"
+
+
 @contextlib.contextmanager
 def locked(spec, folder):
     """Holds a data set's lock, with an empty workshop. What a killed process left in the workshop is removed.
@@ -87,7 +98,7 @@ def locked(spec, folder):
     Raises:
         DataError: the folder cannot be made or written to.
     """
-    path = folder / f".branchynet-{spec.name}.lock"
+    path = _lock_file(spec, folder)
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

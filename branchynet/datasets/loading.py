@@ -49,6 +49,7 @@ def load_spec(spec, data_dir=None) -> Dataset:
     reasons = []
     found = _from_cache(spec, folder, reasons) or _from_folders(spec, [folder, *others], reasons)
     arrays, source = found or _fetch(spec, folder, reasons)
+    cache.tidy(spec, folder)
     train, test = (Samples(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
     for array in (train.images, train.labels, test.images, test.labels):
         array.flags.writeable = False  # the verified data stay what they are

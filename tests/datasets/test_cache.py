@@ -3,9 +3,11 @@
 import io
 import multiprocessing
 import os
+import signal
 
 import numpy as np
 import pytest
+from attacks.kills import killed_after
 
 from branchynet.datasets import cache
 from branchynet.datasets.loading import load_spec
@@ -138,3 +140,26 @@ def test_processes_that_load_at_once_fetch_once_and_all_get_the_data(tmp_path, a
     expected = [arrays[name].tolist() for name in ("train_images", "test_labels")]
     assert [loaded for _, loaded in outcomes] == [expected] * n_processes
     assert sorted(source.startswith("cache ") for source, _ in outcomes) == [False] + [True] * (n_processes - 1)
+
+
+def fetched_and_killed(spec, folder, number):
+    """The exit status of a process that fetches, and is really killed before operation `number` on files."""
+    child = os.fork()
+    if child == 0:
+        with killed_after(number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            load_spec(spec, folder)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork a process")
+def test_a_fetch_that_is_killed_at_any_operation_on_files_is_made_again(tmp_path, arrays, works, capfd):
+    spec, number, status = tiny.make_spec(arrays, [works]), 0, signal.SIGKILL
+    while status == signal.SIGKILL:
+        folder = tmp_path / f"killed-{number}"
+        status = fetched_and_killed(spec, folder, number)
+        tiny.assert_is(load_spec(spec, folder), arrays)
+        left = [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
+        assert left == [cache.cache_file(spec, folder).name], "the workshop of the killed process is gone"
+        number += 1
+    assert status == 0 and number > 10
