@@ -106,10 +106,10 @@ class CompiledNet:
         with self._device_in_use():
             self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
             self._decides = hasattr(self._workspace(), "answers")
-        self._takes_pixels = getattr(self._engine, "takes_pixels", False)
+        self._takes_pixels = self._engine.takes_pixels
         self.precision = precision
         self.engine = self._engine.name
-        self._process = None if getattr(self._engine, "outlives_fork", False) else os.getpid()
+        self._process = None if self._engine.outlives_fork else os.getpid()
         self._last = (_NOTHING, None)  # thresholds and the rule made of them
         # The shape of one sample, where an engine that decides itself takes it as it is; else of nothing.
         is_direct = self._decides and self._process is None and plan.transform is None and not self._is_on_gpu

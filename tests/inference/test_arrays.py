@@ -13,6 +13,7 @@ from branchynet.inference import compile_net
 from branchynet.inference.engines.arrays import engine as arrays
 from branchynet.inference.engines.arrays.product import matrix_product
 from branchynet.inference.engines.arrays.programs import Scratch
+from branchynet.links import Convolution2D
 
 
 def test_scratch_memory_is_shared_until_more_is_wanted_and_what_is_lent_stays_valid():
@@ -62,6 +63,13 @@ def test_a_sample_has_any_number_of_axes(rng, shape):
     net = BranchyNet([L.Linear(6, 4), FL(F.relu), Branch([L.Linear(4, 3)])])
     x = rng.normal(size=(5, *shape)).astype(np.float32)
     assert_same_answers(compile_net(net, shape, engine="arrays").run(x, ()), run(net, x, ()))
+
+
+@pytest.mark.parametrize("width", [4, 5, 6])
+def test_a_stride_may_lead_past_the_right_border(rng, width):
+    net = BranchyNet([Convolution2D(1, 2, 3, stride=2, pad=1), Branch([L.Linear(None, 3)])])
+    x = rng.normal(size=(3, 1, 4, width)).astype(np.float32)
+    assert_same_answers(compile_net(net, x.shape[1:], engine="arrays").run(x, ()), run(net, x, ()))
 
 
 def test_memory_is_that_of_weights_and_buffers():
