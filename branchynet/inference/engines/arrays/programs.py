@@ -113,10 +113,10 @@ def _convolution(program, operation, x):
     _, out_h, out_w = operation.out_shape(x.shape[1:])
     dense = (sy, sx) == (1, 1)
     padded_h = max((out_h - 1) * sy + kh, ph + height)
-    # At stride 1 each row of windows is taken across the padded width: unbroken runs of memory (see
-    # branchynet.functions). Rows are padded at the left only, for to the right of the image comes the padding of the
-    # row below; the last windows run past the end by kw - 1.
-    padded_w = max(out_w, pw + width) if dense else max((out_w - 1) * sx + kw, pw + width)
+    # Rows are padded at the left only, for to the right of the image comes the padding of the row below; the last
+    # windows run past the end by kw - 1. At stride 1 each row of windows is taken across the padded width: unbroken
+    # runs of memory (see branchynet.functions).
+    padded_w = max(out_w, pw + width)
     run_w = padded_w if dense else out_w
     padded = program.buffer((n_samples, channels, padded_h * padded_w + kw - 1), 0)
     image = padded[:, :, : padded_h * padded_w].reshape(n_samples, channels, padded_h, padded_w)
