@@ -14,23 +14,21 @@ from chainer.backend import get_array_module
 
 from branchynet.confidence.measure import Measure
 from branchynet.errors import MeasureError
+from branchynet.gate import shown
 from branchynet.registry import Registry
 
-MEASURES = Registry(
-    "measure",
-    MeasureError,
-    {
-        "entropy": "branchynet.confidence.entropy:Entropy",
-        "max-probability": "branchynet.confidence.direct:MaxProbability",
-        "margin": "branchynet.confidence.direct:Margin",
-        "energy": "branchynet.confidence.direct:Energy",
-        "patience": "branchynet.confidence.direct:Patience",
-        "calibrated-entropy": "branchynet.confidence.calibration:CalibratedEntropy",
-        "correctness-net": "branchynet.confidence.correctness:CorrectnessNet",
-        "opengan": "branchynet.confidence.opengan:OpenGan",
-        "openmax": "branchynet.confidence.openmax:OpenMax",
-    },
-)
+_OF_THE_LIBRARY = {
+    "entropy": "branchynet.confidence.entropy:Entropy",
+    "max-probability": "branchynet.confidence.direct:MaxProbability",
+    "margin": "branchynet.confidence.direct:Margin",
+    "energy": "branchynet.confidence.direct:Energy",
+    "patience": "branchynet.confidence.direct:Patience",
+    "calibrated-entropy": "branchynet.confidence.calibration:CalibratedEntropy",
+    "correctness-net": "branchynet.confidence.correctness:CorrectnessNet",
+    "opengan": "branchynet.confidence.opengan:OpenGan",
+    "openmax": "branchynet.confidence.openmax:OpenMax",
+}
+MEASURES = Registry("measure", MeasureError, _OF_THE_LIBRARY)
 
 
 class _FunctionMeasure(Measure):
@@ -42,39 +40,40 @@ class _FunctionMeasure(Measure):
         return self.function(logits)
 
 
-def _registered(kind, **attributes):
-    """The class of a measure of one's own as it is registered: it works on copies of the logits, and its scores are
-    looked at.
+class _Guarded(Measure):
+    """A measure of one's own as the library calls it: it works on copies of the logits, and its scores are looked at.
 
     Logits are small, ten numbers a sample, so a copy costs next to nothing. Without it, a measure that sorts them in
     place would change what the network answers.
     """
 
-    class Registered(kind):
-        __doc__ = kind.__doc__
-        # Inherited from a measure of the library, it need not fit the `scores` of the new class.
-        score_of_one = None
+    scores_of_exits = Measure.scores_of_exits
+    # Inherited from a measure of the library, it need not fit the `scores` of the class that inherits it.
+    score_of_one = None
 
-        def scores_after(self, exit_index, logits, earlier):
-            xp, expected = get_array_module(logits), (len(logits),)
-            scores = super().scores_after(exit_index, logits.copy(), [exit_logits.copy() for exit_logits in earlier])
-            if not isinstance(scores, xp.ndarray) or scores.shape != expected or scores.dtype.kind not in "biuf":
-                found = f"{scores.dtype} of shape {scores.shape}" if isinstance(scores, xp.ndarray) else repr(scores)
-                raise MeasureError(f"{self.name}: expected real scores of shape {expected}, got {found}")
-            if xp.isnan(scores).any():
-                raise MeasureError(f"{self.name}: expected scores that are numbers, got NaN")
-            return scores.astype(np.float32)
+    def __init__(self, measure):
+        self._measure = measure
+        said = [name for name in vars(Measure) if not name.startswith("__") and name not in vars(_Guarded)]
+        vars(self).update({name: getattr(measure, name) for name in said})
+        self.name = measure.name or type(measure).__name__
 
-    for name, value in attributes.items():
-        setattr(Registered, name, value)
-    return Registered
+    def scores_after(self, exit_index, logits, earlier):
+        xp, expected = get_array_module(logits), (len(logits),)
+        copies = [exit_logits.copy() for exit_logits in earlier]
+        scores = self._measure.scores_after(exit_index, logits.copy(), copies)
+        if type(scores) is not xp.ndarray or scores.shape != expected or scores.dtype.kind not in "biuf":
+            found = f"{scores.dtype} of shape {scores.shape}" if isinstance(scores, xp.ndarray) else shown(scores)
+            raise MeasureError(f"{self.name}: expected real scores of shape {expected}, got {found}")
+        if xp.isnan(scores).any():
+            raise MeasureError(f"{self.name}: expected scores that are numbers, got NaN at exit {exit_index + 1}")
+        return scores.astype(np.float32)
 
 
 def register_measure(name, lowest=-math.inf, replace=False):
     """A decorator that registers a function or a subclass of `Measure`.
 
-    A function takes logits (N, n_classes) float32, NumPy or CuPy, and returns scores (N,), real numbers. It is called
-    with a copy of the logits, and so is `scores` of a class. Scores of another shape, complex ones and NaN are refused.
+    A function takes logits (N, n_classes) float32, NumPy or CuPy, and returns scores (N,), real numbers. `as_measure`
+    says how it is called.
 
     Args:
         name: what callers ask for the measure by.
@@ -87,9 +86,10 @@ def register_measure(name, lowest=-math.inf, replace=False):
 
     def register(target):
         if isinstance(target, type) and issubclass(target, Measure):
-            kind = _registered(target, name=name, __name__=target.__name__)
+            kind = type(target.__name__, (target,), {"__doc__": target.__doc__, "name": name})
         elif callable(target) and not isinstance(target, type):
-            kind = _registered(_FunctionMeasure, name=name, lowest=lowest, function=staticmethod(target))
+            said = {"name": name, "lowest": lowest, "function": staticmethod(target)}
+            kind = type("_FunctionMeasure", (_FunctionMeasure,), said)
         else:
             raise MeasureError(f"measure {name!r}: expected a function or a subclass of Measure, got {target!r}")
         MEASURES.add(name, kind, replace)
@@ -101,7 +101,13 @@ def register_measure(name, lowest=-math.inf, replace=False):
 def as_measure(measure) -> Measure:
     """The measure that a caller means: a `Measure`, or the name of one, which is made with its default settings.
 
+    One that is not of the library is called with copies of the logits, and MeasureError tells of scores of another
+    shape, of complex ones and of NaN.
+
     Raises:
         MeasureError: it is neither.
     """
-    return measure if isinstance(measure, Measure) else MEASURES.get(measure)()
+    measure = measure if isinstance(measure, Measure) else MEASURES.get(measure)()
+    kind = type(measure)
+    is_known = kind is _Guarded or f"{kind.__module__}:{kind.__qualname__}" in _OF_THE_LIBRARY.values()
+    return measure if is_known else _Guarded(measure)

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_batch, tiny_logits, tiny_net
 
 from branchynet import run
-from branchynet.confidence import Entropy, Measure, as_measure, register_measure
+from branchynet.confidence import MEASURES, Entropy, Measure, as_measure, register_measure
 from branchynet.errors import MeasureError
 from branchynet.inference import compile_net
 from branchynet.machine.devices import to_host
@@ -44,7 +44,7 @@ def test_one_class_adds_a_measure():
     assert Constant(5).describe() == {"name": "constant", "settings": {"value": 5}}
     assert (Constant.__name__, Constant.__doc__) == ("Constant", "It says the same of every sample.")
     (scores,) = as_measure("constant").scores_of_exits([np.zeros((1, 3), np.float32)])
-    assert scores == [2] and scores.dtype == np.float32 and isinstance(as_measure("constant"), Constant)
+    assert scores == [2] and scores.dtype == np.float32 and isinstance(MEASURES.get("constant")(), Constant)
 
 
 def test_a_measure_of_ones_own_does_not_inherit_the_score_of_one_sample():
@@ -70,18 +70,19 @@ NO_SCORES = {
     "a variable": (lambda logits: F.max(logits, axis=1), r"got variable"),
     "nothing": (lambda logits: None, "got None"),
     "texts": (lambda logits: np.full(4, "sure"), "got <U4"),
+    "masked": (lambda logits: np.ma.array(logits[:, 0], mask=True), "got float32"),
+    "one of one": (lambda logits: logits[:1, 0], r"got float32 of shape \(1,\)"),
 }
 
 
 @pytest.mark.parametrize("name", NO_SCORES)
-@pytest.mark.parametrize("is_class", [False, True])
-def test_a_measure_that_returns_no_scores_is_refused_by_its_name(name, is_class):
+@pytest.mark.parametrize("given_as", ["function", "class", "instance"])
+def test_a_measure_that_returns_no_scores_is_refused_by_its_name(name, given_as):
     function, message = NO_SCORES[name]
-    register_measure(name)(
-        type("Own", (Measure,), {"scores": lambda self, _, z: function(z)}) if is_class else function
-    )
+    own = type(name, (Measure,), {"scores": lambda self, _, z: function(z)})
+    register_measure(name)(function if given_as == "function" else own)
     with pytest.raises(MeasureError, match=f"^{name}: .*{message}"):
-        ExitRecords.of(np.zeros((2, 4, 3), np.float32), np.zeros(4, np.int32), name)
+        ExitRecords.of(np.zeros((2, 4, 3), np.float32), [0] * 4, own() if given_as == "instance" else name)
 
 
 def sort_in_place(logits):
@@ -99,16 +100,16 @@ class SortInPlace(Measure):
         return sum(sort_in_place(exit_logits) for exit_logits in (*earlier, logits))
 
 
-@pytest.mark.parametrize("target", [sort_in_place, SortInPlace])
+@pytest.mark.parametrize("target", [sort_in_place, SortInPlace, SortInPlace()])
 def test_a_measure_that_writes_into_its_logits_does_not_change_what_the_network_answers(target, device):
-    register_measure("sorts")(target)
+    measure = target if isinstance(target, Measure) else register_measure("sorts")(target) and "sorts"
     logits, labels = tiny_logits(20)
-    ours = ExitRecords.of([device.send(z.copy()) for z in logits], labels, "sorts")
+    ours = ExitRecords.of([device.send(z.copy()) for z in logits], labels, measure)
     np.testing.assert_array_equal(ours.predictions, logits.argmax(axis=2))
     (x, _), net = tiny_batch(9), tiny_net(device=device)
     expected = to_host(run(net, x, 0.0).labels)
-    compiled = compile_net(net, device=device.name, measure="sorts")
-    answers = [run(net, x, -math.inf, measure="sorts"), compiled.run(x, -math.inf)]
+    compiled = compile_net(net, device=device.name, measure=measure)
+    answers = [run(net, x, -math.inf, measure=measure), compiled.run(x, -math.inf)]
     assert [to_host(answer.labels).tolist() for answer in answers] == [expected.tolist()] * 2
     assert [int(compiled.run(x[i : i + 1], -math.inf).labels[0]) for i in range(9)] == expected.tolist()
 

@@ -146,7 +146,7 @@ def test_measures_that_cannot_be_used_are_refused_before_anything_is_computed(me
 
 
 class LostAtTheSecondExit(Measure):
-    """Of which no function of one's own is made, whose scores are looked at before."""
+    """A measure of one's own that is given as it is, not registered."""
 
     name = "lost"
 
