@@ -38,6 +38,14 @@ def is_real(value) -> bool:
     return True
 
 
+def floats(values) -> tuple | None:
+    """A list, a tuple or a 1-D array of real numbers, as of `is_real`, as a tuple of floats; None if it is none."""
+    is_array = getattr(values, "ndim", 0) == 1 and not isinstance(values, np.ma.MaskedArray)
+    if not (is_array or isinstance(values, (list, tuple))) or not all(map(is_real, values)):
+        return None
+    return tuple(map(float, values))
+
+
 def is_shape(value) -> bool:
     """Whether it is the shape of a sample: a list or tuple of whole numbers >= 1, of which there are not too many."""
     if not isinstance(value, (list, tuple)) or not value:

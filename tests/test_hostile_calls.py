@@ -254,8 +254,8 @@ def test_loss_weights_of_numpy_are_numbers(weight):
 
 
 def test_what_a_caller_changes_afterwards_does_not_change_a_rule():
-    given = [0.5, 0.5]
-    rule, costs = Thresholds(given), np.array([1.0, 2.0, 3.0])
+    given, number = [0.5, np.array(0.5)], np.array(0.5)
+    rule, share, costs = Thresholds(given), PercentExits(number), np.array([1.0, 2.0, 3.0])
     kept = ExitCosts(costs)
-    given[0] = costs[0] = 9
-    assert rule.values == (0.5, 0.5) and kept.values.tolist() == [1, 2, 3]
+    given[0] = given[1][...] = number[...] = costs[0] = 9
+    assert (rule.values, share.values) == ((0.5, 0.5), 0.5) and kept.values.tolist() == [1, 2, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import numbers
 import os
 import threading
 from math import inf, isfinite
@@ -209,7 +210,9 @@ class CompiledNet:
         if thresholds is not last_thresholds:
             lowest = 0.0 if self.measure is None else self.measure.lowest
             rule = as_exit_rule(thresholds, self.plan.n_exits, lowest)
-            if isinstance(thresholds, (float, tuple, Thresholds)):
+            # An array in a tuple may be changed in place.
+            is_of_numbers = type(thresholds) is tuple and all(isinstance(T, numbers.Real) for T in thresholds)
+            if is_of_numbers or isinstance(thresholds, (float, Thresholds)):
                 self._last = (thresholds, rule)
         return rule
 

@@ -15,7 +15,7 @@ import numpy as np
 from chainer.backend import get_array_module
 
 from branchynet.errors import ThresholdError
-from branchynet.gate import is_real, shown
+from branchynet.gate import floats, is_real, shown
 
 
 def is_below(scores, thresholds):
@@ -34,15 +34,15 @@ class Thresholds:
     """Leave at exit n if the score (by default the entropy, in nats) is below ``values[n]``.
 
     Attributes:
-        values: tuple of n_exits - 1 floats, as they were given.
+        values: tuple of n_exits - 1 floats.
     """
 
     values: tuple
 
     def __post_init__(self):
         object.__setattr__(self, "values", _frozen(self.values))
-        is_rule = isinstance(self.values, tuple) and all(map(is_real, self.values))
-        object.__setattr__(self, "_compared", tuple(map(as_float32, self.values)) if is_rule else None)
+        compared = tuple(map(as_float32, self.values)) if _are_floats(self.values) else None
+        object.__setattr__(self, "_compared", compared)
 
     def leaves(self, early_exit, scores):
         """Which samples leave an exit (0 for the first): scores float32, (N,) or one number -> bool of that shape."""
@@ -89,7 +89,9 @@ def as_exit_rule(thresholds, n_exits: int, lowest: float = 0.0):
     """
     is_percent = isinstance(thresholds, PercentExits)
     given = thresholds.values if isinstance(thresholds, (PercentExits, Thresholds)) else thresholds
-    values = (float(given),) * (n_exits - 1) if is_real(given) else _as_floats(given)
+    values = (float(given),) * (n_exits - 1) if is_real(given) else floats(given)
+    if values is None:
+        raise ThresholdError(f"thresholds: expected a number or a list of numbers, got {shown(given)}")
     if len(values) != n_exits - 1:
         raise ThresholdError(f"thresholds: expected {n_exits - 1} (the last exit takes all), got {len(values)}")
     lowest, highest = (0.0, 100.0) if is_percent else (lowest, math.inf)
@@ -101,17 +103,15 @@ def as_exit_rule(thresholds, n_exits: int, lowest: float = 0.0):
 
 
 def _frozen(values):
-    """What a caller cannot change any more; what is no list is left for `as_exit_rule` to refuse."""
-    is_list = isinstance(values, list) or (type(values) is np.ndarray and values.ndim == 1)
-    return tuple(values) if is_list else values
+    """Floats, which a caller cannot change any more; what is no number is left for `as_exit_rule` to refuse."""
+    if _are_floats(values):
+        return values
+    numbers = float(values) if is_real(values) else floats(values)
+    return values if numbers is None else numbers
 
 
-def _as_floats(thresholds):
-    """A list, a tuple or a 1-D array of numbers, as a tuple of floats."""
-    is_array = getattr(thresholds, "ndim", 0) == 1 and not isinstance(thresholds, np.ma.MaskedArray)
-    if not (is_array or isinstance(thresholds, (list, tuple))) or not all(map(is_real, thresholds)):
-        raise ThresholdError(f"thresholds: expected a number or a list of numbers, got {shown(thresholds)}")
-    return tuple(map(float, thresholds))
+def _are_floats(values):
+    return type(values) is tuple and {float}.issuperset(map(type, values))
 
 
 def assign_exits(scores, rule):

@@ -27,6 +27,7 @@ from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_names
 from branchynet.links import Convolution2D
 from branchynet.machine.devices import get_device, gpu_problem, to_host
+from branchynet.thresholds import Thresholds
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 NETWORKS = {
@@ -242,6 +243,18 @@ def test_later_changes_of_the_weights_do_not_reach_a_compiled_net(engine):
     for param in net.params():
         param.array[...] += 1
     np.testing.assert_array_equal(to_host(compiled.run(x, 1.0).logits), before)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, lambda arrays: Thresholds(tuple(arrays)), lambda arrays: arrays[0]])
+def test_thresholds_that_are_changed_in_place_are_looked_at_again_unless_they_are_a_rule(engine, kind):
+    net, (x, _), arrays = tiny_net(), tiny_batch(), [np.array(0.0), np.array(0.0)]
+    compiled, thresholds = compile_net(net, **engine), kind(arrays)
+    for value in (0.0, 9.0):
+        for array in arrays:
+            array[...] = value
+        for rows in (slice(1), slice(None)):
+            assert_same_answers(compiled.run(x[rows], thresholds), run(net, x[rows], thresholds))
+    assert set(run(net, x, thresholds).exits.tolist()) == {2 if isinstance(thresholds, Thresholds) else 0}
 
 
 def test_engines_and_devices_that_do_not_exist_are_refused():
