@@ -24,6 +24,7 @@ class CalibratedEntropy(FittedMeasure):
 
     name = "calibrated-entropy"
     fitted_names = positive_names = ("tau_",)
+    fitted_axes = {"tau_": ()}
 
     def fit_exit(self, logits, labels, rng):
         """The temperature of an exit: fit on validation samples."""

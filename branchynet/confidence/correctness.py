@@ -27,7 +27,7 @@ class CorrectnessNet(FittedMeasure):
 
     name = "correctness-net"
     setting_names = ("n_hidden", "n_steps", "batch_size", "alpha")
-    fitted_names = perceptron.ARRAY_NAMES
+    fitted_names, fitted_axes = perceptron.ARRAY_NAMES, perceptron.ARRAY_AXES
 
     def __init__(self, n_hidden=16, n_steps=1000, batch_size=256, alpha=1e-2):
         self.n_hidden, self.n_steps, self.batch_size, self.alpha = n_hidden, n_steps, batch_size, alpha

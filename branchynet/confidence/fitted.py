@@ -44,28 +44,44 @@ class FittedMeasure(Measure):
         for name in self.fitted_names:
             setattr(self, name, np.stack([arrays[name] for arrays in learned]))
         vars(self).pop("_on_devices", None)
+        self.check_arrays()
         return self
 
     def check(self, n_exits) -> None:
         """Raises MeasureError unless the measure was fitted to a network of so many exits."""
-        n_fitted = len(getattr(self, self.fitted_names[0]))
+        n_fitted = self.check_arrays()["n_exits"]
         if n_fitted != n_exits:
             raise MeasureError(f"{self.name}: expected one fitted to {n_exits} exits, got one fitted to {n_fitted}")
 
-    def check_exit(self, exit_index) -> None:
-        """Raises MeasureError unless the measure was fitted to such an exit, 0 for the first."""
-        n_fitted = len(getattr(self, self.fitted_names[0]))
-        if not exit_index < n_fitted:
-            raise MeasureError(f"{self.name}: expected an exit from 0 to {n_fitted - 1}, got {exit_index}")
+    def check_arrays(self) -> dict:
+        """As of `Measure`; what it returns is kept."""
+        vars(self)["_lengths"] = super().check_arrays()
+        return self._lengths
+
+    def check_exit(self, exit_index) -> dict:
+        """What `check_arrays` returns; MeasureError unless the measure was fitted to such an exit, 0 for the first."""
+        # Looked at once: each time it would take longer than the score of one sample.
+        lengths = vars(self).get("_lengths") or self.check_arrays()
+        if not exit_index < lengths["n_exits"]:
+            raise MeasureError(f"{self.name}: expected an exit from 0 to {lengths['n_exits'] - 1}, got {exit_index}")
+        return lengths
 
     def fitted_at(self, exit_index, logits) -> dict:
-        """{name: array} of what was fitted to one exit, 0 for the first, on the device of the logits."""
-        self.check_exit(exit_index)
-        device, on_devices = get_device_from_array(logits), vars(self).setdefault("_on_devices", {})
-        # A copy for each device is kept, because sending takes longer than scoring.
-        if device.name not in on_devices:
-            on_devices[device.name] = {name: device.send(array) for name, array in self.arrays().items()}
-        return {name: array[exit_index] for name, array in on_devices[device.name].items()}
+        """{name: array} of what was fitted to one exit, 0 for the first, on the device of the logits.
+
+        Raises:
+            MeasureError: as of `check_exit`, or it was fitted to logits of other classes.
+        """
+        n_classes, device = logits.shape[1], get_device_from_array(logits)
+        on_devices, key = vars(self).setdefault("_on_devices", {}), (device.name, exit_index, n_classes)
+        # Kept, because looking and sending take longer than scoring.
+        if key not in on_devices:
+            expected = self.check_exit(exit_index).get("n_classes", n_classes)
+            if n_classes != expected:
+                raise MeasureError(f"{self.name}: expected logits of {expected} classes, got {n_classes}")
+            arrays = self.arrays().items()
+            on_devices[key] = {name: device.send(array[exit_index, ...]) for name, array in arrays}
+        return on_devices[key]
 
     def __getattr__(self, name):
         """Called for an attribute that is not there, such as one that `fit` would set."""

@@ -22,7 +22,10 @@ class Measure:
             `scores_after`.
         setting_names: arguments of the constructor, which keeps each as an attribute of that name.
         fitted_names: attributes that `fit` sets, arrays whose first axis is the exit.
+        fitted_axes: {name of those: names of its other axes}; axes of one name are of one length, and n_classes is that
+            of the logits. A name that is not there is an array of any form.
         positive_names: those of `fitted_names` whose numbers must be above 0.
+        infinite_names: those of `fitted_names` whose numbers may be infinite.
         fits_on: what `fit` is to be given: "validation", samples held back from training, or "training".
     """
 
@@ -31,7 +34,8 @@ class Measure:
     needs_earlier_exits = False
     setting_names = ()
     fitted_names = ()
-    positive_names = ()
+    fitted_axes = {}
+    positive_names = infinite_names = ()
     fits_on = "validation"
 
     # `scores` of one sample in plain Python, up to rounding: (exit_index, list of n_classes floats) -> float. For ten
@@ -78,6 +82,31 @@ class Measure:
     def check(self, n_exits) -> None:
         """Raises MeasureError unless the measure can be used on a network of so many exits."""
 
+    def check_arrays(self) -> dict:
+        """Looks at what was fitted.
+
+        Returns:
+            {name of an axis, as "n_exits": its length}
+
+        Raises:
+            MeasureError: an array is of another form, or holds NaN, infinity or numbers <= 0 where there must be none.
+        """
+        lengths = {}
+        for name in self.fitted_names:
+            array, where = getattr(self, name), f"{self.name}: {name}"
+            is_real = isinstance(array, np.ndarray) and array.dtype.kind in "iuf" and array.ndim > 0
+            is_no_number = np.isnan if name in self.infinite_names else lambda values: ~np.isfinite(values)
+            if not is_real or is_no_number(array).any():
+                raise MeasureError(f"{where}: expected numbers for each exit, got {array}")
+            if name in self.positive_names and not (array > 0).all():
+                raise MeasureError(f"{where}: expected numbers > 0, got {array}")
+            axes = ("n_exits", *self.fitted_axes.get(name, ()))
+            shape = array.shape if name in self.fitted_axes else array.shape[:1]
+            expected = ", ".join(str(lengths.get(axis, axis)) for axis in axes)
+            if len(shape) != len(axes) or any(lengths.setdefault(axis, n) != n for axis, n in zip(axes, shape)):
+                raise MeasureError(f"{where}: expected the shape ({expected}), got {array.shape}")
+        return lengths
+
     def describe(self) -> dict:
         """Name and settings, JSON-able."""
         return {"name": self.name, "settings": {name: getattr(self, name) for name in self.setting_names}}
@@ -91,7 +120,7 @@ class Measure:
         """The measure that `describe` (its entry "settings") and `arrays` told of.
 
         Raises:
-            MeasureError: they are not of such a measure, or hold NaN, or numbers <= 0 that must be positive.
+            MeasureError: they are not of such a measure, or as of `check_arrays`.
         """
         try:
             measure = cls(**settings)
@@ -99,10 +128,6 @@ class Measure:
             raise MeasureError(f"{cls.name}: expected the settings {cls.setting_names}, got {settings}") from error
         if sorted(arrays) != sorted(cls.fitted_names):
             raise MeasureError(f"{cls.name}: expected the arrays {cls.fitted_names}, got {tuple(arrays)}")
-        for name, array in arrays.items():
-            if array.dtype.kind not in "iuf" or array.ndim == 0 or np.isnan(array).any():
-                raise MeasureError(f"{cls.name}: {name}: expected numbers for each exit, got {array}")
-            if name in cls.positive_names and not (array > 0).all():
-                raise MeasureError(f"{cls.name}: {name}: expected numbers > 0, got {array}")
         vars(measure).update(arrays)
+        measure.check_arrays()
         return measure

@@ -6,7 +6,15 @@ import chainer.functions as F
 import numpy as np
 
 from branchynet.confidence.fitted import FittedMeasure
-from branchynet.confidence.perceptron import ARRAY_NAMES, Perceptron, adam, check_settings, no_probability, train_steps
+from branchynet.confidence.perceptron import (
+    ARRAY_AXES,
+    ARRAY_NAMES,
+    Perceptron,
+    adam,
+    check_settings,
+    no_probability,
+    train_steps,
+)
 from branchynet.confidence.ranking import auroc
 from branchynet.errors import MeasureError
 
@@ -46,6 +54,7 @@ class OpenGan(FittedMeasure):
     name = "opengan"
     setting_names = ("n_hidden", "n_noise", "n_steps", "batch_size", "alpha", "outlier_weight")
     fitted_names = ("mean_", "deviation_", *ARRAY_NAMES)
+    fitted_axes = {"mean_": ("n_classes",), "deviation_": ("n_classes",), **ARRAY_AXES}
     positive_names = ("deviation_",)
 
     def __init__(self, n_hidden=64, n_noise=8, n_steps=1000, batch_size=128, alpha=5e-3, outlier_weight=1.0):

@@ -42,7 +42,12 @@ class OpenMax(FittedMeasure):
     name = "openmax"
     setting_names = ("alpha", "eta")
     fitted_names = ("mean_", "shape_", "scale_")
-    positive_names = ("shape_", "scale_")
+    fitted_axes = {
+        "mean_": ("n_classes", "n_classes"),
+        "shape_": ("n_classes",),
+        "scale_": ("n_classes",),
+    }
+    positive_names, infinite_names = ("shape_", "scale_"), ("scale_",)
     fits_on = "training"
 
     def __init__(self, alpha=3, eta=20):

@@ -10,6 +10,8 @@ from branchynet.errors import MeasureError
 
 # What an exit's perceptron with one output leaves behind, in the order of `no_probability`.
 ARRAY_NAMES = ("hidden_W_", "hidden_b_", "output_W_", "output_b_")
+_AXES = (("n_classes", "n_hidden"), ("n_hidden",), ("n_hidden",), ())
+ARRAY_AXES = dict(zip(ARRAY_NAMES, _AXES))
 
 
 class Perceptron(chainer.Chain):

@@ -46,7 +46,8 @@ def load_exit_records(stem) -> dict:
     """
     description, arrays = read_pair(stem, "exit records")
     try:
-        labels, predictions = (arrays[key].astype(np.int32) for key in ("labels", "predictions"))
+        # Only integers are the same kind as int32.
+        labels, predictions = (arrays[key].astype(np.int32, casting="same_kind") for key in ("labels", "predictions"))
         by_measure = {
             name: ExitRecords(arrays[f"{_SCORES}{name}"], predictions, labels) for name in description.get("measures")
         }

@@ -1,5 +1,7 @@
 """What measures learn from validation samples, and what cannot be learned from."""
 
+import math
+
 import numpy as np
 import pytest
 from tiny import tiny_logits, tiny_measure
@@ -125,6 +127,44 @@ def test_an_exit_that_is_always_right_has_the_lowest_temperature():
 def test_samples_that_nothing_can_be_fitted_to_are_refused(logits, labels, message):
     with pytest.raises(MeasureError, match=message):
         CalibratedEntropy().fit(logits, labels)
+
+
+NO_ARRAYS = [
+    *[("calibrated-entropy", "tau_", value) for value in (None, 2.0, "text", [1.0] * 3, np.ones(()), np.ones((3, 1)))],
+    *[("calibrated-entropy", "tau_", np.array([1, 1, value])) for value in (math.inf, math.nan, 1j, "1", None, 0.0)],
+    *[("openmax", "mean_", np.full(shape, 1.0)) for shape in ((3, 3), (3, 3, 2), (2, 3, 3), (3, 3, 3, 1))],
+    *[("openmax", name, np.full((3, 3), value)) for name, value in (("shape_", math.inf), ("scale_", -math.inf))],
+    *[("openmax", name, np.ones((3, 4))) for name in ("shape_", "scale_")],
+    *[("opengan", name, np.ones((3, 4))) for name in ("mean_", "deviation_")],
+    *[("correctness-net", "hidden_W_", np.ones(shape)) for shape in ((3, 16), (3, 3, 15))],
+    ("correctness-net", "output_b_", np.ones((3, 1))),
+]
+
+
+@pytest.mark.parametrize(("name", "array_name", "value"), NO_ARRAYS)
+def test_a_measure_whose_arrays_are_none_is_refused_wherever_it_is_used(name, array_name, value, measures):
+    arrays, measure = {**measures[name].arrays(), array_name: value}, as_measure(name)
+    vars(measure).update(arrays)
+    for use in (
+        lambda: measure.scores(0, LOGITS[0]),
+        lambda: measure.check(3),
+        lambda: ExitRecords.of(LOGITS, [0, 0], measure),
+        lambda: type(measure).from_arrays({}, arrays),
+    ):
+        with pytest.raises(MeasureError, match=f"^{name}: [a-zA-Z_]+: expected (numbers|the shape)"):
+            use()
+
+
+@pytest.mark.parametrize("name", ["openmax", "opengan", "correctness-net"])
+def test_logits_of_other_classes_are_refused(name, measures):
+    for n_classes in (2, 4):
+        with pytest.raises(MeasureError, match=f"{name}: expected logits of 3 classes, got {n_classes}"):
+            measures[name].scores(0, np.zeros((5, n_classes), np.float32))
+
+
+def test_logits_whose_deviation_overflows_cannot_be_fitted_to():
+    with np.errstate(all="ignore"), pytest.raises(MeasureError, match="opengan: deviation_: expected numbers"):
+        OpenGan(n_steps=1).fit(np.float32(1e30) * LOGITS, [0, 1])
 
 
 def test_a_measure_fitted_to_another_network_is_refused(measures):
