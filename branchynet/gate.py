@@ -55,6 +55,14 @@ def is_shape(value) -> bool:
     return math.prod(map(int, value)) <= _MOST_NUMBERS
 
 
+def class_names(values, n, error) -> list:
+    """A list, a tuple or a 1-D array of n texts, as a list; any number of them where n is None; else an `error`."""
+    is_list = isinstance(values, (list, tuple)) or getattr(values, "ndim", 0) == 1
+    if not is_list or n not in (None, len(values)) or not all(isinstance(text, str) for text in values):
+        raise error(f"class names: expected {'some' if n is None else n} texts, got {shown(values)}")
+    return list(values)
+
+
 def labels(values, n_samples, n_classes, error) -> np.ndarray:
     """Labels on the host, (n_samples,) int32.
 

@@ -8,6 +8,7 @@ import pathlib
 from branchynet.confidence import as_measure
 from branchynet.datasets.transforms import Normalise, Scale
 from branchynet.errors import CompileError, OutputError, ThresholdError
+from branchynet.gate import class_names as as_class_names
 from branchynet.inference.native import source
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.stages import c_float
@@ -96,7 +97,8 @@ def export_c(
         the paths of the files.
 
     Raises:
-        CompileError: a layer, a measure, a transform or a target that the C code does not know.
+        CompileError: a layer, a measure, a transform or a target that the C code does not know; other class names than
+            one for each class.
         ThresholdError: thresholds that do not fit the network, or percentages.
         OutputError: the files cannot be written.
     """
@@ -108,7 +110,10 @@ def export_c(
     if not isinstance(rule, Thresholds):
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
     program = Program(make_plain_plan(net) if plain else make_plan(net), tiles)
-    names = list(map(str, range(net.n_classes) if class_names is None else class_names))
+    n_classes = program.plan.n_classes
+    # C would fill up too few with null pointers.
+    class_names = [str(n) for n in range(n_classes)] if class_names is None else class_names
+    names = as_class_names(class_names, n_classes, CompileError)
     texts = {
         **_model(program, None if plain else measure, rule, names, _transform(transform, net.sample_shape)),
         "main.c": _MAIN,

@@ -257,6 +257,7 @@ def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
         ({"thresholds": [1, 2, 3]}, ThresholdError, "expected 2"),
         ({"measure": "patience"}, CompileError, "not patience"),
         ({"folder": "/proc/nowhere"}, OutputError, "expected a folder that can be written"),
+        ({"class_names": ["a", "b"]}, CompileError, "class names: expected 3 texts, got"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(tmp_path, changes, error, message):
