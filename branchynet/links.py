@@ -74,7 +74,8 @@ class Layers(chainer.ChainList):
     """
 
     def __init__(self, layers, where="layers"):
-        self.layers = [_as_layer(layer, f"{where}[{index}]") for index, layer in enumerate(layers)]
+        # A tuple: a layer that is put into it would not be among the links that are trained and saved.
+        self.layers = tuple(_as_layer(layer, f"{where}[{index}]") for index, layer in enumerate(layers))
         super().__init__(*[layer for layer in self.layers if isinstance(layer, chainer.Link)])
         self._is_whole = True
 
@@ -86,7 +87,7 @@ class Layers(chainer.ChainList):
         """As Chainer's; the copy computes with its own copies of the links."""
         copied = super().copy(mode)
         links = iter(copied)
-        copied.layers = [next(links) if isinstance(layer, chainer.Link) else layer for layer in self.layers]
+        copied.layers = tuple(next(links) if isinstance(layer, chainer.Link) else layer for layer in self.layers)
         return copied
 
     def insert(self, index, link):

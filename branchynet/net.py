@@ -73,7 +73,7 @@ class BranchyNet(chainer.Chain):
             list of `n_exits` pairs (layers of the trunk up to where the branch parts, layers of the branch from there).
         """
         segments, n_done = [], 0
-        following = [stage.layers for stage in self.trunk][1:] + [[]]
+        following = [stage.layers for stage in self.trunk][1:] + [()]
         for (stage, branch), next_layers in zip(self.stages(), following):
             n_common = count_common(branch.layers, next_layers)
             segments.append((stage.layers[n_done:] + branch.layers[:n_common], branch.layers[n_common:]))

@@ -32,7 +32,8 @@ def plain_torch(net):
     import torch
 
     torch.set_num_threads(1)
-    model = torch_layers([layer for stage in net.trunk for layer in stage.layers] + net.exits[-1].layers).eval()
+    plain = [layer for part in (*net.trunk, net.exits[-1]) for layer in part.layers]
+    model = torch_layers(plain).eval()
 
     def answer(x):
         with torch.inference_mode():

@@ -89,6 +89,42 @@ class _CountFunctions(chainer.FunctionHook):
         self.counts[function.label] += 1
 
 
+def test_a_copy_has_weights_of_its_own_and_answers_with_them():
+    net, (x, _) = tiny_net(), tiny_batch()
+    copied = net.copy("copy")
+    with chainer.using_config("train", False):
+        expected = [logits.array for logits in net(x)]
+        for param in net.params():
+            param.array[...] += 1
+        assert [(ours.array == theirs).all() for ours, theirs in zip(copied(x), expected)] == [True] * 3
+        assert not any((ours.array == theirs).any() for ours, theirs in zip(net(x), expected))
+    assert [id(layer) for stage in copied.trunk for layer in stage.layers if isinstance(layer, chainer.Link)] == [
+        id(link) for stage in copied.trunk for link in stage
+    ]
+
+
+def _assigned(layers, layer):
+    layers[0] = layer
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda stage, layer: _assigned(stage, layer), NetworkError),
+        (lambda stage, layer: stage.__delitem__(0), NetworkError),
+        (lambda stage, layer: stage.insert(0, layer), NetworkError),
+        (lambda stage, layer: stage.append(layer), NetworkError),
+        (lambda stage, layer: _assigned(stage.layers, layer), TypeError),
+    ],
+)
+def test_the_layers_of_a_net_that_is_built_are_not_exchanged(change, error):
+    net, (x, _) = tiny_net(), tiny_batch()
+    before = net(x)[0].array
+    with pytest.raises(error, match="expected a new network list|does not support item assignment"):
+        change(net.trunk[0], Convolution2D(1, 2, 3, pad=1))
+    np.testing.assert_array_equal(net(x)[0].array, before)
+
+
 def test_what_a_branch_and_the_trunk_both_begin_with_is_done_once_with_the_same_logits_and_gradients():
     layers = _list_that_repeats_itself(lambda: [FL(F.relu), FL(max_pooling_2d, 2, 2)])
     net = BranchyNet(layers, SHAPE)
@@ -140,7 +176,7 @@ def test_max_pooling_does_the_relu_before_it_with_the_same_values_and_gradients(
 def test_what_may_differ_from_time_to_time_or_has_parameters_is_not_shared(repeated):
     layers = _list_that_repeats_itself(repeated)
     (trunk, head), _ = BranchyNet(layers).segments()
-    assert trunk == [layers[0]] and head == layers[1].layers
+    assert trunk == (layers[0],) and head == layers[1].layers
 
 
 def test_other_settings_are_not_shared():
