@@ -76,6 +76,24 @@ def _npy(array):
     return handle.getvalue()
 
 
+HEADERS = (
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (3,",
+    "{1: 2, 'a': 3}",
+    "{[]: 1}",
+    "{'shape': (True, 24), 'descr': '<f4', 'fortran_order': False}",
+    "{'shape': (1000000000000,), 'descr': '<U0', 'fortran_order': False}",
+    "-" * 9000 + "1",
+    "'''",
+)
+
+
+def _header(text):
+    """Puts a header that NumPy would not write in front of as many bytes as it claims, 96 or none."""
+    n_there = 96 * ("24" in text)
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(n_there)
+    return lambda archive: archive.writestr("exits/2/0/W.npy", content)
+
+
 def _claiming(shape, n_there):
     handle = io.BytesIO()
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -170,6 +188,7 @@ FILES = {
     "a header that is code": _archive(
         lambda a: a.writestr("exits/2/0/W.npy", b"\x93NUMPY\x01\x00\x10\x00exit(1)        \n")
     ),
+    **{f"a header {header[:60]}": _archive(_header(header)) for header in HEADERS},
     "pickled object": _archive(lambda a: a.writestr("exits/2/0/W.npy", _npy(np.array([print], object)))),
     "encrypted": _bytes(_at_entries(8, 1)),
     "unknown compression": _bytes(_at_entries(10, 99)),
