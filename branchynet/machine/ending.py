@@ -37,7 +37,7 @@ def exit_status(script: str, run, stopped: str = "stopped", workers: Workers | N
     """
     workers = workers or Workers()
     try:
-        _print_whatever_the_terminal_can()
+        _print_whatever_can_be_printed()
         unheard = contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()
         with terminal.silenced(quiet or not workers.is_first), unheard:
             run()
@@ -75,8 +75,12 @@ def exit_status_of_workers(script: str, run, stopped: str, quiet=False, device="
     return status or exit_status(script, lambda: run(found[0]), stopped, found[0], quiet)
 
 
-def _print_whatever_the_terminal_can():
-    """A character that the terminal's encoding lacks becomes a question mark, not an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+def _print_whatever_can_be_printed():
+    """What is printed to a stream that was closed from the start (`>&-`) goes nowhere; a character that the terminal's
+    encoding lacks becomes a question mark. Neither is an error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Open, so that no file that is written later gets the number of the closed one.
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (for as long as the process)
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")

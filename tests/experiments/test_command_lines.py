@@ -127,6 +127,36 @@ def test_a_reader_that_has_gone_and_a_terminal_without_the_character_end_without
     assert (done.returncode, done.stderr) == (0, "") and "?" in done.stdout
 
 
+ENDING = """
+import sys
+from branchynet.errors import UserError
+from branchynet.machine.ending import exit_status
+def run():
+    print("a line")
+    if sys.argv[1:]:
+        raise UserError("what is wrong")
+sys.exit(exit_status("x", run))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another shell")
+@pytest.mark.parametrize(
+    ("redirections", "arguments", "status", "stdout", "stderr"),
+    [
+        (">&-", "", 0, "", ""),
+        (">&-", "wrong", 2, "", "x: error: what is wrong\n"),
+        ("2>&-", "wrong", 2, "a line\n", ""),
+        (">&- 2>&-", "wrong", 2, "", ""),
+        ("<&- >&- 2>&-", "", 0, "", ""),
+    ],
+)
+def test_streams_that_are_closed_from_the_start_are_no_error(redirections, arguments, status, stdout, stderr):
+    line = f'exec "$0" -c "$1" {arguments} {redirections}'
+    command = ["sh", "-c", line, sys.executable, ENDING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=EXPERIMENTS.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (status, stdout, stderr)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, None])
 def test_the_status_of_an_interrupted_script_is_that_of_a_shell(error, capsys):
     def run():
