@@ -37,6 +37,16 @@ TIMING_JOB = "--timing-job"
 _FOLDER_OPTIONS = ("--data-dir", "--out", TIMING_JOB)
 _PLAIN_FROM = "--plain-from"
 _KEPT_FOLDERS = (_PLAIN_FROM, "--weights")
+# {what is taken from an earlier run: (what that run settled, the options that settle it in a run which trains)}. A
+# record would tell of them, and they would do nothing. The seed also orders the samples that are timed.
+_SETTLED = {
+    "weights": (
+        "training",
+        *("preset", "epochs_plain", "epochs_joint", "batch_size", "weighting", "loss_weights"),
+        *("average", "freeze_trunk", "plain_from"),
+    ),
+    "plain_from": ("step 1", "epochs_plain"),
+}
 
 
 def parse_request(experiment: Experiment, argv=None) -> Request:
@@ -49,10 +59,7 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = _parser(experiment)
     options = parser.parse_args(argv)
-    if options.plain_from is not None and options.weights is not None:
-        parser.error(f"{_PLAIN_FROM}: there is nothing to train with --weights; give one of them")
-    if options.plain_from is not None and options.epochs_plain is not None:
-        parser.error(f"--epochs-plain: step 1 is not trained with {_PLAIN_FROM}; give one of them")
+    _check_settled(parser, argv)
     network, plain_from = experiment.network(options), options.plain_from and options.plain_from.resolve()
     recorded = {key: value for key, value in vars(options).items() if _option(key) not in _FOLDER_OPTIONS + _TELLING}
     clone = experiment.script.parents[1]
@@ -83,6 +90,18 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
         argv=(str(experiment.script), *argv),
         as_json=options.json,
     )
+
+
+def _check_settled(parser, argv):
+    """Exits with status 2 where an option says again what an earlier run settled, be it what it is by default."""
+    names = {name for _, *names in _SETTLED.values() for name in names}
+    # Defaults are for names without a value: what is None here was not given.
+    given = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names)))
+    for taken, (settled, *names) in _SETTLED.items():
+        for name in names:
+            if getattr(given, taken) is not None and getattr(given, name) is not None:
+                both = f"{_option(taken)} or {_option(name)}"
+                parser.error(f"expected {both}, got both: with {_option(taken)} {settled} is the earlier run's")
 
 
 def _option(key):

@@ -1,5 +1,7 @@
 """What the options of an experiment's script become, without a run."""
 
+import re
+
 import pytest
 from tiny_experiment import EXPERIMENT, ROOT
 
@@ -55,11 +57,27 @@ def test_a_run_on_another_plain_network_has_a_folder_of_its_own():
     assert names == ["tiny-standard-seed0", "tiny-standard-on-a-seed0", "tiny-standard-on-b-seed0"]
 
 
-@pytest.mark.parametrize("other", [["--weights", "b"], ["--epochs-plain", "3"]])
-def test_a_plain_network_that_is_taken_leaves_nothing_to_say_of_step_1(capsys, other):
+@pytest.mark.parametrize(
+    ("taken", "other"),
+    [
+        ("--plain-from", "--epochs-plain 3"),
+        *[("--weights", f"--epochs-{step} 3") for step in ("plain", "joint")],
+        *[("--weights", f"--{option}") for option in ("plain-from b", "preset standard", "batch-size 32")],
+        *[("--weights", f"--{option}") for option in ("weighting confidence", "loss-weights 1 1 1", "average=0")],
+        ("--weights", "--freeze-trunk"),
+    ],
+)
+def test_what_an_earlier_run_settled_is_not_said_again(capsys, taken, other):
     with pytest.raises(SystemExit):
-        parse_request(EXPERIMENT, ["--plain-from", "a", *other])
-    assert "give one of them" in capsys.readouterr().err
+        parse_request(EXPERIMENT, [taken, "released", *other.split()])
+    option = re.match("[a-z-]+", other)[0]
+    assert f"expected {taken} or {option}, got both: with {taken} " in capsys.readouterr().err
+
+
+def test_what_has_an_effect_beside_an_earlier_run_is_taken():
+    argv = "--weights released --resume --seed 3 --transform zca --dataset fashion-mnist --thresholds 1 1 --quiet"
+    request = parse_request(EXPERIMENT, argv.split())
+    assert (request.seed, request.resume, request.preset) == (3, True, "standard")
 
 
 def test_released_weights_have_a_folder_for_each_variant():
