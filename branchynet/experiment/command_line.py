@@ -55,6 +55,9 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     Args:
         experiment: what can be asked for.
         argv: arguments without the program's name; those of the process by default.
+
+    Raises:
+        TrainingError: numbers that are no settings of training.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = _parser(experiment)

@@ -39,7 +39,11 @@ def main(experiment: Experiment, argv=None) -> int:
     Returns:
         the exit status, as of `exit_status`.
     """
-    request, name = parse_request(experiment, argv), experiment.script.name
+    name, parsed = experiment.script.name, []
+    status = exit_status(name, lambda: parsed.append(parse_request(experiment, argv)))
+    if status:
+        return status
+    request = parsed[0]
     if request.timing_job is not None:
         return exit_status(name, lambda: processes.do_job(request))
     stopped = f"stopped; the same command {'' if request.resume else 'with --resume '}goes on from what is there"

@@ -20,8 +20,8 @@ _START_SHARE = 0.1
 _END_SHARE = 0.002
 # name: (type, condition, what is expected).
 _RULES = {
-    "epochs": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1"),
-    "batch_size": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1"),
+    "epochs": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1 and < 2**31"),
+    "batch_size": (int, lambda n: 1 <= n < 2**31, "a whole number >= 1 and < 2**31"),
     "alpha": (float, lambda alpha: 0 < alpha < math.inf, "a finite learning rate > 0"),
     "beta1": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
     "beta2": (float, lambda beta: 0 <= beta < 1, "a number in [0, 1)"),
