@@ -11,7 +11,7 @@ import numpy as np
 
 from branchynet.errors import CompileError
 from branchynet.machine import threads
-from branchynet.machine.compilers import TEAM, VECTORS, WINOGRAD, compile_library
+from branchynet.machine.compilers import TEAM, VECTORS, WINOGRAD, load_library
 
 _NAMES = ("kernels.c", "convolution.c", "tiles.c", "pooling.c", "normalisation.c")
 _SOURCES = [pathlib.Path(__file__).with_name(name) for name in _NAMES]
@@ -86,7 +86,7 @@ def _library():
     paths = (VECTORS, WINOGRAD, TEAM, *_SOURCES)
     parts = ["#define SIZES_ARE_UNKNOWN\n", *(path.read_text(encoding="utf-8") for path in paths)]
     try:
-        library = ctypes.CDLL(str(compile_library("".join(parts))))
+        library = load_library("".join(parts))
     except CompileError as error:
         warnings.warn(f"training computes by Chainer's own functions, several times slower: {error}", stacklevel=2)
         return None

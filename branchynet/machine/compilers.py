@@ -32,15 +32,25 @@ WINOGRAD = pathlib.Path(__file__).with_name("winograd.h")
 # Threads that share a batch.
 TEAM = pathlib.Path(__file__).with_name("team.h")
 _TIMEOUT_S = 600
+# What every compiler can do: whether it runs at all, and makes what this machine loads.
+_SMALLEST = "int branchynet_smallest(void) { return 0; }\n"
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 _LIBRARY_ENDING = {"Darwin": ".dylib", "Windows": ".dll"}.get(platform.system(), ".so")
 
 
 @functools.lru_cache(maxsize=1)
 def find_compiler() -> tuple | None:
-    """The command of the C compiler, as a tuple of words; None where there is none."""
-    if os.environ.get("CC"):
-        return tuple(shlex.split(os.environ["CC"]))
+    """The command of the C compiler, as a tuple of words; None where there is none.
+
+    Raises:
+        CompileError: CC is no command.
+    """
+    try:
+        named = tuple(shlex.split(os.environ.get("CC", "")))
+    except ValueError as error:
+        raise CompileError(f"CC: expected a command, got {os.environ['CC']!r}: {error}") from error
+    if named:
+        return named
     for name in ("gcc", "clang", "cc"):
         if shutil.which(name):
             return (name,)
@@ -53,10 +63,25 @@ def pointer(array) -> ctypes.c_void_p:
 
 
 def compiler_problem() -> str | None:
-    """What is missing for compiling, as text; None if nothing is."""
-    if find_compiler() is None:
-        return "no C compiler is here: install gcc or clang, or in the project's folder: pip install -e '.[native]'"
+    """Why nothing can be compiled here, as text; None if a small library can, which is then in the cache."""
+    try:
+        load_library(_SMALLEST)
+    except CompileError as error:
+        return str(error)
     return None
+
+
+def load_library(source: str) -> ctypes.CDLL:
+    """What `compile_library` makes, loaded.
+
+    Raises:
+        CompileError: as of `compile_library`, or the system does not load the library.
+    """
+    path = compile_library(source)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CompileError(f"{path}: expected a library that this machine loads: {error}") from error
 
 
 def native_flags() -> tuple:
@@ -85,18 +110,20 @@ def compile_library(source: str, flags=None) -> pathlib.Path:
     Raises:
         CompileError: there is no compiler, it fails, or the cache cannot be written to.
     """
-    problem = compiler_problem()
-    if problem is not None:
-        raise CompileError(problem)
     command, flags = find_compiler(), native_flags() if flags is None else flags
+    if command is None:
+        hint = "install gcc or clang, or in the project's folder: pip install -e '.[native]'"
+        raise CompileError(f"no C compiler is here: {hint}")
     machine = (platform.machine(), processor.model(), *processor.features())
     words = "\0".join([source, *flags, *FLAGS, *_identity(command), *machine])
     folder = _cache_folder()
     path = folder / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}{_LIBRARY_ENDING}"
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            made = _compile([*command, *FLAGS, *flags], source, pathlib.Path(work))
-            os.replace(made, path)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                os.replace(_compile([*command, *FLAGS, *flags], source, pathlib.Path(work)), path)
+        except OSError as error:
+            raise CompileError(f"{folder}: expected to leave there what {command[0]} compiles: {error}") from error
     return path
 
 

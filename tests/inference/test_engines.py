@@ -1,5 +1,7 @@
 """How an engine is chosen and set up: its threads, its memory, and what is said where one cannot be had."""
 
+import re
+
 import numpy as np
 import pytest
 from tiny import tiny_batch, tiny_net
@@ -122,3 +124,15 @@ def test_packages_that_are_missing_are_named_with_the_extra_that_brings_them(mon
     monkeypatch.setattr(classes["openvino"], "packages", ("numpy", "no_such_one", "nor_this"))
     problem = classes["openvino"].problem(CPU)
     assert problem.startswith("the openvino engine needs no_such_one and nor_this; ") and "'.[openvino]'" in problem
+
+
+@pytest.mark.parametrize("error", ["ImportError('libx.so')", "OSError('libx.so')", "TypeError('of another version')"])
+def test_a_package_that_cannot_be_imported_is_missed_before_anything_is_computed(error, monkeypatch, tmp_path):
+    (tmp_path / "broken_package.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(engine_classes()["onnxruntime"], "packages", ("numpy", "broken_package"))
+    problem = re.escape(f"the onnxruntime engine needs broken_package, which is here and cannot be imported: {error}")
+    with pytest.raises(CompileError, match=problem):
+        check_engine("onnxruntime", CPU)
+    with pytest.raises(CompileError, match=problem):
+        compile_net(tiny_net(), engine="onnxruntime")

@@ -20,11 +20,13 @@ from branchynet.datasets import TRANSFORMS, scale
 from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
+from branchynet.inference.engines import check_engine
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
 from branchynet.inference.reference import LARGEST
 from branchynet.machine import compilers
+from branchynet.machine.devices import get_device
 
 from .test_tiles import needs_compiler, wide_net
 
@@ -166,6 +168,33 @@ def test_without_a_compiler_the_next_engine_is_taken(monkeypatch):
     with pytest.raises(CompileError, match="no C compiler is here: install gcc or clang"):
         compile_net(tiny_net(), engine="native")
     assert compile_net(tiny_net()).engine in ("onnxruntime", "arrays")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="commands of another kind")
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("/no/such -x", "the C compiler /no/such cannot be run"),
+        ("false", "the C compiler false failed"),
+        ("true", "expected to leave there what true compiles"),
+        ("gcc 'x", 'CC: expected a command, got "gcc \'x"'),
+    ],
+)
+def test_a_compiler_that_does_not_work_is_missed_before_anything_is_computed(command, problem, cache, monkeypatch):
+    monkeypatch.setenv("CC", command)
+    monkeypatch.setattr(compilers, "find_compiler", compilers.find_compiler.__wrapped__)
+    with pytest.raises(CompileError, match=problem):
+        check_engine("native", get_device("cpu"))
+    with pytest.raises(CompileError, match=problem):
+        compile_net(tiny_net(), engine="native")
+
+
+@needs_compiler
+def test_a_library_that_the_machine_does_not_load_is_told(cache):
+    source = "int value(void) { return 7; }"
+    compilers.compile_library(source).write_bytes(b"of another machine")
+    with pytest.raises(CompileError, match="expected a library that this machine loads"):
+        compilers.load_library(source)
 
 
 def test_the_compiler_is_the_one_that_cc_names(monkeypatch):

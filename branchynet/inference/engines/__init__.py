@@ -63,6 +63,11 @@ class Engine:
             return f"{needs}; in the project's folder: pip install -e '.[{cls.extra}]'"
         if device.xp is not np:
             return f"the {cls.name} engine computes on the CPU; on a GPU take the arrays engine"
+        for name in cls.packages:
+            try:
+                importlib.import_module(name)
+            except Exception as error:  # whatever a package that does not fit the others does
+                return f"the {cls.name} engine needs {name}, which is here and cannot be imported: {error!r}"
         return None
 
     def new_workspace(self):

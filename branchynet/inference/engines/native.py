@@ -15,7 +15,7 @@ from branchynet.inference.engines import Engine
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
 from branchynet.inference.reference import LARGEST, Answers
-from branchynet.machine.compilers import compile_library, compiler_problem, pointer
+from branchynet.machine.compilers import compiler_problem, load_library, pointer
 
 _CACHE_LINE_BYTES = 64
 
@@ -37,7 +37,7 @@ class NativeEngine(Engine):
         self.weights = _aligned(len(program.weights))
         self.weights[...] = program.weights
         self.workspace_floats = sum(program.buffers.values())
-        library = ctypes.CDLL(str(compile_library(whole_source(program, measure))))
+        library = load_library(whole_source(program, measure))
         self.classify, self.classify_one = library.branchynet_classify, library.branchynet_classify_one
         self.prepare = library.branchynet_prepare
         self._pools = {}
@@ -45,7 +45,7 @@ class NativeEngine(Engine):
 
     @classmethod
     def problem(cls, device):
-        """What is missing, a compiler for instance, as text; None if nothing is."""
+        """What is missing, a compiler that works for instance, as text; None if nothing is."""
         return super().problem(device) or compiler_problem()
 
     def new_workspace(self):
