@@ -40,17 +40,33 @@ def gpu_runs(folder):
 
     How accurate the plain network is and how T was chosen are of the run that the weights come from; all else was
     measured on the GPU.
+
+    Raises:
+        RecordError: a benchmark is damaged, or of other weights.
     """
     runs = []
     for path in sorted(folder.glob("*/bench.json")):
         found = records.read_json(path)
-        run = RELEASED / str(found.get("network"))
-        if not (run / "run.json").exists() or found["weights_sha256"] != read_description(run / "weights")["sha256"]:
-            raise RecordError(f"{path}: expected a benchmark of released weights, got one of others")
-        measured = {**found["measured"], **{key: found[key] for key in ("accuracy_pct", "thresholds", "exit_pct")}}
-        of_gpu = {key: found[key] for key in ("environment", "engine", "command")}
-        runs.append({**records.read_run(run / "run.json"), **of_gpu, "device": "gpu", "measured": measured})
+        try:
+            runs.append(_gpu_run(found))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            expected = f"{path}: expected a benchmark of released weights"
+            raise RecordError(f"{expected}, got one of others or a damaged one: {error!r}") from error
     return runs
+
+
+def _gpu_run(found):
+    """One of them, from the content of its bench.json."""
+    run = RELEASED / str(found["network"])
+    if not (run / "run.json").exists() or found["weights_sha256"] != read_description(run / "weights")["sha256"]:
+        raise ValueError("the weights are not those released")
+    measured = {"split": "test", **found["measured"]}
+    measured |= {key: found[key] for key in ("accuracy_pct", "thresholds", "exit_pct")}
+    of_gpu = {key: found[key] for key in ("environment", "engine", "command")}
+    more = {"device": "gpu", "measured": measured, "operating_points": []}  # those were timed on the CPU
+    made = {**records.read_run(run / "run.json"), **of_gpu, **more}
+    records.check_run(made)
+    return made
 
 
 def main(argv=None):

@@ -154,9 +154,9 @@ def _uncertainty(choice):
         f" Chosen anew on {found['n_resamples']} resamples of it, T is another one in {found['another_T_pct']:.0f} %"
         + (f", and none serves the goal in {found['none_pct']:.0f} %" if found["none_pct"] else "")
     )
-    if found["accuracy_pct"] is None:
-        return words + "."
     accuracy, cost = found["accuracy_pct"], found["relative_cost"]
+    if accuracy is None or cost is None:
+        return words + "."
     return (
         f"{words}; 95 % of these T give {accuracy['low']:.2f} to {accuracy['high']:.2f} % on the test split, at "
         f"{cost['low']:.2f} to {cost['high']:.2f} times the expected cost (computed): no interval above holds that."

@@ -46,8 +46,11 @@ def test_the_gpu_half_of_table_one_comes_from_the_benchmark_where_there_is_one(t
     assert "Machine: Tiny GPU, driver 570.86, CUDA 12.8, host Model X, 1 thread, engine cuda." in half
 
 
-@pytest.mark.parametrize("change", [{"weights_sha256": "0"}, {"network": "nothing"}])
-def test_a_benchmark_of_other_weights_is_no_part_of_table_one(change, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [{"weights_sha256": "0"}, {"network": "nothing"}, {"measured": 5}, {"thresholds": None}, {"accuracy_pct": "99"}],
+)
+def test_a_benchmark_of_other_weights_or_a_damaged_one_is_no_part_of_table_one(change, tmp_path):
     (tmp_path / "lenet").mkdir()
     records.write_json(tmp_path / "lenet" / "bench.json", {**on_gpu(), **change})
     with pytest.raises(RecordError, match="bench.json: expected a benchmark of released weights"):

@@ -34,12 +34,30 @@ def test_a_complete_run_is_accepted_also_where_something_was_not_measured(n_earl
         ("chosen", 6, "chosen: expected an index into 6 points, got 6"),
         ("exits", 7, "exits: expected a list, got int"),
         ("measured.plain_ms", 7.0, "measured.plain_ms: expected a dictionary, got float"),
+        ("measured.exit_pct", 5, "measured.exit_pct: expected a list of finite numbers, got 5"),
+        ("points.0.thresholds", ["0.1"], r"points\[0\].thresholds: expected a list of finite numbers, got \['0.1'\]"),
+        ("points.5.end_to_end_gain", True, r"points\[5\].end_to_end_gain: expected a finite number, got True"),
+        ("baselines.0.accuracy_pct", "98", r"baselines\[0\].accuracy_pct: expected a finite number, got '98'"),
+        ("measured.plain_ms.mean", float("inf"), "measured.plain_ms.mean: expected a finite number, got inf"),
+        ("seed", 0.5, "seed: expected a whole number, got 0.5"),
+        ("points.0.on_front", 1, r"points\[0\].on_front: expected true or false, got 1"),
+        ("choice.goal", 1, "choice.goal: expected a text, got 1"),
+        ("environment.blas", "openblas", "environment.blas: expected a list of texts, got 'openblas'"),
+        ("weights_sha256", [], "weights_sha256: expected a dictionary, got list"),
+        ("operating_points", [{"name": "fast", "thresholds": [1]}], r"operating_points\[0\].exit_pct is missing"),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_named_with_its_place(place, value, problem):
     run = make_run()
     change(run, place, value)
     with pytest.raises(ValueError, match=f"run: {problem}"):
+        records.check_run(run)
+
+
+def test_no_list_where_one_is_expected_is_told_as_what_it_is():
+    run = make_run()
+    run["measured"]["thresholds"] = None
+    with pytest.raises(ValueError, match="measured.thresholds: expected a list of finite numbers, got None"):
         records.check_run(run)
 
 

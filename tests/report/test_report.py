@@ -1,9 +1,11 @@
 """The tables of runs, and the summary for the terminal: every figure from the record, by both clocks."""
 
+import itertools
+
 import pytest
 from synthetic_run import PUBLISHED, change, make_run
 
-from branchynet import report
+from branchynet import records, report
 from branchynet.report import formats
 from branchynet.report.rows import CLOCKS
 
@@ -30,6 +32,36 @@ SHOWN = [
     (ALL[:1], ["exits.0.paper_clock_ms.p99", "points.3.end_to_end_ms", "points.3.end_to_end_gain"]),
 ]
 GOAL = {**make_run()["choice"], "goal": "exits=97.5"}
+
+
+def changed(run, part, other):
+    """The run, again and again, each time with another value in it in place of one of its own, down from a part."""
+    pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in list(pairs):
+        part[key] = other
+        yield run
+        part[key] = value
+        yield from changed(run, value, other)
+
+
+def refused(run):
+    """Whether it is no record of a run."""
+    try:
+        records.check_run(run)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("other", [None, "text", 5, [], {}, ["text"], 10**400], ids="{!r:.9}".format)
+def test_a_value_of_another_kind_is_refused_or_does_no_harm(other):
+    measured, history = make_run()["measured"], make_run()["history"][:1]
+    settings = [{"name": "equal accuracy", **measured}, {"name": "fast", "thresholds": None}]
+    run = make_run(grid=(0.01,), history=history, operating_points=settings)
+    run["environment"].update(gpu={"driver": "1", "cuda": "12"}, processor={}, packages={})
+    assert sum(map(refused, changed(run, run, other))) > 50
+    for record in itertools.filterfalse(refused, changed(run, run, other)):
+        assert all(tell(record) for tell in TABLES.values())
 
 
 def rows_of(text):
