@@ -17,6 +17,21 @@ from branchynet.net import BranchyNet
 from branchynet.thresholds import as_exit_rule
 
 
+def check_record(run, stem) -> None:
+    """Refuses the record of a run that did not make the weights beside it: another run's T is not for them.
+
+    Args:
+        run: the content of run.json; an older one, which does not say what weights it is of, is taken as it is.
+        stem: path of the weights without an ending.
+
+    Raises:
+        SnapshotError: it is of other weights, or the weights are missing or damaged.
+    """
+    recorded, found = run.get("weights_sha256", {}).get("weights"), serialization.read_description(stem)["sha256"]
+    if recorded not in (None, found):
+        raise SnapshotError(f"{stem}: expected the record of the run that made the weights, got another run's")
+
+
 @dataclasses.dataclass
 class TrainedNet:
     """A trained net, what prepares images for it, and what its answers mean.

@@ -91,9 +91,14 @@ def train_variants(name, chosen, seeds, epochs, plain, data_dir, out, workers) -
 
     Returns:
         {name of the variant: list of results of `evaluate_variant`, one a seed}; empty but on the first worker.
+
+    Raises:
+        SnapshotError: the weights are missing, damaged, of another network, or were trained on other images.
     """
     network, experiment = zoo.get(name), NETWORKS[name][0]
-    splits = datasets.load(network.dataset, data_dir).split()
+    dataset = datasets.load(network.dataset, data_dir)
+    dataset.check_trained_on(plain, read_description(plain).get("dataset"))
+    splits = dataset.split()
     # What the plain network saw is what it goes on with; older weights do not say what that was.
     transform = load_transform(plain) or TRANSFORMS[network.transform].fit(splits.train.images)
     results = {}

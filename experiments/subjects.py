@@ -7,7 +7,7 @@ import typing
 import numpy as np
 
 from branchynet import BranchyNet, datasets
-from branchynet.errors import DataError, ThresholdError
+from branchynet.errors import ThresholdError
 from branchynet.inference import Answers, record_exits, run
 from branchynet.machine.devices import to_host
 from branchynet.serialization import read_description
@@ -73,9 +73,8 @@ def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) ->
     """
     network, trained = zoo.get(name), zoo.load(name, folder)
     dataset = datasets.load(network.dataset, data_dir)
-    if trained.dataset not in (None, dataset.identity()):
-        found = trained.dataset.get("name")
-        raise DataError(f"{folder}: expected weights trained on this {dataset.name}, got some of {found}")
+    stem = (folder or network.folder) / "weights"
+    dataset.check_trained_on(stem, trained.dataset)
     splits = dataset.split()
     trained.net.to_device(device)
     if thresholds is None and (paper_mix or trained.thresholds is None):
@@ -83,7 +82,7 @@ def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) ->
     rule = as_exit_rule(trained.thresholds if thresholds is None else thresholds, trained.net.n_exits)
     order = np.random.default_rng(seed).permutation(len(splits.test))
     images, labels = splits.test.images[order], splits.test.labels[order]
-    sha256 = read_description((folder or network.folder) / "weights")["sha256"]
+    sha256 = read_description(stem)["sha256"]
     return Subject(name, trained.net, images, trained.transform, labels, rule, sha256, splits.test.sha256()["images"])
 
 

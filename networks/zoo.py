@@ -12,7 +12,7 @@ import typing
 
 from branchynet.errors import NetworkError, SnapshotError
 from branchynet.machine.reading import BadFile, read_json
-from branchynet.trained import TrainedNet
+from branchynet.trained import TrainedNet, check_record
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 RELEASED = pathlib.Path(__file__).resolve().parents[1] / "experiments" / "results" / "released"
@@ -119,7 +119,8 @@ def load(name: str, folder=None) -> TrainedNet:
 
     Raises:
         NetworkError: there is no network of that name.
-        SnapshotError: there are no such weights, or they are damaged or of another network.
+        SnapshotError: there are no such weights, they are damaged or of another network, or the record beside them is
+            damaged or another run's.
     """
     network = get(name)
     if folder is None and not network.is_released:
@@ -132,11 +133,17 @@ def load(name: str, folder=None) -> TrainedNet:
 
 
 def chosen_thresholds(folder):
-    """T of each early exit that the run in a folder of results chose; None where there is no record of a run."""
+    """T of each early exit that the run in a folder of results chose; None where there is no record of a run.
+
+    Raises:
+        SnapshotError: the record is damaged, or of another run than the weights beside it.
+    """
     path = pathlib.Path(folder) / "run.json"
     if not path.exists():
         return None
     try:
-        return tuple(read_json(path)["choice"]["thresholds"])
-    except (BadFile, KeyError, TypeError) as error:
+        run = read_json(path)
+        check_record(run, path.with_name("weights"))
+        return tuple(run["choice"]["thresholds"])
+    except (BadFile, AttributeError, KeyError, TypeError) as error:
         raise SnapshotError(f"{path}: expected the record of a run, got a damaged one: {error!r}") from error

@@ -1,5 +1,8 @@
 """A trained net is used without its data set: released ones, saved ones, and pictures from the command line."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +100,26 @@ def test_networks_are_asked_for_by_the_names_of_the_zoo(tmp_path):
     with pytest.raises(SnapshotError, match="resnet-110-paper: expected released weights"):
         networks.load("resnet-110-paper")
     with pytest.raises(SnapshotError, match="expected weights.npz and weights.json"):
+        networks.load("lenet", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (
+            {"weights_sha256": {"weights": "0" * 64}},
+            "expected the record of the run that made the weights",
+        ),
+        ({"weights_sha256": []}, "expected the record of a run, got a damaged one"),
+        ({}, "expected the record of a run, got a damaged one"),
+    ],
+)
+def test_thresholds_are_those_of_the_run_that_made_the_weights(tmp_path, record, message):
+    for ending in ("npz", "json"):
+        shutil.copy(zoo.get("lenet").folder / f"weights.{ending}", tmp_path)
+    assert networks.load("lenet", tmp_path).thresholds is None
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SnapshotError, match=message):
         networks.load("lenet", tmp_path)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from branchynet.errors import DataError
+from branchynet.errors import DataError, SnapshotError
 
 
 def checksum(array) -> str:
@@ -91,6 +91,19 @@ class Dataset:
     def identity(self) -> dict:
         """{"name", "train_sha256"}: what a record, and weights, say of the data that they come from."""
         return {"name": self.name, "train_sha256": self.train.sha256()}
+
+    def check_trained_on(self, stem, trained_on) -> None:
+        """Refuses weights that were trained on other images.
+
+        Args:
+            stem: of the weights, for the message.
+            trained_on: the `identity` of what they say that they were trained on; None where they do not say.
+
+        Raises:
+            SnapshotError: that is not this data set.
+        """
+        if trained_on not in (None, self.identity()):
+            raise SnapshotError(f"{stem}: expected weights trained on {self.identity()}, got some of {trained_on}")
 
     def split(self, n_validation=5000) -> Splits:
         """Sets aside the last `n_validation` training images as validation part.

@@ -14,6 +14,7 @@ from branchynet.experiment.request import Request
 from branchynet.machine.devices import get_device
 from branchynet.machine.workers import Workers
 from branchynet.net import BranchyNet
+from branchynet.trained import check_record
 from branchynet.training import TrainingSettings, train_joint, train_longer, train_plain
 
 
@@ -75,9 +76,8 @@ class Steps:
         accuracy_pct = self._last_exit_accuracy_pct(net)
         description = serialization.load_weights(net, folder / "weights")
         earlier = self._read_run(folder)
-        self._check_trained_on(folder / "weights", description)
-        if earlier.get("weights_sha256", {}).get("weights") not in (None, description["sha256"]):
-            raise SnapshotError(f"{folder}: expected the record of the run that made the weights, got another run's")
+        self.dataset.check_trained_on(folder / "weights", description.get("dataset"))
+        check_record(earlier, folder / "weights")
         if (folder / "longer.npz").exists():
             longer = self._new_net()
             history_of_longer = serialization.load_weights(longer, folder / "longer")["provenance"]["history"]
@@ -134,17 +134,11 @@ class Steps:
         logits = shown_logits(net, self.transform(test.images), "plain network, test images")
         return 100 * float((logits[-1].argmax(axis=1) == test.labels).mean())
 
-    def _check_trained_on(self, stem, description):
-        """Raises SnapshotError if weights say that they were trained on other images."""
-        expected, trained_on = self.dataset.identity(), description.get("dataset")
-        if trained_on not in (None, expected):
-            raise SnapshotError(f"{stem}: expected weights trained on {expected}, got some of {trained_on}")
-
     def _take_plain_network(self, net):
         """Step 1 from an earlier run's folder: its history, its settings and where its weights come from."""
         folder = self.request.plain_from
         description = serialization.load_plain_network(net, folder / "plain")
-        self._check_trained_on(folder / "plain", description)
+        self.dataset.check_trained_on(folder / "plain", description.get("dataset"))
         earlier = self._read_run(folder)
         history = [entry for entry in earlier["history"] if entry["phase"] == "plain"]
         return history, earlier["training_settings"]["plain"], description["provenance"]

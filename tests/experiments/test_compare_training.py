@@ -5,8 +5,9 @@ import shlex
 import compare_training as script
 import pytest
 from future.ways_to_train import ways_to_train
+from tiny import tiny_net
 
-from branchynet import records
+from branchynet import datasets, records, save_weights
 from branchynet.training import WEIGHTINGS
 from networks import zoo
 
@@ -46,6 +47,15 @@ def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_o
     some = run_script("--seeds", 0, 1, "--variants", *names[2:4])
     assert [variant["name"] for variant in some["variants"]] == names[2:4]
     assert shlex.split(some["command"])[-3:] == ["--variants", *names[2:4]] and "--variants" not in result["command"]
+
+
+def test_a_plain_network_of_other_images_is_refused(run_script, tiny_network, tmp_path, capsys):
+    other = {"name": "mnist", "train_sha256": {"images": "0", "labels": "0"}}
+    stem = tiny_network.folder / "plain"
+    save_weights(tiny_net(seed=5), stem, transform=datasets.scale, class_names="abc", dataset=other)
+    words = ["--network", "tiny", "--plain-from", str(stem), "--out", str(tmp_path / "other")]
+    assert script.main(words) == 2
+    assert f"{stem}: expected weights trained on " in capsys.readouterr().err
 
 
 def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, monkeypatch, capsys):
