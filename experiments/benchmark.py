@@ -25,7 +25,15 @@ from branchynet.bench import agreement, limits, paths
 from branchynet.bench.energy import energy_of
 from branchynet.bench.timing import Clock, gain, latency_summary
 from branchynet.errors import CompileError, DeviceError
-from branchynet.experiment import add_quiet, finite_number, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment import (
+    add_quiet,
+    finite_number,
+    nonempty_path,
+    positive_number,
+    seed_number,
+    whole_number,
+    writing_into,
+)
 from branchynet.experiment.recorded import shown_exits
 from branchynet.inference import Answers, compile_net, compile_plain
 from branchynet.inference.engines import engine_classes
@@ -248,23 +256,29 @@ def _run(options):
     subjects = [load_subject(name, *setting) for name in options.networks]
     if options.check:
         return
-    folders = [records.prepare_output(options.out / name) for name in options.networks]
-    for subject, out in zip(subjects, folders):
-        with threads.limited(1):
-            measured = bench_network(subject, options.batch_sizes, options.budget)
-        environment = records.environment(device, 1)
-        environment["versions"].update(peers.versions())
-        command = _command(subject.name, options)
-        header = {"schema": SCHEMA, "command": command, "seed": options.seed, "device": options.device}
-        result = {**header, **measured, "environment": environment}
-        records.write_json(out / "bench.json", result)
-        records.write_text(out / "bench.md", report.benchmark_tables(result))
-        plots.latencies(result, out / "latency.png")
-        if device.xp is not np:
-            on_cpu = zoo.RELEASED.glob(f"bench/{subject.name}/bench.json")
-            beside = [records.read_json(path) for path in on_cpu]
-            plots.by_batch_size([result, *beside], out / "batches.png")
-        print(report.benchmark_tables(result))
+    with writing_into(options.out):
+        folders = [records.prepare_output(options.out / name) for name in options.networks]
+        for subject, out in zip(subjects, folders):
+            _measure(subject, options, device, out)
+
+
+def _measure(subject, options, device, out):
+    """Measures one network; leaves the results in a folder."""
+    with threads.limited(1):
+        measured = bench_network(subject, options.batch_sizes, options.budget)
+    environment = records.environment(device, 1)
+    environment["versions"].update(peers.versions())
+    command = _command(subject.name, options)
+    header = {"schema": SCHEMA, "command": command, "seed": options.seed, "device": options.device}
+    result = {**header, **measured, "environment": environment}
+    records.write_json(out / "bench.json", result)
+    records.write_text(out / "bench.md", report.benchmark_tables(result))
+    plots.latencies(result, out / "latency.png")
+    if device.xp is not np:
+        on_cpu = zoo.RELEASED.glob(f"bench/{subject.name}/bench.json")
+        beside = [records.read_json(path) for path in on_cpu]
+        plots.by_batch_size([result, *beside], out / "batches.png")
+    print(report.benchmark_tables(result))
 
 
 def main(argv=None):

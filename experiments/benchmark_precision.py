@@ -20,7 +20,7 @@ from branchynet import datasets, plots, records, report
 from branchynet.bench import limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError
-from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, writing_into
 from branchynet.experiment.recorded import shown_exits
 from branchynet.inference import compile_net, compile_plain, run
 from branchynet.inference.engines import engine_classes
@@ -128,8 +128,7 @@ def parse_arguments(argv=None):
 
 def _run(options):
     device, made = get_device("cpu"), []
-    out = records.prepare_output(options.out)
-    with threads.limited(1):
+    with writing_into(options.out) as out, threads.limited(1):
         for name in options.networks:
             subject = load_subject(name, None, None, False, options.seed, options.data_dir, device)
             splits = datasets.load(zoo.get(name).dataset, options.data_dir).split()

@@ -21,7 +21,7 @@ from future.ways_to_train import ways_to_train
 
 from branchynet import BranchyNet, datasets, load_plain_network, records
 from branchynet.datasets import TRANSFORMS
-from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number
+from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number, writing_into
 from branchynet.experiment.recorded import shown_exits
 from branchynet.inference.plan import make_plan
 from branchynet.machine import memory, terminal, threads
@@ -159,7 +159,14 @@ def parse_arguments(argv=None):
 
 
 def _run(arguments, workers):
-    name, chosen, seeds, out = arguments.network, arguments.variants, arguments.seeds, arguments.out
+    with writing_into(arguments.out, workers) as out:
+        _compare(arguments, workers, out)
+    workers.wait()
+
+
+def _compare(arguments, workers, out):
+    """Trains, evaluates, and leaves record and table in a folder; the first worker prints."""
+    name, chosen, seeds = arguments.network, arguments.variants, arguments.seeds
     epochs = arguments.epochs or NETWORKS[name][1]
     plain = arguments.plain_from or zoo.get(name).folder / "plain"
     memory.keep_freed_memory()
@@ -181,7 +188,6 @@ def _run(arguments, workers):
         table = ways_to_train(record) + "\n"
         records.write_text(out / "compare_training.md", table)
         print(table)
-    workers.wait()
 
 
 def main(argv=None):

@@ -25,7 +25,7 @@ from compare_training import NETWORKS, evaluate_variant, train_from_plain
 from branchynet import datasets, plots, records, report
 from branchynet.bench import cache, paths
 from branchynet.bench.timing import gain, latency_summary
-from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, whole_number
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, whole_number, writing_into
 from branchynet.experiment.recorded import shown_exits
 from branchynet.inference import compile_net, compile_plain
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -227,14 +227,19 @@ def _command(options):
 
 
 def _run(options):
-    device, out = get_device("cpu"), records.prepare_output(options.out)
+    with writing_into(options.out) as out:
+        _measure(options, out)
+
+
+def _measure(options, out):
+    """Measures and draws; leaves record and figures in a folder."""
     memory.keep_freed_memory()
     result = {
         "schema": SCHEMA,
         "command": _command(options),
         "seed": options.seed,
         "networks": [measure_network(name, options, out) for name in options.networks],
-        "environment": records.environment(device, 1),
+        "environment": records.environment(get_device("cpu"), 1),
     }
     published = records.load_published(REFERENCE)
     records.write_json(out / "figures.json", result)

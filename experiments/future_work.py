@@ -17,7 +17,7 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number
+from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, writing_into
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device
@@ -163,7 +163,12 @@ def parse_arguments(argv=None):
 
 
 def _run(arguments):
-    out = records.prepare_output(arguments.out)
+    with writing_into(arguments.out) as out:
+        _study(arguments, out)
+
+
+def _study(arguments, out):
+    """Studies the networks; leaves record, report and figures in a folder."""
     names, budget_s, seed = arguments.networks, arguments.budget, arguments.seed
     # All of them first: what is missing is missed now, not after the first network.
     networks = [(zoo.get(name), zoo.load(name)) for name in names]

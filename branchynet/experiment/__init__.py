@@ -13,4 +13,5 @@ from branchynet.experiment.scripts import (
     positive_number,
     seed_number,
     whole_number,
+    writing_into,
 )

@@ -1,6 +1,5 @@
 """The whole story of one experiment: data, both training steps, choosing T, measuring, table and figures."""
 
-import contextlib
 import functools
 import sys
 
@@ -13,12 +12,13 @@ from branchynet.experiment.analysis import analyse
 from branchynet.experiment.command_line import parse_request
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT
 from branchynet.experiment.request import Experiment
+from branchynet.experiment.scripts import writing_into
 from branchynet.experiment.steps import Steps
 from branchynet.inference.engines import check_engine
 from branchynet.machine import memory, terminal, threads
 from branchynet.machine.devices import get_device, is_gpu
 from branchynet.machine.ending import exit_status, exit_status_of_workers
-from branchynet.machine.files import check_space, locked, replacing
+from branchynet.machine.files import check_space, replacing
 from branchynet.net import BranchyNet
 from branchynet.records.published import select
 from branchynet.report.html import write_report
@@ -64,9 +64,7 @@ def run_experiment(request, workers) -> None:
     """
     device = get_device(request.device, default_gpu=workers.rank_on_this_machine)
     device.use()
-    records.prepare_output(request.out)
-    # One run at a time: else one could leave its record beside the other's weights.
-    with locked(request.out, "run") if workers.is_first else contextlib.nullcontext():
+    with writing_into(request.out, workers):
         _run_alone(request, workers, device)
     workers.wait()
 

@@ -1,15 +1,37 @@
-"""What all scripts share: numbers and paths on a command line, and --quiet."""
+"""What all scripts share: numbers and paths on a command line, --quiet, and the folder for the results."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import pathlib
+
+from branchynet import records
+from branchynet.machine.files import locked
 
 
 def add_quiet(parser) -> None:
     """Gives a command line `--quiet`, for `branchynet.machine.ending.exit_status`."""
     parser.add_argument("--quiet", help="no progress and no summary; errors are told", action="store_true")
+
+
+@contextlib.contextmanager
+def writing_into(folder, workers=None):
+    """The folder of a run's results as a path: made if it is not there, and no other run's while the block runs.
+
+    Args:
+        folder: for the results.
+        workers: `branchynet.machine.workers.Workers` that share the run, the first of which keeps others out; None for
+            this process alone.
+
+    Raises:
+        OutputError: it cannot be written, or another run writes into it.
+    """
+    folder = records.prepare_output(folder)
+    # One run at a time: else one could leave its record beside the other's weights, tables or figures.
+    with locked(folder, "run") if workers is None or workers.is_first else contextlib.nullcontext():
+        yield folder
 
 
 def whole_number(lowest, highest=math.inf):

@@ -19,6 +19,7 @@ from branchynet.datasets import Dataset
 from branchynet.inference.engines import engine_classes
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device, gpu_problem
+from branchynet.machine.files import locked
 from branchynet.report.rows import CLOCKS
 from branchynet.thresholds import as_exit_rule
 from networks import zoo
@@ -243,6 +244,13 @@ def test_what_cannot_be_measured_is_one_line_before_anything_is(options, more, m
     assert script.main([*options, *more]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark.py: error: ") and message in line and not (tmp_path / "out").exists()
+
+
+def test_of_two_at_once_in_one_folder_the_second_is_refused(options, tmp_path, capsys):
+    with locked(tmp_path / "out", "run"):
+        assert script.main(options) == 2
+    assert "expected a folder that no other run writes into" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_it_computes_on_one_thread_and_ctrl_c_is_one_line(options, monkeypatch, capsys):
