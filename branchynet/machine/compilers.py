@@ -21,9 +21,9 @@ import subprocess
 import sys
 import tempfile
 
-from branchynet.errors import CompileError
+from branchynet.errors import CompileError, OutputError
 from branchynet.machine import processor
-from branchynet.machine.files import cache_folder
+from branchynet.machine.files import cache_folder, replacing
 
 # Vectors of float32 in C, in front of all kernels.
 VECTORS = pathlib.Path(__file__).with_name("vectors.h")
@@ -120,9 +120,9 @@ def compile_library(source: str, flags=None) -> pathlib.Path:
     path = folder / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}{_LIBRARY_ENDING}"
     if not path.exists():
         try:
-            with tempfile.TemporaryDirectory(dir=folder) as work:
-                os.replace(_compile([*command, *FLAGS, *flags], source, pathlib.Path(work)), path)
-        except OSError as error:
+            with tempfile.TemporaryDirectory() as work, replacing(path) as library:
+                library.write(_compile([*command, *FLAGS, *flags], source, pathlib.Path(work)).read_bytes())
+        except (OSError, OutputError) as error:
             raise CompileError(f"{folder}: expected to leave there what {command[0]} compiles: {error}") from error
     return path
 
