@@ -31,6 +31,10 @@ from mutation import Mutated, module_name, places
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HARMLESS = ROOT / "tests" / "harmless_mutants.txt"
+_TESTS_OF_INFERENCE = (
+    *("compiled", "reference", "measures", "native", "plan", "processes", "arrays", "engines", "operations"),
+    *("precision", "random_networks"),
+)
 # {room: (its modules, the tests that should notice)}
 ROOMS = {
     "thresholds": (
@@ -43,14 +47,7 @@ ROOMS = {
         ["inference/compiled.py", "inference/reference.py", "inference/plan.py", "inference/lowering.py"]
         + ["inference/operations.py", "inference/engines/*.py", "inference/engines/arrays/*.py"]
         + ["!inference/engines/cuda.py"],
-        ["tests/inference/test_compiled.py", "tests/inference/test_reference.py", "tests/inference/test_measures.py"]
-        + ["tests/inference/test_native.py", "tests/test_checks.py"]
-        + ["tests/inference/test_plan.py", "tests/inference/test_processes.py", "tests/inference/test_arrays.py"]
-        + [
-            "tests/inference/test_engines.py",
-            "tests/inference/test_operations.py",
-            "tests/inference/test_precision.py",
-        ],
+        ["tests/test_checks.py", *(f"tests/inference/test_{name}.py" for name in _TESTS_OF_INFERENCE)],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),
     "evidence": (
