@@ -47,6 +47,7 @@ SCHEMA = 2
 SCRIPT = "benchmark.py"
 PLAIN, EARLY = "plain net", "early exit"
 MIN_BATCHES = 3
+MOST_SAMPLES = 1 << 17  # in a batch: of CIFAR-10 about 2 GB
 
 
 def compile_all(net, transform=None):
@@ -219,10 +220,11 @@ def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     names, released = list(zoo.NETWORKS), zoo.released_names()
     parser.add_argument("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
-    parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="of one network (default: those released)")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
+    parser.add_argument("--weights", type=nonempty_path, metavar="DIR", help="of one network (default: those released)")
+    parser.add_argument("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     parser.add_argument("--device", default="cpu", metavar="cpu|gpu|gpu:N", help="default: %(default)s")
-    parser.add_argument("--batch-sizes", type=whole_number(1), nargs="+", default=[1, 32, 1024], metavar="N")
+    batch_size = whole_number(1, MOST_SAMPLES)
+    parser.add_argument("--batch-sizes", type=batch_size, nargs="+", default=[1, 32, 1024], metavar="N")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--thresholds", type=finite_number, nargs="+", metavar="T", help="of one network, in nats")
     where.add_argument("--paper-mix", action="store_true", help="T at the paper's exit mix, not as the run chose it")

@@ -118,7 +118,7 @@ def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     names, released = list(zoo.NETWORKS), zoo.released_names()
     parser.add_argument("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
+    parser.add_argument("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     parser.add_argument("--budget", type=positive_number, default=120.0, metavar="S", help="seconds for each network")
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the order of the test images")
     parser.add_argument("--out", type=nonempty_path, required=True, metavar="DIR")

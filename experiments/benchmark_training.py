@@ -229,13 +229,13 @@ def parse_arguments(argv=None):
     parser.add_argument("--network", choices=list(zoo.NETWORKS), default="lenet", help="default: %(default)s")
     default = "default: %(default)s"
     numbers = {
-        "batch-size": (1, 256, default),
-        "rounds": (2, 20, default),
-        "threads": (1, threads.usable_cores(), default),
-        "settle": (1, 1, f"untimed steps at the beginning of each turn; {default}"),
+        "batch-size": (1, 1 << 14, 256, default),
+        "rounds": (2, 10_000, 20, default),
+        "threads": (1, 1 << 10, threads.usable_cores(), default),
+        "settle": (1, 10_000, 1, f"untimed steps at the beginning of each turn; {default}"),
     }
-    for name, (lowest, usual, words) in numbers.items():
-        parser.add_argument(f"--{name}", type=whole_number(lowest), default=usual, metavar="N", help=words)
+    for name, (lowest, highest, usual, words) in numbers.items():
+        parser.add_argument(f"--{name}", type=whole_number(lowest, highest), default=usual, metavar="N", help=words)
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--out", type=nonempty_path, metavar="FILE", help="also write the figures to this JSON file")
     parser.add_argument("--memory-of", metavar="NAME", help="only take two steps, and print the peak memory in MB")

@@ -151,8 +151,8 @@ def parse_arguments(argv=None):
     add("--seeds", type=seed_number, nargs="+", default=[0], metavar="N", help="default: 0")
     add("--epochs", type=whole_number(1), metavar="N", help="of each variant (default: the network's)")
     text = "weights of the plain network, a path without its ending (default: those released)"
-    add("--plain-from", type=pathlib.Path, metavar="STEM", help=text)
-    add("--data-dir", metavar="DIR", help="folder of the data set")
+    add("--plain-from", type=nonempty_path, metavar="STEM", help=text)
+    add("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data set")
     add("--out", type=nonempty_path, required=True, metavar="DIR", help="for snapshots and the table")
     add_quiet(parser)
     return parser.parse_args(argv)

@@ -207,10 +207,10 @@ def parse_arguments(argv=None):
     add, names = parser.add_argument, zoo.released_names()
     add("--networks", choices=names, nargs="+", default=list(BRANCHES), help="default: %(default)s")
     text = "convolutions in the first branch, each trained; none: no figure 5 (default: 0 to 4, the paper's)"
-    add("--depths", type=whole_number(0), nargs="*", default=[0, 1, 2, 3, 4], metavar="N", help=text)
+    add("--depths", type=whole_number(0, 100), nargs="*", default=[0, 1, 2, 3, 4], metavar="N", help=text)
     add("--epochs", type=whole_number(1), metavar="N", help="of each of them (default: the network's, a few)")
     add("--freeze-trunk", action="store_true", help="train the branches alone, on the trunk as it is")
-    add("--data-dir", metavar="DIR", help="folder of the data sets")
+    add("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     text = "seconds for each timing (default: %(default)g)"
     add("--budget", type=positive_number, default=3 * paths.BUDGET_S, metavar="S", help=text)
     add("--seed", type=seed_number, default=0, metavar="N", help="of training and of the order of the test images")

@@ -152,7 +152,7 @@ def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(description=" ".join((__doc__ or "").split()))
     add, names, released = parser.add_argument, list(zoo.NETWORKS), zoo.released_names()
     add("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
-    add("--data-dir", metavar="DIR", help="folder of the data sets")
+    add("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     text = "results of experiments/compare_training.py (default: those released)"
     add("--training", type=pathlib.Path, metavar="DIR", default=zoo.RELEASED / "compare-training", help=text)
     add("--budget", type=positive_number, default=8.0, metavar="S", help="seconds of timing for each measure")

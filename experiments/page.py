@@ -21,7 +21,7 @@ import numpy as np
 
 from branchynet import datasets, records
 from branchynet.errors import CompileError
-from branchynet.experiment import add_quiet
+from branchynet.experiment import add_quiet, nonempty_path
 from branchynet.inference.c_export import TARGETS, export_c
 from branchynet.inference.native.images import SMALL_GROUP
 from branchynet.inference.native.program import Program
@@ -161,19 +161,19 @@ def _packed(array):
 
 def parse_arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--networks", choices=NETWORKS, nargs="+", default=NETWORKS)
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
+    parser.add_argument("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     default = zoo.RELEASED / "page" / "index.html"
-    parser.add_argument("--out", type=pathlib.Path, default=default, metavar="FILE", help="default: the released page")
+    parser.add_argument("--out", type=nonempty_path, default=default, metavar="FILE", help="default: the released page")
     add_quiet(parser)
     return parser.parse_args(argv)
 
 
 def _run(options):
+    records.prepare_output(options.out.parent)
     with terminal.bar("compiling", 2 * len(options.networks), "module") as bar:
         described = [describe_network(name, options.data_dir, bar.update) for name in options.networks]
-    records.prepare_output(options.out.parent)
     records.write_text(options.out, page(described))
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 

@@ -14,7 +14,7 @@ from table import REFERENCE, RELEASED, released_records
 
 from branchynet import datasets, records, serialization
 from branchynet.errors import ReportError
-from branchynet.experiment import add_quiet
+from branchynet.experiment import add_quiet, nonempty_path
 from branchynet.experiment.recorded import EXIT_RECORDS, REPORT, record_by_measure
 from branchynet.machine import terminal
 from branchynet.machine.ending import exit_status
@@ -74,7 +74,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="FOLDER", help="of results, with run.json")
     parser.add_argument("--site", action="store_true", help="of all released runs, and the page that lists them")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
+    parser.add_argument("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     add_quiet(parser)
     options = parser.parse_args(argv)
     if not options.folders and not options.site:

@@ -163,7 +163,7 @@ def _add_data_options(add, experiment):
     text = f"what prepares the images; {'; '.join(_TRANSFORMS[name] for name in names)} (default: %(default)s)"
     add("--transform", help=text, choices=names, default=names[0])
     text = "folder that holds the data set, or is to hold it (default: $BRANCHYNET_DATA or the user's cache)"
-    add("--data-dir", help=text, metavar="DIR")
+    add("--data-dir", help=text, type=nonempty_path, metavar="DIR")
     text = "folder for the results (default: one for these settings under experiments/results)"
     add("--out", help=text, type=nonempty_path, metavar="DIR")
 
@@ -184,7 +184,7 @@ def _add_training_options(add):
     add("--average", help=text, type=_decay, default=0.0, metavar="D")
     add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
     text = "folder of results to take step 1, the plain network, from"
-    add(_PLAIN_FROM, help=text, type=pathlib.Path, metavar="DIR")
+    add(_PLAIN_FROM, help=text, type=nonempty_path, metavar="DIR")
     text = "take the weights in this folder of results and train nothing; 'released' are those that come with the code"
     add("--weights", help=text, metavar="DIR|released")
     add("--resume", help="go on from the snapshots in the folder for the results", action="store_true")
@@ -196,7 +196,7 @@ def _add_inference_options(group):
     text = "seconds for timing the exits, and again in each process that times T (default: %(default)g)"
     group.add_argument("--budget", help=text, type=positive_number, default=BUDGET_S, metavar="S")
     text = "that time T, each a part of the images (default: %(default)s)"
-    group.add_argument("--processes-timed", help=text, type=whole_number(1), default=5, metavar="N")
+    group.add_argument("--processes-timed", help=text, type=whole_number(1, 100), default=5, metavar="N")
     group.add_argument(TIMING_JOB, help=argparse.SUPPRESS, type=pathlib.Path)
     add = group.add_mutually_exclusive_group().add_argument
     text = "entropy thresholds in nats, one for all early exits or one for each (default: chosen on validation)"

@@ -46,7 +46,7 @@ class Request:
     joint_settings: TrainingSettings  # of step 2
     augment: typing.Callable | None  # as of `Experiment`, None where nothing is changed
     device: str  # "cpu", "gpu" or "gpu:N"
-    data_dir: str | None  # folder of the data sets; None for the usual places
+    data_dir: pathlib.Path | None  # folder of the data sets; None for the usual places
     out: pathlib.Path  # folder of the results
     published: pathlib.Path  # folder of the published figures
     seed: int  # of initial weights, sample order and dropout

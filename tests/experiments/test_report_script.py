@@ -100,10 +100,14 @@ def test_what_a_report_cannot_be_made_of_is_told_in_one_line_and_the_old_one_sta
     assert (folder / REPORT).read_bytes() == before
 
 
-def test_no_folder_is_a_mistake(capsys):
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [([], "expected a folder of results, or --site"), (["--site", "--data-dir="], "expected a path, got ''")],
+)
+def test_no_folder_is_a_mistake(argv, message, capsys):
     with pytest.raises(SystemExit) as exit_info:
-        script.main([])
-    assert exit_info.value.code == 2 and "expected a folder of results, or --site" in capsys.readouterr().err
+        script.main(argv)
+    assert exit_info.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_the_site_lists_released_runs_those_with_a_report_first(folder, results, tmp_path, monkeypatch, capsys):
