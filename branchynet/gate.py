@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import pathlib
 
 import numpy as np
 
@@ -53,6 +54,48 @@ def is_shape(value) -> bool:
     if not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in value):
         return False
     return math.prod(map(int, value)) <= _MOST_NUMBERS
+
+
+def path(value, error, expected="a path") -> pathlib.Path:
+    """A text, or an object of a path, as a path; an `error` where it names none."""
+    try:
+        found = pathlib.Path(value)
+    except TypeError as cause:
+        raise error(f"expected {expected}, got {shown(value)}") from cause
+    if not str(value) or "\0" in str(found):
+        raise error(f"expected {expected}, got {shown(value)}")
+    return found
+
+
+def transformed(transform, images, error) -> np.ndarray:
+    """What a transform makes of images (N, C, H, W) uint8: samples (N, ...) float32; an `error` if it makes others."""
+    if not callable(transform):
+        raise error(f"transform: expected a function of images, got {shown(transform)}")
+    x = transform(images)
+    if getattr(x, "dtype", None) != np.float32 or getattr(x, "ndim", 0) < 2 or len(x) != len(images):
+        found = f"{x.dtype} of shape {x.shape}" if hasattr(x, "dtype") else shown(x)
+        raise error(f"transform: expected float32 (N, ...) of N images, got {found}")
+    return x
+
+
+def check_logits(logits, error) -> None:
+    """Raises an `error` unless they are, for each exit, finite logits (N, n_classes) of one shape: a list, a tuple or
+    an array of floats, NumPy or CuPy; N may be 0."""
+    is_list = isinstance(logits, (list, tuple)) or getattr(logits, "ndim", 0) == 3
+    found = [_shape_of_floats(exit_logits) for exit_logits in logits] if is_list else logits
+    is_one = is_list and len(set(found)) == 1 and isinstance(found[0], tuple)
+    if not is_one or len(found[0]) != 2 or found[0][1] == 0:
+        raise error(f"expected logits (N, n_classes) of one shape for every exit, got {shown(found)}")
+    if not all(np.isfinite(exit_logits).all() for exit_logits in logits):
+        raise error("expected finite logits, got NaN or infinity")
+
+
+def _shape_of_floats(array):
+    """Shape; for what is no plain array of floats, which has none, words."""
+    is_array = isinstance(array, np.ndarray) or hasattr(array, "__cuda_array_interface__")
+    if not is_array or isinstance(array, np.ma.MaskedArray) or array.dtype.kind != "f":
+        return str(getattr(array, "dtype", type(array).__name__))
+    return array.shape
 
 
 def class_names(values, n, error) -> list:

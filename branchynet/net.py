@@ -127,6 +127,12 @@ class BranchyNet(chainer.Chain):
         return [{"stage": stage.describe(), "branch": branch.describe()} for stage, branch in self.stages()]
 
 
+def check_net(net) -> None:
+    """Raises NetworkError unless it is a `BranchyNet`."""
+    if not isinstance(net, BranchyNet):
+        raise NetworkError(f"expected a BranchyNet, got {type(net).__name__}")
+
+
 class PlainNet(chainer.Chain):
     """The network without its early exits. Its layers are the branchy network's own, not copies of them."""
 

@@ -7,7 +7,8 @@ from chainer.backend import get_device_from_array
 
 from branchynet.confidence.measure import Measure
 from branchynet.errors import MeasureError, NotFittedError
-from branchynet.gate import shown
+from branchynet.gate import check_logits, whole_number
+from branchynet.gate import labels as as_labels
 from branchynet.machine.devices import to_host
 
 
@@ -35,8 +36,13 @@ class FittedMeasure(Measure):
         Raises:
             MeasureError: the arrays are of another form, or there is nothing to learn from.
         """
-        logits_per_exit, labels = [to_host(logits) for logits in logits_per_exit], _on_host(self.name, labels)
-        _check_samples(self.name, logits_per_exit, labels)
+        seed = whole_number(f"{self.name}: seed", seed, MeasureError, 0)
+        check_logits(logits_per_exit, MeasureError)
+        n_samples, n_classes = logits_per_exit[0].shape
+        labels = as_labels(labels, n_samples, n_classes, MeasureError)
+        if n_samples == 0:
+            raise MeasureError(f"{self.name}: expected logits of N >= 1 samples, got none")
+        logits_per_exit = [to_host(logits) for logits in logits_per_exit]
         learned = [
             self.fit_exit(logits, labels, np.random.default_rng((seed, index)))
             for index, logits in enumerate(logits_per_exit)
@@ -90,28 +96,3 @@ class FittedMeasure(Measure):
                 f"{self.name}: expected a fitted measure; call fit(logits_per_exit, labels) or load a fitted one first"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def _on_host(name, labels):
-    """Labels as an array on the host."""
-    try:
-        labels = np.asarray(labels) if isinstance(labels, (list, tuple)) else to_host(labels)
-    except (TypeError, ValueError) as error:
-        raise MeasureError(f"{name}: expected integer labels, got {shown(labels)}") from error
-    if isinstance(labels, np.ma.MaskedArray) or not hasattr(labels, "shape"):
-        raise MeasureError(f"{name}: expected integer labels, got {shown(labels)}")
-    return labels
-
-
-def _check_samples(name, logits_per_exit, labels):
-    shapes = [logits.shape for logits in logits_per_exit]
-    if not shapes or any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
-        raise MeasureError(f"{name}: expected logits (N, n_classes) of one shape for every exit, got {shapes}")
-    n_samples, n_classes = shapes[0]
-    if n_samples == 0 or labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
-        found = f"{n_samples} and {labels.dtype} of shape {labels.shape}"
-        raise MeasureError(f"{name}: expected logits of N >= 1 samples and N integer labels, got {found}")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise MeasureError(f"{name}: expected labels from 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}")
-    if not all(np.isfinite(logits).all() for logits in logits_per_exit):
-        raise MeasureError(f"{name}: expected finite logits, got NaN or infinity")

@@ -61,8 +61,9 @@ class _Guarded(Measure):
         xp, expected = get_array_module(logits), (len(logits),)
         copies = [exit_logits.copy() for exit_logits in earlier]
         scores = self._measure.scores_after(exit_index, logits.copy(), copies)
-        if type(scores) is not xp.ndarray or scores.shape != expected or scores.dtype.kind not in "biuf":
-            found = f"{scores.dtype} of shape {scores.shape}" if isinstance(scores, xp.ndarray) else shown(scores)
+        is_array = isinstance(scores, xp.ndarray) and not isinstance(scores, np.ma.MaskedArray)
+        if not is_array or scores.shape != expected or scores.dtype.kind not in "biuf":
+            found = f"{scores.dtype} of shape {scores.shape}" if is_array else shown(scores)
             raise MeasureError(f"{self.name}: expected real scores of shape {expected}, got {found}")
         if xp.isnan(scores).any():
             raise MeasureError(f"{self.name}: expected scores that are numbers, got NaN at exit {exit_index + 1}")

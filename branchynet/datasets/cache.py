@@ -8,13 +8,14 @@ the second one finds the file of the first.
 import contextlib
 import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from branchynet.datasets import formats
 from branchynet.errors import DataError
+from branchynet.gate import path as as_path
+from branchynet.gate import shown
 from branchynet.machine import terminal
 from branchynet.machine.files import cache_folder
 
@@ -30,10 +31,12 @@ def folder_for(data_dir=None):
     Raises:
         DataError: there cannot be such a folder.
     """
+    if not isinstance(data_dir, (str, os.PathLike, type(None))):
+        raise DataError(f"folder of data: expected a path, got {shown(data_dir)}")
     named = data_dir or os.environ.get(ENVIRONMENT_VARIABLE)
     path = named or cache_folder()
     try:
-        folder = Path(path).expanduser().absolute()
+        folder = as_path(path, DataError, "a folder for data").expanduser().absolute()
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder}: expected a folder, got a file")
     except (OSError, RuntimeError) as error:  # a name too long, a folder that must not be entered; ~ of no user

@@ -14,6 +14,7 @@ from branchynet.datasets import cache
 from branchynet.datasets.samples import Dataset, Samples
 from branchynet.datasets.specs import SPECS, identify
 from branchynet.errors import DataError
+from branchynet.gate import shown
 from branchynet.machine import terminal
 
 NAMES = tuple(SPECS)
@@ -36,8 +37,8 @@ def load(name, data_dir=None) -> Dataset:
         DataError: unknown name; no source can be reached; a file that is altered or cut short; a folder that cannot be
             read or written to.
     """
-    if name not in SPECS:
-        raise DataError(f"data set: expected one of {', '.join(NAMES)}; got {name!r}")
+    if not isinstance(name, str) or name not in SPECS:
+        raise DataError(f"data set: expected one of {', '.join(NAMES)}; got {shown(name)}")
     return load_spec(SPECS[name], data_dir)
 
 

@@ -14,6 +14,7 @@ from chainer.backend import get_array_module
 
 from branchynet.datasets.samples import describe
 from branchynet.errors import DataError
+from branchynet.gate import floats, shown
 from branchynet.machine.devices import to_host
 
 _CHUNK_IMAGES = 1000
@@ -70,12 +71,12 @@ class Normalise:
     std: tuple
 
     def __post_init__(self):
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-        is_whole = 0 < len(self.mean) == len(self.std) and np.isfinite(self.mean + self.std).all()
-        if not is_whole or min(self.std) <= 0:
-            got = f"{self.mean} and {self.std}"
+        mean, std = floats(self.mean), floats(self.std)
+        is_whole = mean and std and len(mean) == len(std) and np.isfinite(mean + std).all()
+        if not is_whole or min(std) <= 0:
+            got = f"{shown(self.mean)} and {shown(self.std)}"
             raise DataError(f"normalise: expected a finite mean and a positive std for each channel, got {got}")
+        vars(self).update(mean=mean, std=std)
 
     @classmethod
     def fit(cls, images) -> Normalise:
@@ -98,7 +99,7 @@ class Normalise:
 
     def __call__(self, images):
         """images (N, C, H, W) uint8 -> float32 of the same shape."""
-        if images.ndim != 4 or images.shape[1] != len(self.mean):
+        if getattr(images, "ndim", 0) != 4 or images.shape[1] != len(self.mean):
             raise DataError(f"normalise: expected images (N, {len(self.mean)}, H, W), got {describe(images)}")
         xp = get_array_module(images)
         normalised = scale(images)
@@ -132,8 +133,12 @@ class Whiten:
     matrix: np.ndarray
 
     def __post_init__(self):
-        for name in ("mean", "matrix"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32))
+        try:
+            arrays = {name: np.asarray(getattr(self, name), np.float32) for name in ("mean", "matrix")}
+        except (TypeError, ValueError, OverflowError) as error:
+            got = f"{shown(self.mean)} and {shown(self.matrix)}"
+            raise DataError(f"zca: expected a mean (K,) and a matrix (K, K), got {got}") from error
+        vars(self).update(arrays)
         is_whole = self.mean.ndim == 1 and self.matrix.shape == self.mean.shape * 2
         if not is_whole or not np.isfinite(self.matrix).all() or not np.isfinite(self.mean).all():
             got = f"{self.mean.shape} and {self.matrix.shape}"
@@ -157,7 +162,7 @@ class Whiten:
 
     def __call__(self, images):
         """images (N, C, H, W) uint8 -> float32 of the same shape."""
-        if images.ndim != 4 or math.prod(images.shape[1:]) != len(self.mean):
+        if getattr(images, "ndim", 0) != 4 or math.prod(images.shape[1:]) != len(self.mean):
             raise DataError(f"zca: expected images (N, C, H, W) of {len(self.mean)} numbers, got {describe(images)}")
         xp = get_array_module(images)
         rows = (_scaled_each(images) - xp.asarray(self.mean)) @ xp.asarray(self.matrix)
@@ -181,8 +186,8 @@ def transform_from(name, arrays):
     Raises:
         DataError: there is no such transform, or the arrays are another one's.
     """
-    if name not in TRANSFORMS:
-        raise DataError(f"transform: expected one of {', '.join(TRANSFORMS)}, got {name!r}")
+    if not isinstance(name, str) or name not in TRANSFORMS:
+        raise DataError(f"transform: expected one of {', '.join(TRANSFORMS)}, got {shown(name)}")
     try:
         return TRANSFORMS[name](**arrays)
     except (TypeError, ValueError) as error:
@@ -197,7 +202,8 @@ def per_channel(transform, n_channels) -> tuple | None:
 
 
 def _check_images(name, images, n_least):
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) < n_least or not images.size:
+    is_batch = getattr(images, "dtype", None) == np.uint8 and images.ndim == 4
+    if not is_batch or len(images) < n_least or not images.size:
         raise DataError(f"{name}: expected uint8 (N, C, H, W), N >= {n_least}; got {describe(images)}")
 
 

@@ -3,17 +3,18 @@
 The code is that of the native engine (`branchynet.inference.native`), with the weights beside it.
 """
 
-import pathlib
-
 from branchynet.confidence import as_measure
 from branchynet.datasets.transforms import Normalise, Scale
 from branchynet.errors import CompileError, OutputError, ThresholdError
 from branchynet.gate import class_names as as_class_names
+from branchynet.gate import path as as_path
+from branchynet.gate import shown
 from branchynet.inference.native import source
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.stages import c_float
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine.files import replacing
+from branchynet.net import check_net
 from branchynet.thresholds import Thresholds, as_exit_rule
 
 # What a target's compiler is told, besides -O3; the source is the same for all.
@@ -100,11 +101,13 @@ def export_c(
         CompileError: a layer, a measure, a transform or a target that the C code does not know; other class names than
             one for each class.
         ThresholdError: thresholds that do not fit the network, or percentages.
+        NetworkError: it is no `BranchyNet`.
         OutputError: the files cannot be written.
     """
-    if target not in TARGETS:
-        raise CompileError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
-    measure, folder = as_measure(measure), pathlib.Path(folder)
+    if not isinstance(target, str) or target not in TARGETS:
+        raise CompileError(f"target: expected one of {', '.join(TARGETS)}, got {shown(target)}")
+    check_net(net)
+    measure, folder = as_measure(measure), as_path(folder, OutputError, "the name of a folder to write into")
     measure.check(net.n_exits)
     rule = as_exit_rule((), 1) if plain else as_exit_rule(thresholds, net.n_exits, measure.lowest)
     if not isinstance(rule, Thresholds):
@@ -163,7 +166,7 @@ def _transform(transform, sample_shape):
             "        sample[i] = ((float)pixels[i] / 255 - mean[i / n_pixels]) / std[i / n_pixels];"
         )
     else:
-        raise CompileError(f"export: expected the transform scale or normalise, got {transform!r}")
+        raise CompileError(f"export: expected the transform scale or normalise, got {shown(transform)}")
     return f"void branchynet_transform(const uint8_t *pixels, float *sample)\n{{\n{lines}\n}}\n"
 
 

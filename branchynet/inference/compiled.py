@@ -15,6 +15,7 @@ from branchynet.confidence import ENTROPY, as_measure
 from branchynet.datasets.samples import describe
 from branchynet.errors import CompileError, DataError, MeasureError, NetworkError, ThresholdError
 from branchynet.gate import labels as as_labels
+from branchynet.gate import transformed
 from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.inference.reference import FLOAT32, UINT8, Answers, check_batch, check_finite, check_logits, leave_early
@@ -51,7 +52,7 @@ def compile_net(
 
     Raises:
         CompileError: a layer, an engine or a precision that cannot be had.
-        DataError: a transform of other images.
+        DataError: a transform of other images, or what is none.
         DeviceError: a device that cannot be used.
         NetworkError: the network does not take such a sample, or no shape is known.
         MeasureError: there is no such measure, or it is not fitted, or to another network.
@@ -73,9 +74,11 @@ def compile_plain(
 
 
 def with_transform(plan, transform):
-    """A plan that begins with uint8 images, where there is a transform; DataError if that is of other images."""
+    """A plan that begins with uint8 images, where there is a transform; DataError if it is none, or of other images."""
     if transform is not None:
-        transform(np.zeros((1, *plan.in_shape), np.uint8))
+        shape = transformed(transform, np.zeros((1, *plan.in_shape), np.uint8), DataError).shape[1:]
+        if shape != plan.in_shape:
+            raise DataError(f"transform: expected one that makes samples of shape {plan.in_shape}, got {shape}")
     return dataclasses.replace(plan, transform=transform)
 
 

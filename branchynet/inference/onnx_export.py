@@ -6,7 +6,6 @@ not below the threshold, and hands their features to the next one. Both need not
 """
 
 import glob
-import pathlib
 import re
 
 import numpy as np
@@ -21,9 +20,12 @@ except ImportError as error:
     ) from error
 
 from branchynet.errors import OutputError, ThresholdError
+from branchynet.gate import path as as_path
+from branchynet.gate import shown
 from branchynet.inference.onnx_graph import Graph, make_model, samples, segment_model, tensor
 from branchynet.inference.plan import make_plan
 from branchynet.machine.files import remove, replacing
+from branchynet.net import check_net
 from branchynet.thresholds import Thresholds, as_exit_rule
 
 # Names and types of the answer, the same in the one file and in the segments.
@@ -55,13 +57,14 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresh
 
     Raises:
         CompileError: a layer or a transform that cannot be exported.
-        NetworkError: the network does not take such a sample, or no shape is known.
+        NetworkError: it is no `BranchyNet`, it does not take such a sample, or no shape is known.
         ThresholdError: thresholds that do not fit the network, or percentages.
         OutputError: the files cannot be written.
     """
-    path = pathlib.Path(path)
+    check_net(net)
+    path = as_path(path, OutputError, "a path that ends in .onnx")
     if path.suffix != ".onnx":
-        raise OutputError(f"export: expected a path that ends in .onnx, got {path}")
+        raise OutputError(f"export: expected a path that ends in .onnx, got {shown(str(path))}")
     rule = as_exit_rule(thresholds, net.n_exits)
     if not isinstance(rule, Thresholds):
         raise ThresholdError(

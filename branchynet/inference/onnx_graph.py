@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from branchynet.datasets.transforms import SMALLEST_STD, Normalise, Scale, Whiten
 from branchynet.errors import CompileError
+from branchynet.gate import shown
 from branchynet.inference import operations as ops
 
 # Old enough for every ONNX Runtime of the last years; it has all that the networks need.
@@ -78,7 +79,7 @@ class Graph:
         if transform is None:
             return x
         if type(transform) not in _TRANSFORMS:
-            raise CompileError(f"no ONNX nodes are known for the transform {transform!r}")
+            raise CompileError(f"export: expected a transform that ONNX nodes are known for, got {shown(transform)}")
         levels = self.node("Cast", x, to=TensorProto.FLOAT)
         scaled = self.node("Div", levels, self.constant(np.float32(255), "levels"))
         return _TRANSFORMS[type(transform)](self, transform, scaled, shape)

@@ -12,7 +12,7 @@ import typing
 from branchynet.errors import NetworkError
 from branchynet.inference.lowering import fold_scales, lower
 from branchynet.inference.operations import count_multiply_adds, shape_after
-from branchynet.inference.reference import check_net
+from branchynet.net import check_net
 
 
 @dataclasses.dataclass(frozen=True)

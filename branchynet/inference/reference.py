@@ -15,7 +15,7 @@ from branchynet.errors import MeasureError, NetworkError, ThresholdError
 from branchynet.gate import labels as as_labels
 from branchynet.gate import whole_number
 from branchynet.machine.devices import to_host
-from branchynet.net import BranchyNet
+from branchynet.net import check_net
 from branchynet.thresholds import ExitRecords, as_exit_rule
 
 
@@ -147,12 +147,6 @@ def _checked_measure(measure, net):
     measure = as_measure(measure)
     measure.check(net.n_exits)
     return measure
-
-
-def check_net(net) -> None:
-    """Raises NetworkError unless it is a `BranchyNet`."""
-    if not isinstance(net, BranchyNet):
-        raise NetworkError(f"expected a BranchyNet, got {type(net).__name__}")
 
 
 # Compared several times faster than the types, which matters for a small network.

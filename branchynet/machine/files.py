@@ -11,6 +11,7 @@ import time
 from filelock import FileLock, Timeout
 
 from branchynet.errors import OutputError
+from branchynet.gate import path as as_path
 
 try:
     import fcntl
@@ -71,9 +72,7 @@ def locked(folder, what=""):
     Raises:
         OutputError: another run holds the lock, or the folder cannot be made or written to.
     """
-    if not folder or not isinstance(folder, (str, os.PathLike)):
-        raise OutputError(f"expected the name of a folder to write into, got {folder!r}")
-    lock = _acquired(pathlib.Path(folder), what)
+    lock = _acquired(as_path(folder, OutputError, "the name of a folder to write into"), what)
     try:
         yield
     finally:
@@ -90,7 +89,7 @@ def _acquired(folder, what):
         raise OutputError(
             f"{folder}: expected a folder that no other run writes into, got one that is in use"
         ) from error
-    except (OSError, NotImplementedError, ValueError) as error:  # ValueError: a name with a null character
+    except (OSError, NotImplementedError) as error:
         raise OutputError(f"cannot write into {folder}: {error}") from error
     return lock
 

@@ -19,12 +19,13 @@ import hashlib
 import io
 import json
 import os
-import pathlib
 
 import chainer
 import numpy as np
 
 from branchynet.errors import OutputError, SnapshotError
+from branchynet.gate import path as as_path
+from branchynet.gate import shown
 from branchynet.machine.files import replacing, write_through
 from branchynet.machine.reading import BadFile, read_bytes, read_json, read_npz
 
@@ -38,13 +39,11 @@ _NONE = "<none>"
 
 def paths_of(stem, error=SnapshotError):
     """The `.npz` and the `.json` file of a stem; an `error` if it is no path with a name."""
-    try:
-        stem = pathlib.Path(stem)
-        if "\0" in str(stem):
-            raise ValueError("a null character")
-        return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
-    except (TypeError, ValueError) as cause:
-        raise error(f"expected a path with a name, without an ending, got {stem!r}") from cause
+    expected = "a path with a name, without an ending"
+    found = as_path(stem, error, expected)
+    if not found.name:
+        raise error(f"expected {expected}, got {shown(stem)}")
+    return found.with_name(found.name + ".npz"), found.with_name(found.name + ".json")
 
 
 def _next_to(json_path):

@@ -6,9 +6,11 @@ import itertools
 
 import numpy as np
 
-from branchynet.datasets.transforms import transform_from
+from branchynet.datasets.transforms import TRANSFORMS, transform_from
 from branchynet.errors import OutputError, SnapshotError
+from branchynet.gate import class_names as as_class_names
 from branchynet.gate import is_shape, shown
+from branchynet.net import check_net
 from branchynet.serialization.arrays import arrays_of, paths_of, read_link, read_pair, write_pair
 
 # In front of the names of a transform's arrays.
@@ -28,10 +30,15 @@ def save_weights(net, stem, provenance=None, transform=None, class_names=None, d
             that is not known.
 
     Raises:
-        OutputError: the files cannot be written, or a weight is not finite. An older pair of files stays as it was.
+        NetworkError: it is no `BranchyNet`.
+        OutputError: the files cannot be written, a weight is not finite, or what is said of the net is of another kind.
+            An older pair of files stays as it was.
     """
-    learned = {} if transform is None else transform.arrays()
-    arrays = arrays_of(net)
+    check_net(net)
+    if not isinstance(transform, (*TRANSFORMS.values(), type(None))):
+        raise OutputError(f"{shown(stem)}: expected a transform of {', '.join(TRANSFORMS)}, got {shown(transform)}")
+    _check_forms(stem, {"dataset": dataset, "provenance": provenance}, OutputError)
+    learned, arrays = {} if transform is None else transform.arrays(), arrays_of(net)
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise OutputError(f"{stem}: expected finite weights, got NaN or infinity in {name}")
@@ -40,7 +47,7 @@ def save_weights(net, stem, provenance=None, transform=None, class_names=None, d
         "loss_weights": list(net.loss_weights),
         "sample_shape": None if net.sample_shape is None else list(net.sample_shape),
         "transform": None if transform is None else transform.name,
-        "class_names": None if class_names is None else list(class_names),
+        "class_names": None if class_names is None else as_class_names(class_names, net.n_classes, OutputError),
         "dataset": dataset,
     }
     write_pair(stem, {**arrays, **{f"{_TRANSFORM}{name}": a for name, a in learned.items()}}, description, provenance)
@@ -53,8 +60,10 @@ def load_weights(net, stem) -> dict:
         the description, provenance included.
 
     Raises:
+        NetworkError: it is no `BranchyNet`.
         SnapshotError: the files are missing, damaged, do not belong together, or belong to another network.
     """
+    check_net(net)
     description, arrays = _read(stem)
     path = paths_of(stem)[0]
     check_architecture(path, description.get("architecture"), net)
@@ -98,8 +107,10 @@ def load_plain_network(net, stem) -> dict:
         the description, provenance included.
 
     Raises:
+        NetworkError: it is no `BranchyNet`.
         SnapshotError: the files are missing, damaged, do not belong together, or hold another plain network.
     """
+    check_net(net)
     description, arrays = _read(stem)
     path, saved, expected = (
         paths_of(stem)[0],
@@ -137,10 +148,14 @@ def check_architecture(path, saved, net) -> None:
 def _read(stem):
     """(description, arrays) of weights; what the description says is of the form that `save_weights` gives it."""
     description, arrays = read_pair(stem, "weights")
+    _check_forms(stem, description, SnapshotError)
+    return {"provenance": {}, **description}, arrays
+
+
+def _check_forms(stem, description, error):
     for key, (is_fit, expected) in _FORMS.items():
         if description.get(key) is not None and not is_fit(description[key]):
-            raise SnapshotError(f"{paths_of(stem)[1]}: {key}: expected {expected}, got {shown(description[key])}")
-    return {"provenance": {}, **description}, arrays
+            raise error(f"{paths_of(stem, error)[1]}: {key}: expected {expected}, got {shown(description[key])}")
 
 
 def _is_architecture(value):

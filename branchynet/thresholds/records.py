@@ -8,6 +8,7 @@ import numpy as np
 
 from branchynet.confidence import ENTROPY, as_measure
 from branchynet.errors import ThresholdError
+from branchynet.gate import check_logits
 from branchynet.gate import labels as as_labels
 from branchynet.machine.devices import to_host
 from branchynet.thresholds.rule import as_exit_rule, as_float32, assign_exits, is_below
@@ -57,8 +58,10 @@ class ExitRecords:
 
         Raises:
             MeasureError: there is no such measure, it is not fitted, or it was fitted to another network.
+            ThresholdError: logits or labels are of another kind, or a logit is not finite.
         """
         measure = as_measure(measure)
+        check_logits(logits, ThresholdError)
         measure.check(len(logits))
         labels = as_labels(labels, *logits[0].shape, ThresholdError)
         scores = [to_host(exit_scores) for exit_scores in measure.scores_of_exits(logits)]

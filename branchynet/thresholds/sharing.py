@@ -9,8 +9,10 @@ import math
 import numpy as np
 
 from branchynet.errors import ThresholdError
+from branchynet.gate import floats, shown
 from branchynet.thresholds.candidates import exit_by_exit, threshold_after
 from branchynet.thresholds.goals import Found, keeps_budget, promise, register_goal
+from branchynet.thresholds.records import ExitRecords
 
 # The interval of ln q, and how often it is halved: then float64 cannot tell its ends apart.
 _HIGHEST_LOG_Q, _N_HALVINGS = 60.0, 60
@@ -41,8 +43,16 @@ def thresholds_for_shares(records, shares) -> tuple:
     Args:
         records: `ExitRecords`.
         shares: n_exits - 1 numbers in [0, 1], their sum at most 1.
+
+    Raises:
+        ThresholdError: they are none, or these are no records.
     """
-    n_samples, until = len(records.labels), np.cumsum(shares)
+    if not isinstance(records, ExitRecords):
+        raise ThresholdError(f"shares: expected ExitRecords, got {type(records).__name__}")
+    numbers, n_early = floats(shares), records.n_exits - 1
+    if numbers is None or len(numbers) != n_early or not (min(numbers, default=0) >= 0 and sum(numbers) <= 1 + 1e-9):
+        raise ThresholdError(f"shares: expected {n_early} numbers >= 0, their sum at most 1, got {shown(shares)}")
+    n_samples, until = len(records.labels), np.cumsum(numbers)
     return thresholds_for_counts(records, lambda n, n_reaching: round(until[n] * n_samples) - (n_samples - n_reaching))
 
 

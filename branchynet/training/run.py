@@ -6,13 +6,12 @@ import os
 import pathlib
 
 import chainer
-import numpy as np
 from chainer.training import extensions as chainer_extensions
 
 from branchynet import serialization
 from branchynet.datasets import Splits
 from branchynet.errors import OutputError, TrainingError
-from branchynet.gate import shown
+from branchynet.gate import shown, transformed
 from branchynet.machine.files import check_space, locked, replacing
 from branchynet.machine.reading import MOST_BYTES
 from branchynet.machine.workers import Workers
@@ -91,9 +90,9 @@ def snapshot_bytes(net) -> int:
 
 
 def _train(phase, net, splits, transform, settings, out, augment, resume, show_progress, workers):
-    _check_kinds(net, splits, transform, settings, augment, workers)
+    _check_kinds(net, splits, settings, augment, workers)
     workers, path = workers or Workers(), snapshot_path(out, phase)
-    net.initialise(_shape_of_a_sample(transform, splits.train))
+    net.initialise(transformed(transform, splits.train.images[:1], TrainingError).shape[1:])
     for part in ("train", "validation"):
         _check_labels(part, getattr(splits, part).labels, net.n_classes)
     workers.send_first_weights(net)
@@ -151,7 +150,7 @@ def _make_trainer(phase, updater, validate, stop, out, show_progress):
     return trainer, log
 
 
-def _check_kinds(net, splits, transform, settings, augment, workers):
+def _check_kinds(net, splits, settings, augment, workers):
     """Raises TrainingError where an argument is of another kind than `train_plain` says."""
     kinds = {
         "net": (net, BranchyNet),
@@ -163,22 +162,13 @@ def _check_kinds(net, splits, transform, settings, augment, workers):
         if not isinstance(value, kind):
             expected = getattr(kind, "__name__", "Workers or None")
             raise TrainingError(f"{name}: expected {expected}, got {shown(value)}")
-    for name, value in (("transform", transform), ("augment", augment)):
-        if not callable(value) and not (name == "augment" and value is None):
-            raise TrainingError(f"{name}: expected a function of images, got {shown(value)}")
+    if not callable(augment) and augment is not None:
+        raise TrainingError(f"augment: expected a function of images, got {shown(augment)}")
 
 
 def _check_size(n_bytes):
     if n_bytes > MOST_BYTES:
         raise TrainingError(f"net: expected snapshots of at most {MOST_BYTES:,} bytes, got a net with {n_bytes:,}")
-
-
-def _shape_of_a_sample(transform, samples):
-    x = transform(samples.images[:1])
-    if getattr(x, "dtype", None) != np.float32 or getattr(x, "ndim", 0) < 2 or len(x) != min(1, len(samples)):
-        found = f"{x.dtype} of shape {x.shape}" if hasattr(x, "dtype") else shown(x)
-        raise TrainingError(f"transform: expected float32 (N, ...) of N images, got {found}")
-    return x.shape[1:]
 
 
 def _check_labels(part, labels, n_classes):

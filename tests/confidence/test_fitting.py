@@ -116,11 +116,12 @@ def test_an_exit_that_is_always_right_has_the_lowest_temperature():
     ("logits", "labels", "message"),
     [
         ([], np.array([0]), r"expected logits \(N, n_classes\) of one shape for every exit, got \[\]"),
+        (np.zeros((1, 2, 3), int), np.array([0, 1]), r"for every exit, got \['int64'\]"),
         ([np.zeros((2, 3)), np.zeros((2, 4))], np.array([0, 1]), r"got \[\(2, 3\), \(2, 4\)\]"),
-        (np.zeros((1, 2, 3)), np.array([0]), r"N integer labels, got 2 and int64 of shape \(1,\)"),
-        (np.zeros((1, 2, 3)), np.array([0.0, 1.0]), "got 2 and float64"),
+        (np.zeros((1, 2, 3)), np.array([0]), r"labels: expected 2 integers from 0 to 2, got int64 of shape \(1,\)"),
+        (np.zeros((1, 2, 3)), np.array([0.0, 1.0]), "labels: expected 2 integers from 0 to 2, got float64"),
         (np.zeros((1, 0, 3)), np.array([], int), "N >= 1 samples"),
-        (np.zeros((1, 2, 3)), np.array([0, 3]), "labels from 0 to 2, got 0 to 3"),
+        (np.zeros((1, 2, 3)), np.array([0, 3]), "integers from 0 to 2, got 0 to 3"),
         (np.full((1, 2, 3), np.nan), np.array([0, 1]), "finite logits"),
     ],
 )

@@ -70,7 +70,7 @@ NO_SCORES = {
     "a variable": (lambda logits: F.max(logits, axis=1), r"got variable"),
     "nothing": (lambda logits: None, "got None"),
     "texts": (lambda logits: np.full(4, "sure"), "got <U4"),
-    "masked": (lambda logits: np.ma.array(logits[:, 0], mask=True), "got float32"),
+    "masked": (lambda logits: np.ma.array(logits[:, 0], mask=True), "got masked_array"),
     "one of one": (lambda logits: logits[:1, 0], r"got float32 of shape \(1,\)"),
 }
 

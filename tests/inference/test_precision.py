@@ -101,7 +101,10 @@ def test_auto_takes_an_engine_that_has_the_precision(net):
         ({"engine": "arrays", "precision": "int8"}, "precision: expected one of f32 for engine arrays, got 'int8'"),
         ({"precision": "f16"}, "precision: expected one of bf16, f32, int8 for engine auto, got 'f16'"),
         ({"precision": "int8"}, "calibration: expected training images"),
-        ({"precision": "int8", "calibration": np.zeros((3, 1, 2, 2), np.float32)}, r"got \(3, 1, 2, 2\)"),
+        (
+            {"precision": "int8", "calibration": np.zeros((3, 1, 2, 2), np.float32)},
+            r"float32 of shape \(3, 1, 2, 2\)",
+        ),
         ({"precision": "int8", "calibration": np.zeros((0, *SHAPE), np.float32)}, "calibration: expected"),
     ],
 )

@@ -22,8 +22,10 @@ import pkgutil
 
 import numpy as np
 
+from branchynet.datasets.samples import describe
 from branchynet.errors import CompileError
 from branchynet.gate import shown, whole_number
+from branchynet.inference.reference import check_finite
 
 # More than any machine has cores; each takes memory.
 MOST_THREADS = 1024
@@ -104,7 +106,8 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
         calibration: (n, ...) float32 samples for "int8".
 
     Raises:
-        CompileError: there is no such engine, it cannot be used here, or not for this plan.
+        CompileError: there is no such engine, it cannot be used here, or not for this plan; other calibration samples.
+        NetworkError: these are not finite.
     """
     classes = engine_classes()
     if not isinstance(name, str) or (name != "auto" and name not in classes):
@@ -146,6 +149,10 @@ def _check_precision(classes, name, precision, calibration, plan):
     known = sorted({precision for precisions in having.values() for precision in precisions})
     if not isinstance(precision, str) or precision not in known:
         raise CompileError(f"precision: expected one of {', '.join(known)} for engine {name}, got {shown(precision)}")
-    shape = getattr(calibration, "shape", None)
-    if precision == "int8" and (shape is None or shape[1:] != plan.in_shape or not shape[0]):
-        raise CompileError(f"calibration: expected training images (n, *{plan.in_shape}) for int8, got {shape}")
+    if calibration is None and precision != "int8":
+        return
+    is_array = type(calibration) in (np.ndarray, np.memmap) and calibration.dtype == np.float32
+    if not is_array or calibration.shape[1:] != plan.in_shape or not calibration.size:
+        expected = f"training images (n, *{plan.in_shape}) float32 for int8"
+        raise CompileError(f"calibration: expected {expected}, got {describe(calibration)}")
+    check_finite(np, calibration)
