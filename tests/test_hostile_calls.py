@@ -108,7 +108,8 @@ DOORS = {
     "ExitRecords.of: logits": (lambda value: ExitRecords.of(value, LABELS), bad.NO_LOGITS),
     "thresholds_for_shares": (lambda value: thresholds_for_shares(RECORDS, value), bad.NO_SHARES),
     "thresholds_for_shares: records": (lambda value: thresholds_for_shares(value, [0.1, 0.2]), bad.NO_NUMBERS),
-    **{f"{compile_it.__name__}: transform": (lambda value, compile_it=compile_it: compile_it(NET, transform=value), bad.NO_FUNCTIONS)
+    **{f"{compile_it.__name__}: transform": (lambda value, compile_it=compile_it: compile_it(NET, transform=value),
+                                             bad.NO_FUNCTIONS | {"of other samples": lambda images: as_float(images)[..., :5]})
        for compile_it in (compile_net, compile_plain)},
     "compile_net: calibration": (lambda value: compile_net(NET, precision="int8", calibration=value), bad.NO_BATCHES),
     "compile_net: calibration for f32": (lambda value: compile_net(NET, calibration=value), bad.NO_CLASS_NAMES | {"NaN": bad.with_one(bad.NAN)}),
