@@ -36,7 +36,7 @@ def tiny_network(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "RELEASED", tmp_path)
     network.folder.mkdir()
     for stem in ("plain", "weights"):
-        save_weights(tiny_net(seed=5), network.folder / stem, transform=datasets.scale, class_names="abc")
+        save_weights(tiny_net(seed=5), network.folder / stem, transform=datasets.scale, class_names=("a", "b", "c"))
     return network
 
 

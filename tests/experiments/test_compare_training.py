@@ -52,7 +52,7 @@ def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_o
 def test_a_plain_network_of_other_images_is_refused(run_script, tiny_network, tmp_path, capsys):
     other = {"name": "mnist", "train_sha256": {"images": "0", "labels": "0"}}
     stem = tiny_network.folder / "plain"
-    save_weights(tiny_net(seed=5), stem, transform=datasets.scale, class_names="abc", dataset=other)
+    save_weights(tiny_net(seed=5), stem, transform=datasets.scale, class_names=("a", "b", "c"), dataset=other)
     words = ["--network", "tiny", "--plain-from", str(stem), "--out", str(tmp_path / "other")]
     assert script.main(words) == 2
     assert f"{stem}: expected weights trained on " in capsys.readouterr().err
