@@ -25,7 +25,7 @@ def add_options(parser):
         "--branches",
         choices=resnet_cifar10.BRANCHES,
         help="the paper's, made for ResNet-110 and dearer than the whole of ResNet-20, or cheaper ones "
-        "(default: those of the released weights, else pooled)",
+        "(default: pooled; for ResNet-110 light, as its released weights)",
     )
 
 

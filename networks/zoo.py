@@ -61,8 +61,8 @@ def alexnet(placement: str) -> Network:
     )
 
 
-# The branches of released weights; those of other depths are pooled.
-_RESNET_BRANCHES = {3: "light", 18: "light"}
+# The branches of a depth whose released weights have others than pooled ones.
+_RESNET_BRANCHES = {18: "light"}
 
 
 def resnet(n: int, branches: str | None = None) -> Network:
