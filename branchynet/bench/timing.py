@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import itertools
 import time
 import typing
@@ -106,12 +107,26 @@ def _take_turn(contender, untimed, timed, clock, others=(), settle_ms=0.0):
         end_ms = clock.now_ms() + settle_ms
         while clock.now_ms() < end_ms:
             answer(next(others))
-        for sample in timed:
-            start_ms = clock.now_ms()
-            result = answer(sample)
-            latency_ms.append(clock.now_ms() - start_ms)
-            answers.append(result)
+        with _without_collector():
+            for sample in timed:
+                start_ms = clock.now_ms()
+                result = answer(sample)
+                latency_ms.append(clock.now_ms() - start_ms)
+                answers.append(result)
     return latency_ms, answers
+
+
+@contextlib.contextmanager
+def _without_collector():
+    """Holds off Python's cyclic garbage collector, as `timeit` does: a pass over all objects takes milliseconds, and
+    would by chance fall into the turn of any contender."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def latency_summary(latency_ms) -> dict:

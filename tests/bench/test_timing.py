@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 
 import numpy as np
 import pytest
@@ -199,3 +200,21 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 0.91 <= coverage(60, repeats=3, block=3) <= 0.98
     # What this test would find out: another level, and measurements that are taken as independent.
     assert coverage(60, level=0.86) < 0.91 and coverage(60, repeats=3) < 0.91
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_garbage_collector_is_held_off_while_samples_are_timed_and_then_as_before(is_on):
+    seen, was_on = [], gc.isenabled()
+
+    def answer(sample):
+        seen.append(gc.isenabled())
+        if len(seen) == 4:
+            raise KeyError
+
+    (gc.enable if is_on else gc.disable)()
+    try:
+        with pytest.raises(KeyError):
+            time_interleaved({"one": Contender(answer)}, [1, 2], FakeClock(), warm_up=1, settle=1)
+        assert seen == [is_on, is_on, False, False] and gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()
