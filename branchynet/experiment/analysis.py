@@ -63,19 +63,10 @@ def analyse(
         those of `branchynet.experiment.recorded.record_by_measure`, for the pictures and the report. What was timed, to
         be kept: {name: array of `PathCosts`; settings: (K, n_exits - 1); images: (n,) indices of the test samples}.
     """
-    x = {split: transform(samples.images) for split, samples in _evaluated(splits)}
-    logits = shown_logits(net, x["validation"], "validation images")
-    validation = ExitRecords.of(logits, splits.validation.labels, "entropy")
-    plain_right = {
-        split: shown_logits(plain_net or net, x[split], f"plain network, {split} images")[-1].argmax(axis=1)
-        == samples.labels
-        for split, samples in _evaluated(splits)
-    }
-    by_measure = record_by_measure(net, x["test"], splits.test.labels)
-    test = by_measure["entropy"]
-    contenders = paths.Contenders.of(net, engine)
+    x, validation, by_measure, plain_right = _recorded(net, plain_net or net, splits, transform)
+    test, contenders = by_measure["entropy"], paths.Contenders.of(net, engine)
     order = np.random.default_rng(order_seed).permutation(len(splits.test))
-    shuffled = x["test"][order]
+    shuffled = x[order]
     with terminal.elapsing("timing each exit", budget_s):
         costs = paths.path_costs(contenders, shuffled[:_N_FOR_COSTS], budget_s)
 
@@ -111,8 +102,18 @@ def analyse(
     return results, by_measure, kept
 
 
-def _evaluated(splits):
-    return ("validation", splits.validation), ("test", splits.test)
+def _recorded(net, plain_net, splits, transform):
+    """(test samples, exit records of the validation samples, those of the test samples by measure, {split: which of
+    its samples the plain network has right})."""
+    evaluated = {"validation": splits.validation, "test": splits.test}
+    x = {split: transform(samples.images) for split, samples in evaluated.items()}
+    logits = shown_logits(net, x["validation"], "validation images")
+    validation = ExitRecords.of(logits, splits.validation.labels, "entropy")
+    plain_right = {
+        split: shown_logits(plain_net, x[split], f"plain network, {split} images")[-1].argmax(axis=1) == samples.labels
+        for split, samples in evaluated.items()
+    }
+    return x["test"], validation, record_by_measure(net, x["test"], splits.test.labels), plain_right
 
 
 def _described(test, plain_right, wanted, settings_timed, timed):

@@ -27,7 +27,7 @@ def gains_by_precision(result: dict, path) -> None:
         style.log_axis(axes.xaxis)
         axes.set_ylim(bottom=0)
         style.label(axes, "plain network, ms an image", "gain of early exit", network["network"])
-        axes.legend(fontsize=style.FONT_SIZE - 2, frameon=False)
+        style.legend_below(axes)
     words = f"one image at a time, one thread ({result['environment']['device']}); dashed: what the multiply-adds allow"
     figure.suptitle(words, fontsize=style.FONT_SIZE + 1)
     style.save(figure, path)
