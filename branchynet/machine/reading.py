@@ -114,6 +114,9 @@ def _check_members(members, n_bytes):
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 or not member.filename.endswith(".npy"):
             raise _Refused(f"got {member.filename[:80]!r}, which is compressed, encrypted or no array")
+        # NumPy writes no comments; one that damage makes would swallow the entries of the arrays that follow.
+        if member.comment:
+            raise _Refused(f"got {member.filename[:80]!r} with a comment")
     if sum(member.file_size for member in members) > n_bytes:
         raise _Refused(f"got arrays that claim more than the {n_bytes:,} bytes of the file")
 

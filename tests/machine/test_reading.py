@@ -52,8 +52,8 @@ def test_json_is_nested_a_hundred_levels_deep_at_most(tmp_path, begin, end):
 
 def member(number=0, flag_bits=0):
     """What the directory of an archive says of an array of one byte."""
-    name = f"{number}.npy"
-    return SimpleNamespace(filename=name, compress_type=zipfile.ZIP_STORED, flag_bits=flag_bits, file_size=1)
+    said = {"filename": f"{number}.npy", "compress_type": zipfile.ZIP_STORED, "flag_bits": flag_bits}
+    return SimpleNamespace(**said, file_size=1, comment=b"")
 
 
 def test_an_archive_has_fifty_thousand_arrays_at_most():
@@ -98,3 +98,16 @@ def test_a_name_that_is_longer_than_a_message_is_cut():
         archive.writestr(81 * "x", b"")
     with pytest.raises(BadFile, match=f"got '{80 * 'x'}', which is compressed, encrypted or no array"):
         read_npz("a.npz", handle.getvalue())
+
+
+@pytest.mark.parametrize("at", [30, 32], ids=["field", "comment"])
+def test_an_entry_of_an_archive_that_swallows_the_next_ones_is_refused(tmp_path, at):
+    path = tmp_path / "a.npz"
+    np.savez(path, first=np.zeros(3), second=np.ones(3), third=np.ones(4))
+    content = bytearray(path.read_bytes())
+    directory, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    after_name = directory + 46 + len("first.npy")
+    content[directory + at : directory + at + 2] = (end - after_name).to_bytes(2, "little")
+    path.write_bytes(content)
+    with pytest.raises(BadFile):
+        read_npz(path)
