@@ -113,8 +113,11 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
             log.log[-1].setdefault("piece", piece)
         if workers.is_first:
             serialization.save_snapshot(trainer, path, {**description, "piece": piece})
-            with replacing(path.with_name(f"{phase}.log.json"), "w") as handle:
-                json.dump(log.log, handle, indent=4)
+            write_log()
+
+    def write_log():
+        with replacing(path.with_name(f"{phase}.log.json"), "w") as handle:
+            json.dump(log.log, handle, indent=4)
 
     trainer.extend(save, "snapshot", trigger=(1, "epoch"), priority=-100)
     with locked(out) if workers.is_first else contextlib.nullcontext(), stop.listening():
@@ -124,6 +127,8 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
         if resume and path.exists():
             piece = check_same_phase(path, description, net).get("piece", 1) + 1
             serialization.load_snapshot(trainer, path)
+            if workers.is_first:
+                write_log()  # a kill may have come between the last snapshot and its log
         trainer.run(show_loop_exception_msg=False)
         if updater.iteration < n_iterations:
             save(trainer)

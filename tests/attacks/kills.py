@@ -95,7 +95,16 @@ def check_resumption(folder, number, whole):
     """Ends a training after so many operations on files, resumes it, and compares the outcome with the whole one."""
     with pytest.raises(Killed), killed_after(number):
         trained(both, folder)
-    assert_same_run(trained(both, folder, resume=True), whole)
+    resumed = trained(both, folder, resume=True)
+    assert_same_run(resumed, whole)
+    assert [entry["epoch"] for entry in logs(folder)] == [entry["epoch"] for entry in resumed[1]]
+
+
+def logs(folder):
+    """The entries of both phases' log files, without times and pieces."""
+    paths = [folder / f"{phase}.log.json" for phase in ("plain", "joint")]
+    entries = [entry for path in paths for entry in records.read_json(path)]
+    return [{**entry, "elapsed_time": None, "piece": None} for entry in entries]
 
 
 def trained_by_two(out, number=None):
@@ -105,12 +114,9 @@ def trained_by_two(out, number=None):
         assert ended.returncode != 0, "it was to be killed"
         return None
     assert ended.returncode == 0, ended.stderr
-    weights, logs = tiny_net(seed=9), []
+    weights = tiny_net(seed=9)
     load_weights(weights, out / "weights")
-    for phase in ("plain", "joint"):
-        log = records.read_json(out / f"{phase}.log.json")
-        logs += [{**entry, "elapsed_time": None, "piece": None} for entry in log]
-    return weights, logs
+    return weights, logs(out)
 
 
 def check_resumption_by_two(folder, number, whole):
