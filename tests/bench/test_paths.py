@@ -50,7 +50,6 @@ def test_paths_answer_like_the_reference(net, contenders):
     x, labels = tiny_batch(20)
     thresholds = (between(record_exits(net, x, labels).scores[0], 0.5), 0.0)
     answers, last = run(net, x, thresholds), to_host(run(net, x, 0.0).labels)
-    trunk = paths.trunk_path(net, thresholds, FakeClock())
     for batch_size in (1, 7):
         batch = x[:batch_size]
         expected = [to_host(answers.labels)[:batch_size].tolist(), to_host(answers.exits)[:batch_size].tolist()]
@@ -58,8 +57,7 @@ def test_paths_answer_like_the_reference(net, contenders):
         assert np.array(paths.reference_path(net, thresholds)(batch)).tolist() == expected
         assert paths.compiled_path(contenders.plain, ())(batch)[0].tolist() == last[:batch_size].tolist()
         assert paths.chainer_path(net)(batch).tolist() == last[:batch_size].tolist()
-    left_at = [trunk(x[i : i + 1])[1] for i in range(20)]
-    assert left_at == to_host(answers.exits).tolist() and set(left_at) == {0, 2}
+    assert set(to_host(answers.exits).tolist()) == {0, 2}
 
 
 def test_no_path_changes_the_network_wherever_it_is_called():
@@ -73,7 +71,7 @@ def test_no_path_changes_the_network_wherever_it_is_called():
     for _ in range(2):
         assert paths.chainer_path(net)(x).tolist() == expected
         assert paths.reference_path(net, 0.0)(x)[0].tolist() == expected
-        assert paths.trunk_path(net, 0.0, FakeClock())(x[:1])[1] == 1
+        assert len(paths.trunk_path(net, FakeClock())(x[:1])) == 2
     assert moved(before, state_of(net)) == set()
 
 
@@ -100,6 +98,8 @@ def test_a_measurement_reports_both_clocks_and_gains_over_both_baselines(slow):
     np.testing.assert_allclose(summary["timed_exit_pct"], np.bincount(measured.exits[0], minlength=3) / 0.3)
     assert summary["plain_ms"] == {"mean": 3, "p50": 3, "p90": 3, "p99": 3}
     assert summary["end_to_end_ms"]["mean"] == 2 and summary["plain_chainer_ms"]["mean"] == chainer_ms
+    until_exits = paths.path_costs(slow, tiny_batch(1)[0]).paper_clock_ms[:, 0]
+    np.testing.assert_array_equal(measured.paper_clock_ms, until_exits[measured.exits])
     assert summary["paper_clock_ms"]["mean"] == measured.paper_clock_ms.mean()
     assert summary["end_to_end_gain"] == {"value": 1.5, "low": 1.5, "high": 1.5}
     assert summary["gain_over_chainer"]["value"] == chainer_ms / 2
