@@ -105,15 +105,19 @@ def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits):
     grid = np.array([(low, high) for low in GRID for high in GRID])
     chosen = choose_thresholds(validation, costs, parse_goal("knee"), grid=grid).thresholds
     found = uncertainty_of_choice(validation, test, costs, "knee", grid, chosen, n_resamples=40, seed=7)
-    rng, others, accuracies = np.random.default_rng(7), 0, []
+    rng, others, accuracies, cost = np.random.default_rng(7), 0, [], []
     for _ in range(40):
         resample = validation.take(rng.integers(60, size=60))
         again = choose_thresholds(resample, costs, parse_goal("knee"), grid=grid).thresholds
         others += tuple(again) != tuple(chosen)
         accuracies.append(100 * test.right_at(again).mean())
+        cost.append(1 + test.exits_at(again).mean())
     assert others > 0 and found["another_T_pct"] == 100 * others / 40 and found["none_pct"] == 0
-    assert found["accuracy_pct"]["low"] == pytest.approx(np.percentile(accuracies, 2.5))
-    assert found["relative_cost"]["low"] <= 1 <= found["relative_cost"]["high"]
+    relative = np.array(cost) / (1 + test.exits_at(chosen).mean())
+    for key, values in (("accuracy_pct", accuracies), ("relative_cost", relative)):
+        np.testing.assert_allclose([found[key]["low"], found[key]["high"]], np.percentile(values, (2.5, 97.5)))
+    seeded = [uncertainty_of_choice(validation, test, costs, "knee", grid, chosen, 5, *seed) for seed in ([], [0])]
+    assert seeded[0] == seeded[1]
 
 
 def test_where_all_validation_samples_are_one_t_is_certain(splits):
@@ -142,9 +146,15 @@ def test_a_goal_that_cannot_be_had_is_told(splits):
 
 
 def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits, results):
-    records = records_of(tiny_net(), splits.test)
-    expected = 100 * records.exit_accuracies()
-    np.testing.assert_allclose([entry["accuracy_pct"]["test"] for entry in results["exits"]], expected)
+    for split in ("validation", "test"):
+        expected = 100 * records_of(tiny_net(), getattr(splits, split)).exit_accuracies()
+        np.testing.assert_allclose([entry["accuracy_pct"][split] for entry in results["exits"]], expected)
+    assert [entry["exit"] for entry in results["exits"]] == [1, 2, 3]
+
+
+def test_the_accuracy_of_the_plain_network_is_that_of_its_last_exit(splits, results):
+    assert results["plain_accuracy_pct"] == results["exits"][-1]["accuracy_pct"]["test"]
+    assert len({entry["accuracy_pct"]["test"] for entry in results["exits"]}) == 3
 
 
 def test_the_test_records_are_given_on(splits):

@@ -21,7 +21,13 @@ def test_the_test_is_mcnemars_exact_one():
     # 9 samples gained, 1 lost: twice the binomial tail P(X >= 9) of 10 fair coins, 11 / 1024.
     found = operating.against_plain(right("1" * 9 + "0" + "1" * 90), right("0" * 9 + "1" + "1" * 90))
     assert found["difference_pct"] == pytest.approx(8) and found["p"] == pytest.approx(22 / 1024)
-    assert found["low"] < 8 < found["high"]
+    half_width = 1.96 * np.sqrt(0.1 - 0.08**2) / 10  # of the mean of 100 differences: nine 1, one -1, the others 0
+    np.testing.assert_allclose([found["low"], found["high"]], [8 - 100 * half_width, 8 + 100 * half_width])
+
+
+def test_two_networks_that_answer_alike_do_not_differ():
+    found = operating.against_plain(right("1110"), right("1110"))
+    assert found == {"difference_pct": 0, "low": 0, "high": 0, "p": 1}
 
 
 def test_the_interval_covers_the_true_difference_as_often_as_it_says(rng):
@@ -51,3 +57,11 @@ def test_the_papers_t_is_taken_as_it_is_and_its_shares_are_those_of_validation_s
     paper = {"thresholds": (0.025,), "exit_pct": (75, 25)}
     asked = operating.settings_asked_for(found, right("1110"), ExitCosts(np.array([1.0, 2.0]), "ms"), paper)
     assert asked["paper's T"] == (0.025,) and 0.3 < asked["paper's exit shares"][0] <= 0.4
+
+
+def test_the_papers_shares_are_met_to_the_sample():
+    scores = np.array([np.arange(200), np.zeros(200)], np.float32)
+    found = ExitRecords(scores, np.zeros((2, 200), int), np.zeros(200, np.int32))
+    paper = {"thresholds": (1.0,), "exit_pct": (75, 25)}
+    asked = operating.settings_asked_for(found, right("1" * 200), ExitCosts(np.array([1.0, 2.0]), "ms"), paper)
+    assert found.evaluate([asked["paper's exit shares"]]).exit_shares[0].tolist() == [0.75, 0.25]
