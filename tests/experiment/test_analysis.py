@@ -48,12 +48,20 @@ def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
     assert measured["exit_pct"] == (100 * on_test.exit_shares[0]).tolist()
 
 
-def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(results):
-    costs_ms = [entry["latency_ms"]["mean"] for entry in results["exits"]]
+@pytest.mark.parametrize(
+    ("of_exit", "of_point", "gain", "baseline"),
+    [
+        ("latency_ms", "end_to_end_ms", "end_to_end_gain", "plain_ms"),
+        ("paper_clock_ms", "paper_clock_ms", "paper_clock_gain", "plain_chainer_ms"),
+    ],
+)
+def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(results, of_exit, of_point, gain, baseline):
+    costs_ms = [entry[of_exit]["mean"] for entry in results["exits"]]
     for point in results["points"]:
         expected_ms = sum(share / 100 * cost_ms for share, cost_ms in zip(point["exit_pct"], costs_ms))
-        assert point["end_to_end_ms"] == pytest.approx(expected_ms)
-        assert point["end_to_end_gain"] == pytest.approx(results["plain_ms"]["mean"] / expected_ms)
+        assert point[of_point] == pytest.approx(expected_ms)
+        assert point[gain] == pytest.approx(results[baseline]["mean"] / expected_ms)
+        assert sum(point["exit_pct"]) == pytest.approx(100)
 
 
 def test_the_front_is_marked_on_each_split(splits, results):
@@ -159,7 +167,8 @@ def test_the_accuracy_of_the_plain_network_is_that_of_its_last_exit(splits, resu
 
 def test_the_test_records_are_given_on(splits):
     net = tiny_net()
-    results, by_measure, _ = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    results, by_measure, kept = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    assert kept["images"].tolist() == np.random.default_rng(0).permutation(40).tolist()
     test = by_measure["entropy"]
     np.testing.assert_array_equal(test.scores, records_of(net, splits.test).scores)
     shares = np.bincount(test.exits_at(results["choice"]["thresholds"]), minlength=3) / len(splits.test)
