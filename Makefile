@@ -164,6 +164,7 @@ interpreter:
 EXTRAS = .[test$(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),,$(comma)native)]
 comma := ,
 
+# What is imported is compiled then: of all packages only a part ever is.
 # PIP_CONSTRAINT reaches the build of Chainer with pip up to 26.1, PIP_BUILD_CONSTRAINT from 25.3 on.
 $(STAMP): setup.py pyproject.toml constraints.txt | interpreter
 	@$(INTERPRETER) -c 'import ensurepip, venv' 2>/dev/null \
@@ -171,7 +172,7 @@ $(STAMP): setup.py pyproject.toml constraints.txt | interpreter
 	@echo "Making $(VENV) with Python $(VERSION); this takes a minute or two ..."
 	@$(INTERPRETER) -m venv --clear '$(VENV)'
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	    $(VENV)/bin/python -m pip install --quiet --editable '$(EXTRAS)'
+	    $(VENV)/bin/python -m pip install --quiet --no-compile --editable '$(EXTRAS)'
 	@echo '$(MADE_FOR)' > '$(STAMP)'
 
 FORCE:

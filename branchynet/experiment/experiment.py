@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from branchynet import datasets, plots, records, report, serialization
+from branchynet import datasets, records, report, serialization
 from branchynet.datasets import TRANSFORMS
 from branchynet.experiment import processes
 from branchynet.experiment.analysis import analyse
@@ -177,6 +177,8 @@ def _row_of_the_paper(request, device, published):
 
 def _write_results(out, run, published, dataset, splits, by_measure):
     """Writes record, tables, figures and report; gives what kept the report from being written, or None."""
+    from branchynet import plots  # Matplotlib takes half a second to load, which processes that time do not need
+
     records.check_run(run)
     records.write_json(out / "run.json", run)
     provenance = {"command": run["command"], "seed": run["seed"], "split": "test"}
