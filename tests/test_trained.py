@@ -93,6 +93,12 @@ def test_a_released_network_needs_no_data_set(name, no_data):
     np.testing.assert_array_equal(answers.exits, records.exits_at(trained.thresholds))
 
 
+def test_what_is_said_of_released_weights_has_a_checksum_of_its_own():
+    paths = [path for stem in ("plain", "weights", "longer") for path in zoo.RELEASED.rglob(f"{stem}.json")]
+    assert len(paths) >= 3 * len(zoo.released_names())
+    assert [path for path in paths if "description_sha256" not in read_json(path)] == []
+
+
 def test_networks_are_asked_for_by_the_names_of_the_zoo(tmp_path):
     assert list(networks.NETWORKS) == [network.name for network in networks.NETWORKS.values()]
     with pytest.raises(NetworkError, match="expected one of lenet, alexnet-paper, .*, got 'lenet_mnist'"):

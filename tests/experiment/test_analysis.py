@@ -107,25 +107,32 @@ def test_the_cost_that_a_goal_expects_is_that_of_its_unit(splits):
     assert analyse_tiny(splits, goal="multiply-adds<=2000")["choice"]["details"]["expected_cost"] <= 2000
 
 
-def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits):
-    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+@pytest.mark.parametrize("n_resamples", [1, 30])
+def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits, n_resamples):
+    net, costs, goal = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms"), "exits=50,50"
     validation, test = records_of(net, splits.validation), records_of(net, splits.test)
-    grid = np.array([(low, high) for low in GRID for high in GRID])
-    chosen = choose_thresholds(validation, costs, parse_goal("knee"), grid=grid).thresholds
-    found = uncertainty_of_choice(validation, test, costs, "knee", grid, chosen, n_resamples=40, seed=7)
+    chosen = choose_thresholds(validation, costs, parse_goal(goal)).thresholds
+    found = uncertainty_of_choice(validation, test, costs, goal, None, chosen, n_resamples, seed=7)
     rng, others, accuracies, cost = np.random.default_rng(7), 0, [], []
-    for _ in range(40):
+    for _ in range(n_resamples):
         resample = validation.take(rng.integers(60, size=60))
-        again = choose_thresholds(resample, costs, parse_goal("knee"), grid=grid).thresholds
+        again = choose_thresholds(resample, costs, parse_goal(goal)).thresholds
         others += tuple(again) != tuple(chosen)
         accuracies.append(100 * test.right_at(again).mean())
         cost.append(1 + test.exits_at(again).mean())
-    assert others > 0 and found["another_T_pct"] == 100 * others / 40 and found["none_pct"] == 0
+    assert others > 0 and found["another_T_pct"] == 100 * others / n_resamples and found["none_pct"] == 0
     relative = np.array(cost) / (1 + test.exits_at(chosen).mean())
     for key, values in (("accuracy_pct", accuracies), ("relative_cost", relative)):
         np.testing.assert_allclose([found[key]["low"], found[key]["high"]], np.percentile(values, (2.5, 97.5)))
-    seeded = [uncertainty_of_choice(validation, test, costs, "knee", grid, chosen, 5, *seed) for seed in ([], [0])]
+    seeded = [uncertainty_of_choice(validation, test, costs, goal, None, chosen, 5, *seed) for seed in ([], [0])]
     assert seeded[0] == seeded[1]
+
+
+def test_the_uncertainty_of_t_on_a_grid_is_that_of_the_settings_of_the_grid(splits):
+    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
+    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
+    found = uncertainty_of_choice(validation, test, costs, "knee", np.array([(0.0, 0.0)]), (0.0, 0.0), n_resamples=5)
+    assert found["another_T_pct"] == 0 and found["relative_cost"] == {"low": 1, "high": 1}
 
 
 def test_where_all_validation_samples_are_one_t_is_certain(splits):
