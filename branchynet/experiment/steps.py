@@ -54,7 +54,7 @@ class Steps:
         self._save(net, "plain", provenance)
         history = history + self._run(train_joint, net, request.joint_settings)
         self._save(net, "weights", {**self._provenance(), "step": "joint training", "history": history})
-        longer, history_of_longer = self._train_longer(request.out, request.joint_settings, request.augment)
+        longer, history_of_longer = self._train_longer(request.out, request.joint_settings, request.preset)
         training = {
             "history": history + history_of_longer,
             "plain_accuracy_pct": accuracy_pct,
@@ -83,8 +83,7 @@ class Steps:
             history_of_longer = serialization.load_weights(longer, folder / "longer")["provenance"]["history"]
         else:
             settings = TrainingSettings(**earlier["training_settings"]["joint"])
-            augment = None if earlier["preset"] == "paper" else self.request.augment
-            longer, history_of_longer = self._train_longer(folder, settings, augment)
+            longer, history_of_longer = self._train_longer(folder, settings, earlier["preset"])
         training = {
             "history": description["provenance"]["history"] + history_of_longer,
             "plain_accuracy_pct": accuracy_pct,
@@ -105,15 +104,16 @@ class Steps:
         options = {"augment": self.request.augment, **options, "resume": self.request.resume, "workers": self.workers}
         return step(net, self.splits, self.transform, settings, self.request.out, **options)
 
-    def _train_longer(self, folder, joint_settings, augment):
-        """A net whose plain network was trained on from the weights of step 1 in a folder, with the settings of step 2;
-        and the history."""
+    def _train_longer(self, folder, joint_settings, preset):
+        """A net whose plain network was trained on from the weights of step 1 in a folder, with the settings of step 2
+        and of a preset; and the history."""
         net = self._new_net()
         serialization.load_plain_network(net, folder / "plain")
         settings = dataclasses.replace(joint_settings, weighting=None, loss_weights=None, keep=1.0, freeze_trunk=False)
+        augment = None if preset == "paper" else self.request.augment
         history = self._run(train_longer, net, settings, augment=augment)
-        provenance = {**self._provenance(), "step": "plain network trained on, as long as step 2", "history": history}
-        self._save(net, "longer", provenance)
+        provenance = {**self._provenance(), "seed": settings.seed, "preset": preset, "history": history}
+        self._save(net, "longer", {**provenance, "step": "plain network trained on, as long as step 2"})
         return net, history
 
     def _new_net(self):

@@ -217,6 +217,10 @@ def test_a_plain_network_that_an_earlier_run_did_not_train_as_long_is_trained_no
     with np.load(tmp_path / "kept.npz") as kept, np.load(tmp_path / "again" / "longer.npz") as found:
         plain = [key for key in kept.files if key.startswith(("trunk", "exits/2"))]
         assert plain and all((kept[key] == found[key]).all() for key in plain)
+    provenance = records.read_json(tmp_path / "again" / "longer.json")["provenance"]
+    assert provenance["step"] == "plain network trained on, as long as step 2"
+    made = {key: records.read_json(first / "run.json")[key] for key in ("preset", "seed")}
+    assert made == {key: provenance[key] for key in made} and made["seed"] != 0
 
 
 def test_step_2_starts_from_the_plain_network_of_an_earlier_run(finished, tmp_path):
