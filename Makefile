@@ -44,7 +44,7 @@ help:
 	@echo "make random-networks  1,000 networks drawn at random, on every engine"
 	@echo "make damage     105,000 damaged files of a training; make kills: a training ended at every operation on files, by one process and by two"
 	@echo "make threads    100,000 calls of one compiled net by 8 threads, on each engine of the CPU"
-	@echo "make mutants    mutation testing of a room: ROOM=thresholds, goals, risk, inference, timing, serialization or all"
+	@echo "make mutants    mutation testing of a room: ROOM=thresholds, goals, risk, inference, timing, evidence, serialization or all"
 	@echo "make matrix     the tests on several versions of Python and NumPy"
 	@echo "make install    only the virtual environment that all of them use"
 	@echo "make clean      remove virtual environments and caches; data and results stay"

@@ -40,6 +40,8 @@ def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
     times_ms, accuracies = zip(*[(p["end_to_end_ms"], p["accuracy_pct"] / 100) for p in validation])
     assert results["chosen"] == knee(times_ms, accuracies, 60)
     assert results["choice"]["rule"] == KNEE_RULE
+    of_validation = records_of(tiny_net(), splits.validation).evaluate([chosen["thresholds"]])
+    assert chosen["accuracy_pct"] == 100 * of_validation.accuracies[0]
     measured, choice = results["measured"], results["choice"]
     assert measured["thresholds"] == choice["thresholds"] == chosen["thresholds"]
     on_test = records_of(tiny_net(), splits.test).evaluate([chosen["thresholds"]])
