@@ -26,6 +26,14 @@ def test_threshold_zero_sends_all_to_the_last_exit_and_one_above_ln_c_to_the_fir
     assert assign_exits(ENTROPIES[:, :0], as_exit_rule(threshold, 3)).shape == (0,)
 
 
+@pytest.mark.parametrize("kind", [Thresholds, PercentExits])
+def test_a_rule_stays_as_it_was_made_whatever_becomes_of_what_it_was_made_from(kind):
+    for given in (np.array([0.5, 0.25]), [0.5, 0.25]):
+        rule = kind(given)
+        given[0] = 9
+        assert rule.values == (0.5, 0.25) and set(map(type, rule.values)) == {float}
+
+
 @pytest.mark.parametrize("threshold", [0.5, 0.1, 1 / 3, 1e-30, 1e30, -0.1])
 def test_a_score_equal_to_the_threshold_in_float32_stays_in_arrays_and_alone(threshold, device):
     equal = np.float32(threshold)

@@ -29,6 +29,12 @@ def test_thresholds_for_shares_of_all_samples(rng, shares):
     np.testing.assert_allclose(found[:2], shares, atol=0.002)
 
 
+@pytest.mark.parametrize("shares", [(0.8, 0.3), (-0.1, 0.5), (0.5,)])
+def test_shares_that_are_none_are_refused(rng, shares):
+    with pytest.raises(ThresholdError, match="expected 2 numbers >= 0, their sum at most 1"):
+        thresholds_for_shares(make_records(rng, 10, 3), shares)
+
+
 def test_samples_with_equal_scores_leave_together():
     records = records_of([[0.0, 1.0, 1.0, 1.0, 2.0], [0.0] * 5], np.ones((2, 5), bool))
     assert choose_thresholds(records, ExitCosts([1, 2]), "quantile=0.4").exit_shares == (0.8, 0.2)
