@@ -115,7 +115,8 @@ class BranchyNet(chainer.Chain):
         try:
             with chainer.using_config("train", False), chainer.no_backprop_mode():
                 logits = self(x)
-        except (chainer.utils.type_check.InvalidType, ValueError, IndexError) as error:
+        # Chainer raises the last two of a sample that is smaller than the window of a convolution or of a pooling.
+        except (chainer.utils.type_check.InvalidType, ValueError, IndexError, RuntimeError, AssertionError) as error:
             raise NetworkError(f"the network does not take a sample of shape {tuple(sample_shape)}: {error}") from error
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):

@@ -241,6 +241,12 @@ def test_initialise_refuses_a_network_that_does_not_fit():
         BranchyNet([Branch([FL(F.relu)])]).initialise(SHAPE)
 
 
+@pytest.mark.parametrize("layer", [Convolution2D(1, 2, 5), FL(F.max_pooling_2d, 5, cover_all=False)])
+def test_initialise_refuses_a_sample_that_is_smaller_than_a_window(layer):
+    with pytest.raises(NetworkError, match=r"does not take a sample of shape \(1, 3, 3\): .*should be positive"):
+        BranchyNet([layer, Branch([L.Linear(None, 3)])], (1, 3, 3))
+
+
 def test_a_description_tells_architectures_apart():
     assert tiny_net(seed=0).describe() == tiny_net(seed=1).describe()
     other = BranchyNet([*tiny_list()[:-1], Branch([L.Linear(8, 4)])])
