@@ -6,6 +6,7 @@ The links are Chainer's own, with the fast CPU path of `branchynet.functions`.
 
 import itertools
 import math
+import re
 
 import chainer
 import chainer.functions as F
@@ -59,7 +60,9 @@ class FL:
 
     def __repr__(self):
         settings = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]
-        return ", ".join([f"FL({getattr(self.function, '__name__', self.function)}", *settings]) + ")"
+        text = ", ".join([f"FL({getattr(self.function, '__name__', self.function)}", *settings]) + ")"
+        # A partial or an object has its address in its text, another one in the process that loads the weights.
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 class Layers(chainer.ChainList):

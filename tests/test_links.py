@@ -1,5 +1,7 @@
 """The vocabulary of a network list: FL, Layers, Branch, ResBlock."""
 
+import functools
+
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -14,6 +16,17 @@ from branchynet.links import Layers, ResBlock
 def test_a_function_layer_passes_its_settings_on():
     x = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
     np.testing.assert_array_equal(FL(F.max_pooling_2d, 2, stride=1)(x).array, [[[[3]]]])
+
+
+def test_a_function_layer_is_described_alike_in_every_process():
+    class Activation:
+        def __call__(self, x):
+            return F.relu(x)
+
+    layers = [functools.partial(F.leaky_relu, slope=0.1), Activation(), FL(F.dropout, ratio=F.relu)]
+    first, second, third = Layers(layers).describe()
+    assert first == "FL(functools.partial(<function leaky_relu>, slope=0.1))"
+    assert second.endswith("Activation object>)") and third == "FL(dropout, ratio=<function relu>)"
 
 
 def test_layers_apply_in_order():
