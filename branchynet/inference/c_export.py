@@ -178,9 +178,7 @@ def _numbers(values):
 
 
 def _quoted(text):
-    """C: a string constant."""
-    escaped = "".join(
-        character if character.isascii() and character.isprintable() and character not in '"\\?' else ""
-        for character in text
-    )
-    return f'"{escaped}"'
+    """C: a string constant, in UTF-8."""
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')
+    codes = text.encode("utf-8", "surrogatepass")
+    return '"' + "".join(chr(code) if code in plain else f"\\{code:03o}" for code in codes) + '"'
