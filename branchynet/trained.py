@@ -11,7 +11,7 @@ import dataclasses
 import typing
 
 from branchynet import serialization
-from branchynet.errors import SnapshotError, ThresholdError
+from branchynet.errors import NetworkError, SnapshotError, ThresholdError
 from branchynet.inference import Answers, compile_net
 from branchynet.net import BranchyNet
 from branchynet.thresholds import as_exit_rule
@@ -64,6 +64,7 @@ class TrainedNet:
 
         Raises:
             SnapshotError: the files are missing, damaged, of another network, or do not say how images are prepared.
+            NetworkError: it is no network list.
             ThresholdError: the thresholds do not fit the network.
         """
         description, transform = serialization.read_description(stem), serialization.load_transform(stem)
@@ -72,7 +73,11 @@ class TrainedNet:
                 f"{stem}: expected weights with their transform and the shape of a sample; these were saved without: "
                 "load them with load_weights, or save them anew with save_weights(..., transform=...)"
             )
-        net = BranchyNet(layers, tuple(description["sample_shape"]))
+        net = BranchyNet(layers)
+        try:
+            net.initialise(description["sample_shape"])
+        except NetworkError as error:
+            raise SnapshotError(f"{stem} belongs to another network: {error}") from error
         serialization.load_weights(net, stem)
         class_names = tuple(description.get("class_names") or map(str, range(net.n_classes)))
         if len(class_names) != net.n_classes:

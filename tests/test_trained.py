@@ -74,6 +74,12 @@ def test_a_net_without_thresholds_asks_for_them(tmp_path):
         trained.predict(SAMPLES.images[:, :, :5], 0.5)
 
 
+def test_a_network_that_does_not_take_the_samples_of_the_weights_is_another_one(tmp_path):
+    save_tiny(tmp_path, TRANSFORMS["scale"]())
+    with pytest.raises(SnapshotError, match=r"w belongs to another network: .*take a sample of shape \(1, 6, 6\)"):
+        TrainedNet.load(networks.NETWORKS["resnet-20"].build(), tmp_path / "w")
+
+
 def test_weights_that_do_not_say_how_images_are_prepared_are_refused(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     with pytest.raises(SnapshotError, match="expected weights with their transform"):
