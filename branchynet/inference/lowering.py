@@ -61,15 +61,18 @@ def lower(layers, where) -> list:
         where: how an error names the sequence.
 
     Raises:
-        CompileError: a layer of a kind that is not registered, named by its place.
+        CompileError: a layer that cannot be compiled, named by its place.
     """
     operations = []
     for index, layer in enumerate(layers):
-        operations += _lower_layer(layer, f"{where}, layer {index + 1}")
+        try:
+            operations += _lower_layer(layer)
+        except CompileError as error:
+            raise CompileError(f"{where}, layer {index + 1}: {error}") from error
     return operations
 
 
-def _lower_layer(layer, where):
+def _lower_layer(layer):
     if isinstance(layer, FL):
         if layer.function in LOWERINGS:
             bound = inspect.signature(layer.function).bind(None, *layer.args, **layer.kwargs)
@@ -80,9 +83,7 @@ def _lower_layer(layer, where):
         for kind in type(layer).__mro__:
             if kind in LOWERINGS:
                 return LOWERINGS.get(kind)(layer)
-    raise CompileError(
-        f"{where}: cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)"
-    )
+    raise CompileError(f"cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)")
 
 
 def _host_copy(array):

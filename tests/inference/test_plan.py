@@ -12,7 +12,7 @@ from branchynet.errors import CompileError
 from branchynet.inference import compile_net, register_lowering
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.links import Convolution2D, ResBlock
+from branchynet.links import Convolution2D, Layers, ResBlock
 from networks import lenet_mnist
 
 
@@ -30,12 +30,15 @@ def test_a_layer_that_cannot_be_compiled_is_named_by_its_place():
     net = BranchyNet([Branch([L.Linear(4, 2), FL(F.tanh)])])
     with pytest.raises(CompileError, match=r"exit 1, layer 2: cannot compile FL\(tanh\)"):
         compile_net(net, (4,))
+    net = BranchyNet([Layers([FL(F.relu), FL(F.tanh)]), Branch([L.Linear(4, 2)])])
+    with pytest.raises(CompileError, match=r"trunk up to exit 1, layer 1: Layers, layer 2: cannot compile FL\(tanh\)"):
+        compile_net(net, (4,))
 
 
 @pytest.mark.parametrize("settings", [{"groups": 2}, {"dilate": 2}, {"dilate": (1, 2)}, {"dilate": (2, 1)}])
 def test_a_grouped_or_dilated_convolution_is_not_compiled(settings):
     net = BranchyNet([L.Convolution2D(2, 2, 2, **settings), Branch([L.Linear(None, 2)])])
-    with pytest.raises(CompileError, match="cannot compile a grouped or dilated convolution"):
+    with pytest.raises(CompileError, match="exit 1, layer 1: cannot compile a grouped or dilated convolution"):
         compile_net(net, (2, 5, 5))
 
 
