@@ -24,7 +24,7 @@ from branchynet.inference.operations import (
     Residual,
     Scale,
 )
-from branchynet.links import FL, BatchNormalization, Layers, ResBlock
+from branchynet.links import FL, BatchNormalization, Convolution2D, Layers, ResBlock
 from branchynet.machine.devices import to_host
 from branchynet.registry import Registry
 
@@ -35,8 +35,9 @@ def register_lowering(kind, replace=False):
     """A decorator that registers how a kind of layer becomes operations.
 
     Args:
-        kind: a link class; the decorated function takes the link. Or a function, as it stands in an `FL`; the
-            decorated function takes the settings of its call, a dictionary by name, with their defaults.
+        kind: a link class, which those that are derived from it with the same `forward` go by, too; the decorated
+            function takes the link. Or a function, as it stands in an `FL`; the decorated function takes the settings
+            of its call, a dictionary by name, with their defaults.
         replace: this lowering takes the place of one for the same kind.
 
     Raises:
@@ -81,7 +82,8 @@ def _lower_layer(layer):
             return LOWERINGS.get(layer.function)(settings)
     else:
         for kind in type(layer).__mro__:
-            if kind in LOWERINGS:
+            # A derived link with a `forward` of its own computes otherwise.
+            if kind in LOWERINGS and getattr(type(layer), "forward", None) is getattr(kind, "forward", None):
                 return LOWERINGS.get(kind)(layer)
     raise CompileError(f"cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)")
 
@@ -96,6 +98,7 @@ def _bias(link, n_out):
 
 
 @register_lowering(L.Convolution2D)
+@register_lowering(Convolution2D)
 def _convolution(link):
     if link.groups != 1 or pair(link.dilate) != (1, 1):
         raise CompileError("cannot compile a grouped or dilated convolution")

@@ -42,6 +42,17 @@ def test_a_grouped_or_dilated_convolution_is_not_compiled(settings):
         compile_net(net, (2, 5, 5))
 
 
+@pytest.mark.parametrize("kind", [L.Linear, Layers])
+def test_a_link_with_a_forward_of_its_own_is_not_taken_for_the_kind_that_it_is_derived_from(kind):
+    class Negated(kind):
+        def forward(self, x):
+            return -super().forward(x)
+
+    layer = Negated(4, 4) if kind is L.Linear else Negated([L.Linear(4, 4)])
+    with pytest.raises(CompileError, match="layer 1: cannot compile <.*Negated"):
+        compile_net(BranchyNet([layer, Branch([L.Linear(4, 3)])]), (4,))
+
+
 def test_a_lowering_can_be_added_from_outside(engine):
     class Negated(L.Linear):
         def forward(self, x):
