@@ -1,14 +1,12 @@
 """Weights as .npz + JSON: a round trip, and every way in which a file may not be what it should."""
 
-import json
-
 import chainer
 import numpy as np
 import pytest
 from tiny import SHAPE, drawn_net, tiny_list, tiny_net
 
 from branchynet import Branch, BranchyNet, load_plain_network, load_weights, save_weights
-from branchynet.errors import OutputError, SnapshotError
+from branchynet.errors import SnapshotError
 from branchynet.machine.devices import to_host
 from branchynet.serialization import read_snapshot_description
 from branchynet.serialization.arrays import arrays_of, read_into
@@ -20,16 +18,8 @@ def test_weights_survive_a_round_trip(tmp_path, device):
     description = load_weights(loaded, tmp_path / "w")
     for (name, ours), (_, theirs) in zip(loaded.namedparams(), saved.namedparams()):
         np.testing.assert_array_equal(to_host(ours.array), to_host(theirs.array), err_msg=name)
-    assert description["provenance"] == {"seed": 0}
+    assert (description["format"], description["provenance"]) == (3, {"seed": 0})
     assert description["loss_weights"] == [1.0, 1.0, 0.3]
-
-
-def test_what_a_description_says_counts_not_the_order_of_its_keys_nor_its_spaces(tmp_path):
-    save_weights(tiny_net(), tmp_path / "w", {"seed": 0, "epochs": 2})
-    path = tmp_path / "w.json"
-    description = dict(reversed(json.loads(path.read_text()).items()))
-    path.write_text(json.dumps(description, indent=7))
-    assert load_weights(tiny_net(seed=1), tmp_path / "w")["provenance"] == {"seed": 0, "epochs": 2}
 
 
 def test_what_is_none_is_none_again():
@@ -63,12 +53,6 @@ def test_running_statistics_are_saved(tmp_path):
     assert saved.trunk[0].layers[0].avg_mean.any()
 
 
-def test_files_hold_no_pickle(tmp_path):
-    save_weights(tiny_net(), tmp_path / "w")
-    with np.load(tmp_path / "w.npz", allow_pickle=False) as arrays:
-        assert all(arrays[key].dtype != object for key in arrays.files)
-
-
 def _with_branches_elsewhere(seed):
     """The plain network of `tiny_net` with one branch, at the end of the second stage, and other initial weights."""
     return drawn_net(lambda: [layer for n, layer in enumerate(tiny_list()) if n != 2], SHAPE, seed)
@@ -98,54 +82,17 @@ def test_another_plain_network_is_refused_with_the_first_difference(tmp_path):
         load_plain_network(longer, tmp_path / "w")
 
 
-@pytest.mark.parametrize("missing", ["w.npz", "w.json"])
-def test_a_missing_file_is_named(tmp_path, missing):
-    save_weights(tiny_net(), tmp_path / "w")
-    (tmp_path / missing).unlink()
-    with pytest.raises(SnapshotError, match=r"expected w.npz and w.json"):
-        load_weights(tiny_net(), tmp_path / "w")
-
-
-def test_weights_and_description_must_belong_together(tmp_path):
-    save_weights(tiny_net(seed=0), tmp_path / "w")
-    save_weights(tiny_net(seed=1), tmp_path / "other")
-    (tmp_path / "other.npz").replace(tmp_path / "w.npz")
-    with pytest.raises(SnapshotError, match="sha256 differs"):
-        load_weights(tiny_net(), tmp_path / "w")
-
-
-def test_a_damaged_description_is_refused(tmp_path):
-    save_weights(tiny_net(), tmp_path / "w")
-    (tmp_path / "w.json").write_text('{"format": 1,')
-    with pytest.raises(SnapshotError, match="damaged"):
-        load_weights(tiny_net(), tmp_path / "w")
-
-
-def test_weights_of_another_network_are_refused_with_the_first_difference(tmp_path):
+def test_weights_of_another_network_are_refused_with_the_first_difference_and_change_nothing(tmp_path):
     save_weights(tiny_net(), tmp_path / "w")
     other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
+    before = [param.array.copy() for param in other.params()]
     with pytest.raises(
         SnapshotError,
         match=r"w\.npz belongs to another network: at exit 3, branch: expected .*\(4, 8\).*, got .*\(3, 8\)",
     ):
         load_weights(other, tmp_path / "w")
-
-
-def test_refused_weights_leave_the_network_as_it_was(tmp_path):
-    save_weights(tiny_net(seed=0), tmp_path / "w")
-    description = json.loads((tmp_path / "w.json").read_text())
-    other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
-    before = [param.array.copy() for param in other.params()]
-    with pytest.raises(SnapshotError):
-        load_weights(other, tmp_path / "w")
-    assert description["format"] == 3
     for param, array in zip(other.params(), before):
         np.testing.assert_array_equal(param.array, array)
-
-
-def test_a_folder_that_is_not_there_is_reported(tmp_path):
-    with pytest.raises(OutputError, match="cannot write .*No such file"):
-        save_weights(tiny_net(), tmp_path / "missing" / "w")
 
 
 @pytest.mark.parametrize("contents", [b"", b"broken", b"PK\x03\x04broken"])

@@ -1,16 +1,13 @@
 """Measures saved to a pair of files and read back."""
 
-import json
-
 import numpy as np
 import pytest
 from tiny import tiny_logits
 
 from branchynet.confidence import MEASURES
-from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
 from branchynet.confidence.openmax import OpenMax
-from branchynet.errors import MeasureError, NotFittedError, OutputError, SnapshotError
+from branchynet.errors import MeasureError, NotFittedError, SnapshotError
 from branchynet.serialization import load_measure, save_measure
 from branchynet.serialization.arrays import read_pair, write_pair
 
@@ -34,8 +31,6 @@ def test_a_measure_that_is_not_fitted_is_not_saved(tmp_path):
     with pytest.raises(NotFittedError):
         save_measure(OpenMax(), tmp_path / "m")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OutputError, match="cannot write"):
-        save_measure(Energy(), tmp_path / "missing" / "m")
 
 
 @pytest.mark.parametrize(
@@ -55,36 +50,6 @@ def test_a_file_that_is_not_a_measure_is_refused(change, error, message, measure
         load_measure(tmp_path / "m")
 
 
-def test_a_description_that_was_changed_by_hand_is_refused(measures, tmp_path):
-    save_measure(measures["openmax"], tmp_path / "m")
-    description = json.loads((tmp_path / "m.json").read_text())
-    for change, message in [
-        ({"sha256": "0"}, "sha256 differs"),
-        ({"provenance": {"a": 1}}, "is damaged: it is not what was saved"),
-    ]:
-        (tmp_path / "m.json").write_text(json.dumps({**description, **change}))
-        with pytest.raises(SnapshotError, match=message):
-            load_measure(tmp_path / "m")
-
-
-@pytest.mark.parametrize(
-    ("tau", "message"),
-    [
-        ([1.0, np.nan, 1.0], r"calibrated-entropy: tau_: expected numbers for each exit, got \[ 1. nan  1.\]"),
-        ([1.0, 0.0, 1.0], "calibrated-entropy: tau_: expected numbers > 0, got"),
-        ([1.0, -2.0, 1.0], "calibrated-entropy: tau_: expected numbers > 0, got"),
-        (1.0, "expected numbers for each exit, got 1.0"),
-        (["1", "2", "3"], "expected numbers for each exit, got"),
-    ],
-)
-def test_temperatures_that_are_none_are_refused(tau, message, tmp_path):
-    measure = CalibratedEntropy()
-    measure.tau_ = np.array(tau)
-    save_measure(measure, tmp_path / "m")
-    with pytest.raises(MeasureError, match=message):
-        load_measure(tmp_path / "m")
-
-
 @pytest.mark.parametrize("name", ["shape_", "scale_"])
 def test_weibull_distributions_must_be_positive_and_may_be_infinite(name, measures):
     measure = measures["openmax"]
@@ -92,8 +57,3 @@ def test_weibull_distributions_must_be_positive_and_may_be_infinite(name, measur
     OpenMax.from_arrays({}, infinite).scores(0, np.zeros((1, 3), np.float32))
     with pytest.raises(MeasureError, match=f"openmax: {name}: expected numbers > 0"):
         OpenMax.from_arrays({}, {**measure.arrays(), name: np.zeros_like(measure.scale_)})
-
-
-def test_files_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(SnapshotError, match=r"measure: expected m.npz and m.json in"):
-        load_measure(tmp_path / "m")

@@ -1,13 +1,11 @@
 """Exit records as .npz + JSON: a round trip, and an error where the files are not what they should be."""
 
-import json
-
 import numpy as np
 import pytest
 from tiny import tiny_logits
 
 from branchynet.confidence import as_measure
-from branchynet.errors import MeasureError, OutputError, SnapshotError
+from branchynet.errors import MeasureError, SnapshotError
 from branchynet.serialization import load_exit_records, save_exit_records
 from branchynet.serialization.arrays import read_pair, write_pair
 from branchynet.thresholds import ExitRecords
@@ -59,33 +57,6 @@ def test_what_they_are_of_stands_beside_them(stem):
 def test_one_sample_and_many_are_kept(tmp_path, n):
     save_exit_records(some_records(n=n), tmp_path / "r")
     assert load_exit_records(tmp_path / "r")["entropy"].scores.shape == (3, n)
-
-
-@pytest.mark.parametrize("ending", [".npz", ".json"])
-def test_a_missing_file_is_missed(stem, ending):
-    stem.with_suffix(ending).unlink()
-    with pytest.raises(SnapshotError, match=r"exit records: expected exit_records\.npz and exit_records\.json in "):
-        load_exit_records(stem)
-
-
-@pytest.mark.parametrize("ending", [".npz", ".json"])
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: content.replace(b"e", b"f", 1)],
-    ids=["cut short", "emptied", "a byte changed"],
-)
-def test_damage_to_either_file_is_refused(stem, ending, damage):
-    path = stem.with_suffix(ending)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(SnapshotError, match="exit records: "):
-        load_exit_records(stem)
-
-
-def test_the_files_of_two_runs_do_not_fit_each_other(stem, tmp_path):
-    save_exit_records(some_records(seed=1), tmp_path / "other")
-    (tmp_path / "other.npz").replace(stem.with_suffix(".npz"))
-    with pytest.raises(SnapshotError, match="is not the file that exit_records.json describes"):
-        load_exit_records(stem)
 
 
 def changed(**changes):
@@ -141,20 +112,3 @@ def test_weights_are_no_exit_records(stem):
     write_pair(stem, {"trunk/0/W": np.zeros(3)}, {"loss_weights": [1.0]}, {})
     with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores"):
         load_exit_records(stem)
-
-
-def test_nothing_is_unpickled(stem):
-    with np.load(stem.with_suffix(".npz"), allow_pickle=False) as arrays:
-        assert all(arrays[key].dtype != object for key in arrays.files)
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(OutputError, match="cannot write"):
-        save_exit_records(some_records(), tmp_path / "no" / "r")
-
-
-def test_an_older_pair_is_kept_whole_if_json_cannot_say_what_the_new_one_is_of(stem):
-    before = json.loads(stem.with_suffix(".json").read_text())
-    with pytest.raises(OutputError, match="expected values that JSON knows"):
-        save_exit_records(some_records(seed=1), stem, {"seed": object()})
-    assert json.loads(stem.with_suffix(".json").read_text()) == before and load_exit_records(stem)
