@@ -8,14 +8,13 @@ import math
 import chainer
 import chainer.links as L
 import numpy as np
-from tiny import N_CLASSES, SHAPE, tiny_batch, tiny_list, tiny_net
+from tiny import N_CLASSES, tiny_batch, tiny_list, tiny_net
 
 from branchynet import Branch
 from branchynet.inference import compile_net, record_logits
 
 NAN, INF = math.nan, math.inf
 NET = tiny_net()
-NET.initialise(SHAPE)
 X, LABELS = tiny_batch(9)
 LOGITS = record_logits(NET, X)
 

@@ -7,17 +7,15 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_batch, tiny_net
+from tiny import tiny_batch, tiny_net
 
 from branchynet import Branch, BranchyNet
 from branchynet.checks import check_goal, check_lowering, check_measure, check_weighting
 from branchynet.confidence import MEASURES, Entropy, Measure
 from branchynet.errors import CompileError, MeasureError, ThresholdError, TrainingError
 from branchynet.inference import register_lowering
-from branchynet.inference.lowering import LOWERINGS
 from branchynet.inference.operations import Linear
 from branchynet.thresholds import Found, register_goal
-from branchynet.thresholds.goals import GOALS
 from branchynet.training.weightings import WEIGHTINGS
 
 
@@ -75,11 +73,6 @@ def found(thresholds, rule="as it is"):
     return lambda problem: Found(thresholds(problem), rule)
 
 
-def counting(problem):
-    CALLS.append(1)
-    return (float(len(CALLS)),) * (problem.records.n_exits - 1)
-
-
 def spoiling(problem):
     problem.records.scores[...] = 0
     return (0.5,) * (problem.records.n_exits - 1)
@@ -98,22 +91,15 @@ def spoiling(problem):
         (found(lambda problem: (0.5,) * (problem.records.n_exits - 1), ""), "the rule in words"),
     ],
 )
-def test_a_goal_that_gets_one_thing_wrong_is_told_what(function, message, monkeypatch):
-    monkeypatch.setattr(GOALS, "_entries", dict(GOALS._entries))
+def test_a_goal_that_gets_one_thing_wrong_is_told_what(function, message):
     register_goal("own", "own")(function)
     with pytest.raises(ThresholdError, match=message):
         check_goal("own")
 
 
-@pytest.fixture
-def net():
-    net = tiny_net()
-    net.initialise(SHAPE)
-    return net
-
-
 @pytest.mark.parametrize("name", [None, *WEIGHTINGS.names()])
-def test_the_weightings_of_the_library_pass(name, net):
+def test_the_weightings_of_the_library_pass(name):
+    net = tiny_net()
     before = [param.array.copy() for param in net.params()]
     with chainer.using_config("train", False):
         check_weighting(name, net, *tiny_batch(8))
@@ -135,9 +121,9 @@ def test_the_weightings_of_the_library_pass(name, net):
         (lambda exits: [_halved(exit) for exit in exits], "logits that stay as they were"),
     ],
 )
-def test_a_weighting_that_gets_one_thing_wrong_is_told_what(weighting, message, net):
+def test_a_weighting_that_gets_one_thing_wrong_is_told_what(weighting, message):
     with chainer.using_config("train", False), pytest.raises(TrainingError, match=message):
-        check_weighting(weighting, net, *tiny_batch(8))
+        check_weighting(weighting, tiny_net(), *tiny_batch(8))
 
 
 def _halved(exit):
@@ -160,8 +146,7 @@ class Doubled(L.Linear):
         (lambda link: [Linear(link.W.array, 2 * link.b.array)], "the logits of the layers themselves"),
     ],
 )
-def test_a_lowering_is_held_against_its_layer(lower, message, monkeypatch):
-    monkeypatch.setattr(LOWERINGS, "_entries", dict(LOWERINGS._entries))
+def test_a_lowering_is_held_against_its_layer(lower, message):
     register_lowering(Doubled)(lower)
     net, x = (
         BranchyNet([Doubled(4, 4), Branch([L.Linear(4, 3)])]),

@@ -10,6 +10,7 @@ import pathlib
 import chainer
 import numpy as np
 import pytest
+from tiny import as_float
 
 from branchynet import Branch, BranchyNet, run
 from branchynet.confidence import entropy, softmax
@@ -42,10 +43,6 @@ def paths_to_params(net):
             if isinstance(link, chainer.Link):
                 for name, param in link.namedparams():
                     yield f"exit{exit_number}/link{position:02d}{name}", param
-
-
-def as_float(images):
-    return images.astype(np.float32) / np.float32(255)
 
 
 def test_softmax_and_entropies_are_the_authors(device):

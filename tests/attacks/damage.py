@@ -2,7 +2,7 @@
 
 import numpy as np
 from synthetic_records import make_records
-from tiny import SHAPE, tiny_net
+from tiny import tiny_net
 from training.runs import plain
 
 from branchynet import load_weights, save_weights
@@ -17,20 +17,13 @@ from branchynet.training.run import snapshot_path
 PROVENANCE = {"command": "train", "seed": 0, "history": [{"epoch": 1, "loss": 0.5}]}
 
 
-def initialised(seed):
-    """The tiny net, with weights that the seed draws."""
-    net = tiny_net(seed)
-    net.initialise(SHAPE)
-    return net
-
-
 def save(stem, seed):
     """Saves the tiny net of a seed, which is in its provenance too."""
-    save_weights(initialised(seed), stem, {**PROVENANCE, "seed": seed}, Normalise((0.5,), (0.25,)), ["a", "b", "c"])
+    save_weights(tiny_net(seed), stem, {**PROVENANCE, "seed": seed}, Normalise((0.5,), (0.25,)), ["a", "b", "c"])
 
 
 def _read_weights(stem):
-    net = initialised(1)
+    net = tiny_net(seed=1)
     return load_weights(net, stem), _bytes_of(arrays_of(net))
 
 

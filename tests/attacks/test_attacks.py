@@ -12,7 +12,7 @@ from tiny import tiny_list, tiny_net
 from branchynet import TrainedNet, load_plain_network, load_weights, save_weights
 from branchynet.errors import OutputError, UserError
 
-from .damage import DAMAGED, initialised, n_noticed, save
+from .damage import DAMAGED, n_noticed, save
 from .files import FILES, POSIX
 from .kills import Killed, killed_after
 
@@ -53,7 +53,7 @@ ONLY_FOR_A_WHOLE_NET = {*ONLY_FOR_A_TRAINED_NET, "one array more"}
 @pytest.mark.parametrize("name", [*FILES, *(POSIX if os.name == "posix" else ())])
 def test_a_hostile_file_is_refused_and_changes_nothing(name, stem):
     {**FILES, **POSIX}[name](stem)
-    net = initialised(seed=5)
+    net = tiny_net(seed=5)
     before = arrays_of(net)
     with ends_within(10), pytest.raises(UserError, match="expected|damaged|belong|describes"):
         TrainedNet.load(tiny_list(), stem)
@@ -72,12 +72,12 @@ def test_a_path_that_is_none_is_refused(stem):
     with pytest.raises(UserError, match="expected"):
         load_weights(tiny_net(), stem)
     with pytest.raises(OutputError):
-        save_weights(initialised(0), stem)
+        save_weights(tiny_net(), stem)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
-    net = initialised(0)
+    net = tiny_net()
     net.trunk[0].layers[0].W.array[0, 0, 0, 0] = value
     with pytest.raises(OutputError, match="expected finite weights, got NaN or infinity in trunk/0/0/W"):
         save_weights(net, tmp_path / "w")
@@ -87,8 +87,8 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
 @pytest.mark.parametrize("provenance", [{"loss": float("nan")}, {"net": object()}])
 def test_a_provenance_that_json_cannot_say_leaves_the_older_pair(stem, provenance):
     with pytest.raises(OutputError, match="expected values that JSON knows"):
-        save_weights(initialised(1), stem, provenance)
-    assert load_weights(initialised(5), stem)["provenance"]["seed"] == 0
+        save_weights(tiny_net(seed=1), stem, provenance)
+    assert load_weights(tiny_net(seed=5), stem)["provenance"]["seed"] == 0
 
 
 @pytest.mark.parametrize(("kind", "ending"), DAMAGED)
@@ -126,12 +126,12 @@ def test_a_save_that_is_killed_anywhere_leaves_a_whole_pair(stem, is_first):
 
 def seed_that_is_there(stem):
     """Of the pair that is read, whose weights and description must agree; None if there is none."""
-    net = initialised(5)
+    net = tiny_net(seed=5)
     try:
         seed = load_weights(net, stem)["provenance"]["seed"]
     except UserError:
         return None
-    for ours, theirs in zip(arrays_of(net), arrays_of(initialised(seed))):
+    for ours, theirs in zip(arrays_of(net), arrays_of(tiny_net(seed))):
         np.testing.assert_array_equal(ours, theirs)
     return seed
 
@@ -174,7 +174,7 @@ def test_older_formats_are_read_and_say_less(stem):
     description = json.loads(path.read_text())
     description.pop("description_sha256")
     path.write_text(json.dumps({**description, "format": 2}))
-    assert load_weights(initialised(5), stem)["format"] == 2
+    assert load_weights(tiny_net(seed=5), stem)["format"] == 2
     path.write_text(json.dumps(description))
     with pytest.raises(UserError, match="description_sha256 differs"):
-        load_weights(initialised(5), stem)
+        load_weights(tiny_net(seed=5), stem)

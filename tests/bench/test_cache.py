@@ -54,8 +54,7 @@ def test_a_sample_touches_input_weights_and_result_of_every_operation_up_to_its_
 
 
 def test_a_residual_block_touches_its_body_then_its_input_again_and_its_result():
-    net = BranchyNet([ResBlock(1, 2), Branch([L.Linear(None, 3)])])
-    net.initialise(SHAPE)
+    net = BranchyNet([ResBlock(1, 2), Branch([L.Linear(None, 3)])], SHAPE)
     touched = cache._buffers(make_plan(net), 0)
     names = [name for name, _ in touched]
     assert names.count("sample") >= 2 and names[0] == "sample", "the body reads it, and the shortcut"
@@ -65,8 +64,7 @@ def test_a_residual_block_touches_its_body_then_its_input_again_and_its_result()
 
 
 def test_an_operation_with_weights_is_counted_where_it_keeps_the_shape():
-    net = BranchyNet([L.Convolution2D(1, 1, 3, pad=1), Branch([L.Linear(None, 3)])])
-    net.initialise(SHAPE)
+    net = BranchyNet([L.Convolution2D(1, 1, 3, pad=1), Branch([L.Linear(None, 3)])], SHAPE)
     assert [size for _, size in cache._buffers(make_plan(net), 0)][:3] == [4 * 36, 4 * (9 + 1), 4 * 36]
 
 

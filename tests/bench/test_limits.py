@@ -1,7 +1,7 @@
 """What the multiply-adds allow, worked out by hand for B-LeNet."""
 
 import pytest
-from tiny import SHAPE, tiny_net
+from tiny import tiny_net
 
 from branchynet import BranchyNet
 from branchynet.bench.limits import gain_limits
@@ -32,7 +32,6 @@ def test_where_exactly_the_break_even_leaves_there_is_no_gain(plans):
 
 def test_with_two_early_exits_each_is_held_against_what_is_behind_it():
     net = tiny_net()
-    net.initialise(SHAPE)
     result = gain_limits(make_plan(net), make_plain_plan(net), [50, 30, 20])
     first, second = result["early_exits"]
     assert [first["exit"], second["exit"]] == [1, 2]
