@@ -16,7 +16,6 @@ from .compare import assert_same_results
 
 CPU = chainer.get_device("@numpy")
 _CONVOLUTION = "branchynet.functions.convolution_2d"  # the module: the function has its name
-CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def naive_convolution(x, W, b, stride, pad):
@@ -28,21 +27,27 @@ def naive_convolution(x, W, b, stride, pad):
                       for kernel, bias in zip(W, b)] for sample in x])  # fmt: skip
 
 
+def assert_results_are_chainers(rng, shapes, *settings, device=CPU, relu=False, scale=1.0, **tolerance):
+    """Compares outputs and gradients of both convolutions of random arrays of these shapes: x, W and perhaps b."""
+    arrays = [rng.normal(0, scale, size=shape).astype(np.float32) for shape in shapes]
+
+    def ours(x, W, b=None):
+        return convolution_2d(x, W, b, *settings, relu=relu)
+
+    def theirs(x, W, b=None):
+        y = F.convolution_2d(x, W, b, *settings)
+        return F.relu(y) if relu else y
+
+    assert_same_results(ours, theirs, device, *arrays, **(tolerance or {"rtol": 1e-4, "atol": 1e-4}))
+
+
 @pytest.mark.parametrize("cover_all", [False, True])
 @pytest.mark.parametrize("pad", [0, 1, (2, 1), 3])
 @pytest.mark.parametrize("stride", [1, 2, (2, 3)])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5), (5, 5)])
 def test_results_are_chainers(rng, device, kernel, stride, pad, cover_all):
-    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((3, 4, 11, 9), (6, 4, *kernel), (6,)))
-    assert_same_results(
-        lambda x, W, b: convolution_2d(x, W, b, stride, pad, cover_all),
-        lambda x, W, b: F.convolution_2d(x, W, b, stride, pad, cover_all),
-        device,
-        x,
-        W,
-        b,
-        **CLOSE,
-    )
+    shapes = (3, 4, 11, 9), (6, 4, *kernel), 6
+    assert_results_are_chainers(rng, shapes, stride, pad, cover_all, device=device)
 
 
 @pytest.mark.parametrize(("stride", "pad"), [(1, 0), (2, 1)])
@@ -53,9 +58,7 @@ def test_results_are_the_definitions(rng, stride, pad):
 
 @pytest.mark.parametrize("n_samples", [1, 2, 7, 20])
 def test_any_number_of_samples_and_no_bias(rng, device, n_samples):
-    x, W = rng.normal(size=(n_samples, 1, 6, 6)).astype(np.float32), rng.normal(size=(2, 1, 3, 3)).astype(np.float32)
-    ours, theirs = (lambda x, W: convolution_2d(x, W, pad=1)), (lambda x, W: F.convolution_2d(x, W, pad=1))
-    assert_same_results(ours, theirs, device, x, W, **CLOSE)
+    assert_results_are_chainers(rng, ((n_samples, 1, 6, 6), (2, 1, 3, 3)), 1, 1, device=device)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -74,18 +77,7 @@ def test_an_empty_batch_gives_nothing_and_moves_nothing(rng, stride):
 @pytest.mark.parametrize("width", [1, 4, 13])
 def test_every_block_of_the_kernels(rng, monkeypatch, channels, outputs, width):
     monkeypatch.setattr(sys.modules[_CONVOLUTION], "best_tiling", lambda *shapes: (None, 1.0))
-    x, W, b = (
-        rng.normal(size=s).astype(np.float32) for s in ((3, channels, 5, width), (outputs, channels, 3, 3), outputs)
-    )
-    assert_same_results(
-        lambda x, W, b: convolution_2d(x, W, b, pad=1),
-        lambda x, W, b: F.convolution_2d(x, W, b, pad=1),
-        CPU,
-        x,
-        W,
-        b,
-        **CLOSE,
-    )
+    assert_results_are_chainers(rng, ((3, channels, 5, width), (outputs, channels, 3, 3), outputs), 1, 1)
 
 
 # By tiles of every size, of which the last reach past the border or not; several images in a block or one.
@@ -94,16 +86,7 @@ def test_every_block_of_the_kernels(rng, monkeypatch, channels, outputs, width):
 @pytest.mark.parametrize(("channels", "outputs"), [(16, 16), (17, 35), (40, 18)])
 def test_tiles_of_many_channels(rng, channels, outputs, size, ksize, pad):
     shapes = (3, channels, *size), (outputs, channels, ksize, ksize), outputs
-    x, W, b = (rng.normal(0, 0.3, size=shape).astype(np.float32) for shape in shapes)
-    assert_same_results(
-        lambda x, W, b: convolution_2d(x, W, b, 1, pad, relu=True),
-        lambda x, W, b: F.relu(F.convolution_2d(x, W, b, 1, pad)),
-        CPU,
-        x,
-        W,
-        b,
-        of_largest=2e-5,
-    )
+    assert_results_are_chainers(rng, shapes, 1, pad, relu=True, scale=0.3, of_largest=2e-5)
 
 
 def test_tiles_compute_in_training_and_not_where_inference_is_checked(rng, monkeypatch):
@@ -125,16 +108,7 @@ def test_tiles_compute_in_training_and_not_where_inference_is_checked(rng, monke
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_with_relu_behind(rng, device, stride):
-    x, W, b = (rng.normal(size=s).astype(np.float32) for s in ((3, 4, 7, 6), (6, 4, 3, 3), (6,)))
-    assert_same_results(
-        lambda x, W, b: convolution_2d(x, W, b, stride, relu=True),
-        lambda x, W, b: F.relu(F.convolution_2d(x, W, b, stride)),
-        device,
-        x,
-        W,
-        b,
-        **CLOSE,
-    )
+    assert_results_are_chainers(rng, ((3, 4, 7, 6), (6, 4, 3, 3), 6), stride, device=device, relu=True)
 
 
 def test_relu_does_not_hide_a_nan():
