@@ -11,6 +11,7 @@ from branchynet.errors import ThresholdError
 from branchynet.experiment.request import Experiment, Request
 from branchynet.experiment.scripts import (
     add_quiet,
+    argument,
     finite_number,
     nonempty_path,
     positive_number,
@@ -181,7 +182,8 @@ def _add_training_options(add):
     add("--weighting", help=text, choices=WEIGHTINGS.names())
     add("--loss-weights", help="one for each exit (default: the network's)", type=finite_number, nargs="+", metavar="W")
     text = "step 2 gives the moving average of its weights, of this decay, as 0.999 (default: none)"
-    add("--average", help=text, type=_decay, default=0.0, metavar="D")
+    decay = argument(finite_number, lambda number: 0 <= number < 1, "a number in [0, 1)")
+    add("--average", help=text, type=decay, default=0.0, metavar="D")
     add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
     text = "folder of results to take step 1, the plain network, from"
     add(_PLAIN_FROM, help=text, type=nonempty_path, metavar="DIR")
@@ -206,14 +208,6 @@ def _add_inference_options(group):
         "'risk<=0.5%%@95%%', ... (default: the knee of a fixed grid; an unknown goal lists all)"
     )
     add("--choose", help=text, type=_goal, metavar="GOAL")
-
-
-def _decay(text):
-    """An argparse type: a number in [0, 1)."""
-    decay = finite_number(text)
-    if not 0 <= decay < 1:
-        raise argparse.ArgumentTypeError(f"expected a number in [0, 1), got {text!r}")
-    return decay
 
 
 def _goal(text):

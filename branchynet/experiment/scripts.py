@@ -34,25 +34,29 @@ def writing_into(folder, workers=None):
         yield folder
 
 
-def whole_number(lowest, highest=math.inf):
-    """An argparse type: a whole number from `lowest` to `highest`."""
+def argument(kind, holds, expected):
+    """An argparse type: what `kind` makes of a text, where a condition holds for that; `expected`: in words."""
 
     def parse(text):
-        try:
-            number = int(text)
-        except ValueError:
-            number = None
-        if number is None or not lowest <= number <= highest:
-            upper = f" and <= {highest}" if highest < math.inf else ""
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}{upper}, got {text!r}")
-        return number
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if holds(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
 
     return parse
 
 
-def seed_number(text):
-    """An argparse type: a whole number that NumPy's generators take."""
-    return whole_number(0, 2**32 - 1)(text)
+def whole_number(lowest, highest=math.inf):
+    """An argparse type: a whole number from `lowest` to `highest`."""
+    upper = f" and <= {highest}" if highest < math.inf else ""
+    return argument(int, lambda number: lowest <= number <= highest, f"a whole number >= {lowest}{upper}")
+
+
+# A whole number that NumPy's generators take.
+seed_number = whole_number(0, 2**32 - 1)
+finite_number = argument(float, math.isfinite, "a finite number")
+positive_number = argument(finite_number, lambda number: number > 0, "a number > 0")
 
 
 def nonempty_path(text):
@@ -60,22 +64,3 @@ def nonempty_path(text):
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     return pathlib.Path(text)
-
-
-def positive_number(text):
-    """An argparse type: a finite number above 0."""
-    number = finite_number(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return number
-
-
-def finite_number(text):
-    """An argparse type: a finite number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
-    return number
