@@ -200,11 +200,11 @@ def _bytes_in(folder):
     return found
 
 
-def _first_errors(stderr, n_lines=3):
-    """The first lines of a client's output that speak of an error, else its last ones, on one line."""
+def _first_errors(stderr):
+    """The first three lines of a client's output that speak of an error, else its last ones, on one line."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("npm err", "e:", "err", "error"))]
-    return "; ".join(errors[:n_lines] or lines[-n_lines:])
+    return "; ".join(errors[:3] or lines[-3:])
 
 
 def _only_file(folder, pattern, name):

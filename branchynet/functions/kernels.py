@@ -55,7 +55,7 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
         MemoryError: a kernel finds no memory to work in.
     """
     n_strips = min(threads.N_STRIPS, n_samples)
-    given = [_as_c(argument) for argument in arguments]
+    given = [ctypes.c_int(argument) if isinstance(argument, int) else argument for argument in arguments]
     own = [np.zeros((n_strips, *np.atleast_1d(shape)), dtype) for shape, dtype in sums]
     addresses = [array[strip].ctypes.data for strip in range(n_strips) for array in own]
     share, kernel = _library().branchynet_share, getattr(_library(), f"branchynet_{name}")
@@ -63,10 +63,6 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
     if share(kernel, *counts, _pointers(map(_address, given)), _pointers(addresses), len(own)) != 0:
         raise MemoryError(f"{name}: no memory for the work on {n_samples} samples")
     return own
-
-
-def _as_c(argument):
-    return ctypes.c_int(argument) if isinstance(argument, int) else argument
 
 
 def _address(argument):

@@ -45,13 +45,13 @@ def read_bytes(path, most_bytes=MOST_BYTES) -> bytes:
         raise BadFile(f"{path}: expected a readable file: {getattr(error, 'strerror', None) or error}") from error
 
 
-def read_json(path, most_bytes=MOST_JSON_BYTES):
+def read_json(path):
     """The value in a JSON file in UTF-8; NaN and infinity, which are not JSON, are refused.
 
     Raises:
         BadFile: as of `read_bytes`; or the file is not JSON, or nested too deeply.
     """
-    content = read_bytes(path, most_bytes)
+    content = read_bytes(path, MOST_JSON_BYTES)
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_refuse)
         _check_nesting(value)

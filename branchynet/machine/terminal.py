@@ -52,10 +52,7 @@ def bar(text, total, unit, **options) -> tqdm.tqdm:
 
 def counted(text, items, unit):
     """The items, one after another, with a bar of how many were taken."""
-    with bar(text, len(items), unit) as drawn:
-        for item in items:
-            yield item
-            drawn.update()
+    return bar(text, len(items), unit, iterable=items)
 
 
 def elapsing(text, seconds):

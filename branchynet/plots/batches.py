@@ -17,7 +17,7 @@ def by_batch_size(results, path) -> None:
     """
     figure = style.new_figure(9.0, 5.5)
     axes = figure.subplots()
-    places = [(result, place) for result in results for place in _places(result["rows"])]
+    places = [(result, place) for result in results for place in dict.fromkeys(map(_place, result["rows"]))]
     for (result, place), colour in zip(places, _COLOURS):
         rows = [row for row in result["rows"] if _place(row) == place]
         words = f"{result['environment']['device']}, samples in memory of the {place}"
@@ -39,10 +39,6 @@ def by_batch_size(results, path) -> None:
 def _place(row):
     """The host's memory, where a record says nothing: there was no other."""
     return row.get("samples_in", "host")
-
-
-def _places(rows):
-    return dict.fromkeys(map(_place, rows))
 
 
 def _fastest_early_exit(rows):

@@ -156,21 +156,16 @@ def arrays_of(target) -> dict:
     """{name: array} of the state of a link or trainer; a marker stands for None."""
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(target)
-    return {key: np.array(_NONE) if _is_object(array) else array for key, array in serializer.target.items()}
+    return {key: np.array(_NONE) if array.dtype == object else array for key, array in serializer.target.items()}
 
 
-def _is_object(array):
-    return array.dtype == object
-
-
-def read_link(path, arrays, link, prefix="", more=()) -> None:
+def read_link(path, arrays, link, more=()) -> None:
     """Puts saved arrays into a link, all of them or, with an error, none.
 
     Args:
         path: of their file, for messages.
         arrays: {name: array}.
         link: an initialised link.
-        prefix: in front of the names of this link's arrays.
         more: beginnings of the names that may be there besides.
 
     Raises:
@@ -178,17 +173,17 @@ def read_link(path, arrays, link, prefix="", more=()) -> None:
     """
     expected = arrays_of(link)
     for name, own in expected.items():
-        _check_array(f"{path}: {prefix}{name}", arrays.get(prefix + name), own)
+        _check_array(f"{path}: {name}", arrays.get(name), own)
     for name in sorted(arrays):
-        if name[len(prefix) :] not in expected and not name.startswith(tuple(more)):
+        if name not in expected and not name.startswith(tuple(more)):
             raise SnapshotError(f"{path} belongs to another network: expected no {name}, got it")
-    read_into(path, arrays, link, prefix)
+    read_into(path, arrays, link)
 
 
-def read_into(path, arrays, target, prefix="") -> None:
+def read_into(path, arrays, target) -> None:
     """Puts saved arrays into a link or trainer, one after the other; SnapshotError if one is missing or unfit."""
     try:
-        Deserializer(arrays, prefix).load(target)
+        Deserializer(arrays).load(target)
     except KeyError as error:
         raise SnapshotError(f"{path} belongs to another network or run: it holds no {error}") from error
     except (ValueError, TypeError, AttributeError) as error:

@@ -142,10 +142,7 @@ def checked_loss_weights(weights):
 
 def _checked(name, value, kind, holds, expected):
     """The value as Python's own int, float or bool, which goes into JSON as it is."""
-    if isinstance(value, bool) != (kind is bool) or not isinstance(value, _KINDS[kind]) or not _holds(holds, value):
+    is_kind = isinstance(value, bool) == (kind is bool) and isinstance(value, _KINDS[kind])
+    if not is_kind or not holds(value) or not (kind is bool or is_real(value)):
         raise TrainingError(f"{name}: expected {expected}, got {shown(value)}")
     return kind(value)
-
-
-def _holds(holds, value):
-    return holds(value) and (isinstance(value, bool) or is_real(value))  # a float can hold it
