@@ -254,7 +254,7 @@ def _command(name, options):
 def _run(options):
     device = get_device(options.device)
     device.use()
-    setting = (options.weights, options.thresholds, options.paper_mix, options.seed, options.data_dir, device)
+    setting = (device, options.seed, options.data_dir, options.weights, options.thresholds, options.paper_mix)
     subjects = [load_subject(name, *setting) for name in options.networks]
     if options.check:
         return

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 import numpy as np
 from subjects import load_subject
 
-from branchynet import datasets, plots, records, report
+from branchynet import plots, records, report
 from branchynet.bench import limits, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.errors import CompileError
@@ -60,16 +60,15 @@ def answers_on(compiled, x, thresholds):
     return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "exits"))
 
 
-def bench_network(subject, splits, transform, budget_s) -> dict:
+def bench_network(subject, budget_s) -> dict:
     """What is measured of one network: a part of precision.json.
 
     Args:
-        subject: as of `benchmark.load_subject`, on the CPU.
-        splits: `branchynet.datasets.Splits` of its data set.
-        transform: images uint8 -> float32.
+        subject: as of `load_subject`, on the CPU.
         budget_s: seconds for all contenders.
     """
     net, x, rule = subject.net, subject.x, subject.rule
+    splits, transform = subject.splits, subject.transform
     validation_x, validation_labels = transform(splits.validation.images), splits.validation.labels
     recorded = shown_exits(net, validation_x, validation_labels, "validation images")
     shares = recorded.evaluate([rule.values]).exit_shares[0][:-1]
@@ -130,9 +129,7 @@ def _run(options):
     device, made = get_device("cpu"), []
     with writing_into(options.out) as out, threads.limited(1):
         for name in options.networks:
-            subject = load_subject(name, None, None, False, options.seed, options.data_dir, device)
-            splits = datasets.load(zoo.get(name).dataset, options.data_dir).split()
-            made.append(bench_network(subject, splits, zoo.load(name).transform, options.budget))
+            made.append(bench_network(load_subject(name, device, options.seed, options.data_dir), options.budget))
             result = _write(made, options, device, out)  # after each, so that none is lost
     print(report.precision_table(result))
 

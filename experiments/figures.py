@@ -21,8 +21,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 import numpy as np
 from compare_training import NETWORKS, evaluate_variant, train_from_plain
+from subjects import load_subject
 
-from branchynet import datasets, plots, records, report
+from branchynet import plots, records, report
 from branchynet.bench import cache, paths
 from branchynet.bench.timing import gain, latency_summary
 from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, whole_number, writing_into
@@ -45,48 +46,30 @@ N_COUNTED = 1000  # images of which cache misses are counted or modelled
 DEFAULT_CACHE_BYTES = {"L1 data": 32 * 1024, "L2": 512 * 1024}  # of the model, where the machine does not say
 
 
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What all measurements of one network share."""
-
-    splits: datasets.Splits
-    transform: object  # images uint8 -> float32
-    x: np.ndarray  # (N, C, H, W) float32, the test images in the shuffled order of the timing
-    labels: np.ndarray  # (N,) int32
-
-    @classmethod
-    def of(cls, network, transform, seed, data_dir):
-        """The images of the data set of a network of the zoo."""
-        splits = datasets.load(network.dataset, data_dir).split()
-        test = splits.test[np.random.default_rng(seed).permutation(len(splits.test))]
-        return cls(splits, transform, transform(test.images), test.labels)
-
-
-def sweep_first_exit(trained, images, budget_s) -> tuple:
+def sweep_first_exit(subject, budget_s) -> tuple:
     """Figures 4 and 6: what T of the first exit does.
 
     Args:
-        trained: `branchynet.trained.TrainedNet` with thresholds.
-        images: `Images`.
+        subject: as of `subjects.load_subject`.
         budget_s: seconds for the timing.
 
     Returns:
         (rows, plain, cache): rows, one a T, {share_pct, thresholds, accuracy_pct, exit_pct, ms, gain, misses}; plain,
         {ms, misses} of the plain network; cache, {"kind": "counters" or "model", and cache_bytes of the model}.
     """
-    net = trained.net
-    held_back = images.splits.validation
-    validation = shown_exits(net, images.transform(held_back.images), held_back.labels, "validation images")
-    test = shown_exits(net, images.x, images.labels, "test images")
+    net, held_back = subject.net, subject.splits.validation
+    validation = shown_exits(net, subject.transform(held_back.images), held_back.labels, "validation images")
+    test = shown_exits(net, subject.x, subject.labels, "test images")
     none_leaves = (0,) * (net.n_exits - 2)
     settings = [
-        (thresholds_for_shares(validation, (share / 100, *none_leaves))[0], *trained.thresholds[1:]) for share in SHARES
+        (thresholds_for_shares(validation, (share / 100, *none_leaves))[0], *subject.rule.values[1:])
+        for share in SHARES
     ]
     compiled, plain = compile_net(net), compile_plain(net)
     timed_paths = {setting: paths.compiled_path(compiled, setting) for setting in settings}
     timed_paths["plain"] = paths.compiled_path(plain, ())
     with terminal.elapsing("timing T", budget_s):
-        timed = paths.time_paths(timed_paths, images.x, net.device, budget_s)
+        timed = paths.time_paths(timed_paths, subject.x, net.device, budget_s)
     outcomes, rows = test.evaluate(settings), []
     for share, setting, accuracy, shares in zip(SHARES, settings, outcomes.accuracies, outcomes.exit_shares):
         rows.append(
@@ -99,7 +82,7 @@ def sweep_first_exit(trained, images, budget_s) -> tuple:
                 "gain": gain(timed["plain"][0], timed[setting][0]),
             }
         )
-    plain_row, used = {"ms": latency_summary(timed["plain"][0])}, CacheUse(net, plain, compiled, images.x)
+    plain_row, used = {"ms": latency_summary(timed["plain"][0])}, CacheUse(net, plain, compiled, subject.x)
     plain_row["misses"] = used.of_plain()
     for row, setting in terminal.counted("cache misses", list(zip(rows, settings)), "setting"):
         row["misses"] = used.of_branchy(setting, test.exits_at(setting))
@@ -139,13 +122,12 @@ def _modelled_caches():
     return {name: found.get(name, size) for name, size in DEFAULT_CACHE_BYTES.items()}
 
 
-def train_depths(name, depths, images, plain, settings, out) -> dict:
+def train_depths(subject, depths, plain, settings, out) -> dict:
     """Branchy networks that differ in the first branch, each trained from the same plain network.
 
     Args:
-        name: of `BRANCHES`.
+        subject: one of `BRANCHES`, as of `subjects.load_subject`.
         depths: numbers of convolutions.
-        images: `Images`.
         plain: path, without an ending, of the weights of the plain network.
         settings: `TrainingSettings` of joint training.
         out: folder for the snapshots.
@@ -153,14 +135,15 @@ def train_depths(name, depths, images, plain, settings, out) -> dict:
     Returns:
         {number of convolutions: the trained net}
     """
-    nets, augment = {}, NETWORKS[name][0].augment
+    nets, name = {}, subject.name
     for depth in depths:
         build, folder = functools.partial(build_with, name, depth), out / f"{name}-{depth}-convolutions"
-        nets[depth] = train_from_plain(build, plain, images.splits, images.transform, settings, folder, augment)
+        training = subject.splits, subject.transform, settings, folder, NETWORKS[name][0].augment
+        nets[depth] = train_from_plain(build, plain, *training)
     return nets
 
 
-def measure_depths(nets, images, budget_s) -> list:
+def measure_depths(nets, subject, budget_s) -> list:
     """Figure 5: accuracy and time of what `train_depths` gives.
 
     Returns:
@@ -169,11 +152,11 @@ def measure_depths(nets, images, budget_s) -> list:
     """
     rows, contenders = [], {}
     for depth, net in nets.items():
-        rows.append({"n_convolutions": depth, **evaluate_variant(net, images.splits, images.transform)})
+        rows.append({"n_convolutions": depth, **evaluate_variant(net, subject.splits, subject.transform)})
         contenders.setdefault("plain", paths.compiled_path(compile_plain(net), ()))
         contenders[depth] = paths.compiled_path(compile_net(net), tuple(rows[-1]["thresholds"]))
     with terminal.elapsing("timing depths", budget_s):
-        timed = paths.time_paths(contenders, images.x, next(iter(nets.values())).device, budget_s)
+        timed = paths.time_paths(contenders, subject.x, subject.net.device, budget_s)
     for row in rows:
         ms = timed[row["n_convolutions"]][0]
         row |= {"ms": latency_summary(ms), "gain": gain(timed["plain"][0], ms)}
@@ -182,21 +165,25 @@ def measure_depths(nets, images, budget_s) -> list:
 
 def measure_network(name, options, out) -> dict:
     """Everything of one network: a part of figures.json."""
-    trained, network = zoo.load(name), zoo.get(name)
-    images = Images.of(network, trained.transform, options.seed, options.data_dir)
+    subject = load_subject(name, get_device("cpu"), options.seed, options.data_dir)
     with threads.limited(1):
-        sweep, plain, used = sweep_first_exit(trained, images, options.budget)
-    weights = read_description(network.folder / "weights")["sha256"]
-    measured = {"network": name, "weights_sha256": weights, "sweep": sweep, "plain": plain, "cache": used}
+        sweep, plain, used = sweep_first_exit(subject, options.budget)
+    measured = {
+        "network": name,
+        "weights_sha256": subject.weights_sha256,
+        "sweep": sweep,
+        "plain": plain,
+        "cache": used,
+    }
     if name not in BRANCHES or not options.depths:
         return {**measured, "depths": []}
     joint, epochs = NETWORKS[name][0].presets["standard"].joint, options.epochs or NETWORKS[name][1]
     settings = dataclasses.replace(joint, epochs=epochs, seed=options.seed, freeze_trunk=options.freeze_trunk)
-    stem = network.folder / "plain"
+    stem = zoo.get(name).folder / "plain"
     with threads.limited(threads.usable_cores()):
-        nets = train_depths(name, options.depths, images, stem, settings, out)
+        nets = train_depths(subject, options.depths, stem, settings, out)
     with threads.limited(1):
-        depths = measure_depths(nets, images, options.budget)
+        depths = measure_depths(nets, subject, options.budget)
     from_plain = {"plain_sha256": read_description(stem)["sha256"], "settings": dataclasses.asdict(settings)}
     return {**measured, "depths": depths, "depths_trained": from_plain}
 
@@ -227,25 +214,20 @@ def _command(options):
 
 
 def _run(options):
-    with writing_into(options.out) as out:
-        _measure(options, out)
-
-
-def _measure(options, out):
-    """Measures and draws; leaves record and figures in a folder."""
     memory.keep_freed_memory()
-    result = {
-        "schema": SCHEMA,
-        "command": _command(options),
-        "seed": options.seed,
-        "networks": [measure_network(name, options, out) for name in options.networks],
-        "environment": records.environment(get_device("cpu"), 1),
-    }
-    published = records.load_published(REFERENCE)
-    records.write_json(out / "figures.json", result)
-    records.write_text(out / "figures.md", report.paper_figures(result, published) + "\n")
-    plots.paper_figures(result, published, out)
-    print(report.paper_figures(result, published))
+    with writing_into(options.out) as out:
+        result = {
+            "schema": SCHEMA,
+            "command": _command(options),
+            "seed": options.seed,
+            "networks": [measure_network(name, options, out) for name in options.networks],
+            "environment": records.environment(get_device("cpu"), 1),
+        }
+        published = records.load_published(REFERENCE)
+        records.write_json(out / "figures.json", result)
+        records.write_text(out / "figures.md", report.paper_figures(result, published) + "\n")
+        plots.paper_figures(result, published, out)
+        print(report.paper_figures(result, published))
 
 
 def main(argv=None):

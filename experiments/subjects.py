@@ -26,7 +26,8 @@ class Subject:
         name: of `networks.zoo.NETWORKS`.
         net: a `BranchyNet` on the device that computes.
         images: (n, C, H, W) uint8, the test images in the order of the timing.
-        transform: what makes samples of them.
+        splits: of the data set, the test images in the published order.
+        transform: what makes samples of images.
         labels: (n,) int32.
         rule: `Thresholds`.
         weights_sha256: of the file of weights.
@@ -36,6 +37,7 @@ class Subject:
     name: str
     net: BranchyNet
     images: np.ndarray
+    splits: datasets.Splits
     transform: typing.Callable
     labels: np.ndarray
     rule: Thresholds
@@ -59,17 +61,17 @@ class Subject:
         return Answers(*map(to_host, run(self.net, self.x, self.rule, batch_size=500)))
 
 
-def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) -> Subject:
+def load_subject(name, device, seed=0, data_dir=None, folder=None, thresholds=None, paper_mix=False) -> Subject:
     """Loads all that a network is timed with, so that what is missing is missed before anything is timed.
 
     Args:
         name: of `networks.zoo.NETWORKS`.
+        device: Chainer device.
+        seed: of the order of the test images.
+        data_dir: folder of the data sets; None for the usual places.
         folder: of an experiment's results; None for the released ones.
         thresholds: nats, one for each early exit; None for those that the run chose.
         paper_mix: not those, but such that the paper's shares of the validation images leave.
-        seed: of the order of the test images.
-        data_dir: folder of the data sets; None for the usual places.
-        device: Chainer device.
     """
     network, trained = zoo.get(name), zoo.load(name, folder)
     dataset = datasets.load(network.dataset, data_dir)
@@ -82,8 +84,8 @@ def load_subject(name, folder, thresholds, paper_mix, seed, data_dir, device) ->
     rule = as_exit_rule(trained.thresholds if thresholds is None else thresholds, trained.net.n_exits)
     order = np.random.default_rng(seed).permutation(len(splits.test))
     images, labels = splits.test.images[order], splits.test.labels[order]
-    sha256 = read_description(stem)["sha256"]
-    return Subject(name, trained.net, images, trained.transform, labels, rule, sha256, splits.test.sha256()["images"])
+    hashes = read_description(stem)["sha256"], splits.test.sha256()["images"]
+    return Subject(name, trained.net, images, splits, trained.transform, labels, rule, *hashes)
 
 
 def _at_the_papers_mix(network, trained, validation):

@@ -82,7 +82,7 @@ def test_samples_leave_at_the_thresholds_given_or_at_the_papers_mix(run_script):
 
 
 def test_images_come_in_the_order_of_the_seed(tiny_network):
-    subject = script.load_subject("tiny", tiny_network.folder, (0.5, 0.5), False, 3, None, get_device("cpu"))
+    subject = script.load_subject("tiny", get_device("cpu"), seed=3)
     order, test = np.random.default_rng(3).permutation(70), tiny_samples(70, 1)
     assert subject.labels.tolist() == test.labels[order].tolist()
     np.testing.assert_array_equal(subject.x, datasets.scale(test.images[order]))
@@ -93,7 +93,7 @@ def test_every_contender_does_its_work_once_and_gains_are_over_plain_ones(monkey
     forms = {"arrays, plain net": (script.compile_plain, 3), "arrays, early exit": (script.compile_net, 2)}
     compiled = {name: Slow(make(net, engine="arrays"), clock, ms) for name, (make, ms) in forms.items()}
     rule = as_exit_rule((1.05, 1.05), 3)
-    subject = subjects.Subject("tiny", net, x, lambda x: x, np.zeros(70, np.int32), rule, "")
+    subject = subjects.Subject("tiny", net, x, None, lambda x: x, np.zeros(70, np.int32), rule, "")
     monkeypatch.setattr(paths, "Clock", lambda device: clock)
     monkeypatch.setattr(script.peers, "has_torch", lambda: False)
     with clock:

@@ -35,7 +35,7 @@ def test_every_engine_and_precision_has_its_row_or_a_reason(result, tmp_path):
         assert sum(row["exit_pct"]) == pytest.approx(100)
     exact = rows["arrays", "f32"]
     assert exact["differing_pct"] == 0
-    subject = subjects.load_subject("tiny", None, None, False, 3, None, get_device("cpu"))
+    subject = subjects.load_subject("tiny", get_device("cpu"), seed=3)
     assert exact["thresholds"] == list(subject.rule.values)
     assert result["command"].endswith("--networks tiny --budget 0.2 --seed 3")
     table = (tmp_path / "out" / "precision.md").read_text(encoding="utf-8")
