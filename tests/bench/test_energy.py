@@ -17,28 +17,17 @@ def answering(clock, ms, watts):
     return answer, lambda: used[0]
 
 
-def test_energy_is_of_all_samples_that_were_answered_in_the_time():
+@pytest.mark.parametrize(
+    ("ms", "watts", "expected"),
+    [
+        (20, 50, {"mj_per_sample": 500, "watts": 50, "n_samples": 10, "seconds": 0.1}),
+        (20, 5, {"mj_per_sample": 50, "watts": 5, "n_samples": 10, "seconds": 0.1}),  # half a joule in all
+        (300, 50, {"mj_per_sample": 7500, "watts": 50, "n_samples": 2, "seconds": 0.3}),  # one batch in any case
+        (20, 0, {"mj_per_sample": None, "watts": None, "n_samples": 10, "seconds": 0.1}),  # the counter stood still
+    ],
+)
+def test_energy_is_of_all_samples_that_were_answered_in_the_time(ms, watts, expected):
     clock = FakeClock()
-    answer, joules = answering(clock, ms=20, watts=50)
+    answer, joules = answering(clock, ms, watts)
     found = energy_of(answer, ["ab", "cd", "ef"], joules, clock, seconds=0.1)
-    assert found == {"mj_per_sample": 500.0, "watts": 50.0, "n_samples": 10, "seconds": 0.1}
-
-
-def test_one_batch_is_answered_in_any_case():
-    clock = FakeClock()
-    answer, joules = answering(clock, ms=300, watts=50)
-    assert energy_of(answer, ["abc"], joules, clock, seconds=0.1)["n_samples"] == 3
-
-
-def test_less_than_a_joule_is_something_measured():
-    clock = FakeClock()
-    answer, joules = answering(clock, ms=20, watts=5)
-    found = energy_of(answer, ["ab"], joules, clock, seconds=0.1)
-    assert (found["mj_per_sample"], found["watts"]) == pytest.approx((50, 5))
-
-
-def test_a_counter_that_stood_still_is_nothing_measured():
-    clock = FakeClock()
-    answer, joules = answering(clock, ms=20, watts=0)
-    found = energy_of(answer, ["ab"], joules, clock, seconds=0.1)
-    assert (found["mj_per_sample"], found["watts"], found["n_samples"]) == (None, None, 10)
+    assert found == pytest.approx(expected)
