@@ -15,19 +15,3 @@ from branchynet.serialization.weights import (
     read_description,
     save_weights,
 )
-
-__all__ = [
-    "check_architecture",
-    "load_exit_records",
-    "load_measure",
-    "load_plain_network",
-    "load_snapshot",
-    "load_transform",
-    "load_weights",
-    "read_description",
-    "read_snapshot_description",
-    "save_exit_records",
-    "save_measure",
-    "save_snapshot",
-    "save_weights",
-]
