@@ -44,6 +44,7 @@ def argument(kind, holds, expected):
                 return value
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
 
+    parse.__doc__ = f"An argparse type: {expected}."
     return parse
 
 
