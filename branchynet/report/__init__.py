@@ -5,10 +5,9 @@
 and its authors. `html` makes pages of them. The room computes nothing but means over seeds.
 """
 
-from branchynet.report.bench import benchmark_tables
+from branchynet.report.bench import benchmark_tables, precision_table
 from branchynet.report.comparison import comparison, gains_of
 from branchynet.report.paper_figures import paper_figures, published_sweep
-from branchynet.report.precision import precision_table
 from branchynet.report.summary import shorter_path, summary
 from branchynet.report.table import OPERATING_HEADINGS, operating_cells, operating_points, table
 from branchynet.report.table_one import front_table, table_one

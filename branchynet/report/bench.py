@@ -1,4 +1,5 @@
-"""The tables of a benchmark: every contender, early exit over each, what the multiply-adds allow, how answers agree."""
+"""The tables of benchmarks: every contender, early exit over each, what the multiply-adds allow, how answers agree; and
+early exit's gain by engine and precision."""
 
 from branchynet.report import formats
 from branchynet.report.rows import CLOCKS
@@ -11,6 +12,10 @@ _LIMITS = {
     "Pays from (% of those who reach it)": "{break_even_pct_of_reaching:.1f}",
     "Leave (% of those)": "{leaving_pct_of_reaching:.1f}",
 }
+_OF_PRECISIONS = (
+    *("Network", "Engine", "Precision", "Plain (ms)", "Branchy (ms)", "Gain"),
+    *("Plain acc. (%)", "Acc. (%)", "Differing answers (%)"),
+)
 
 
 def benchmark_tables(result: dict) -> str:
@@ -89,3 +94,23 @@ def _engines(result):
         agreeing = [cell.format_map(agreement) if agreement else "" for cell in cells]
         lines.append([name, f"{cost['compile_ms']:.1f}", f"{cost['buffers_bytes'] / 1024:.0f}", *agreeing])
     return formats.markdown_table(headings, lines)
+
+
+def precision_table(result: dict) -> str:
+    """The table as Markdown, the slowest plain network of each list first.
+
+    Args:
+        result: what `experiments/benchmark_precision.py` writes: networks, environment.
+    """
+    lines, notes = [], []
+    for network in result["networks"]:
+        for row in sorted(network["rows"], key=lambda row: -row["plain_ms"]["mean"]):
+            names = network["network"], row["engine"], row["precision"]
+            times = formats.mean_ms(row["plain_ms"]), formats.mean_ms(row["early_ms"]), formats.gain(row["gain"])
+            accuracies = formats.accuracy(row["plain_accuracy_pct"]), formats.accuracy(row["accuracy_pct"])
+            lines.append([*names, *times, *accuracies, f"{row['differing_pct']:.2f}"])
+        limit = formats.gain(network["multiply_add_limit_of_gain"])
+        lines.append([network["network"], "multiply-adds allow", "", "", "", limit, "", "", ""])
+        notes += [f"{what}: {why}" for what, why in network["left_out"].items()]
+    table = formats.markdown_table(_OF_PRECISIONS, lines)
+    return "\n\n".join([table, *[f"Not here: {note}." for note in dict.fromkeys(notes)]])
