@@ -45,11 +45,13 @@ def front_table(runs, published: dict) -> str:
     """One row of the paper's for each of its networks, and below it ours, as a Markdown table.
 
     Args:
-        runs: records of one variant a network, T chosen at the knee; ResNets of other depths stand below the paper's.
+        runs: records with T chosen at the knee; ResNets of other depths stand below the paper's. The variant of a
+            network is named where there are several.
         published: of `load_published`; the paper's figures on the CPU are taken.
     """
     paper = {entry["network"]: entry for entry in published["paper"] if entry["device"] == "cpu"}
     lines, ours = [], sorted(_groups(runs), key=lambda same: same[0]["network"] not in paper)
+    names = [same[0]["network"] for same in ours]
     for title in [title for title in paper if f"B-{title}" in paper]:
         plain, row = published_pair("Paper", paper[title], paper[f"B-{title}"])
         lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], "", ""))
@@ -58,7 +60,9 @@ def front_table(runs, published: dict) -> str:
             seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
             plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)
             gains = _pooled(on_papers_clock)[2], branchy[2], _gain_at_equal_accuracy(same)
-            name = f"{same[0]['network']}, ours{seeds}{formats.tuned_on_test(same[0])}"
+            network = same[0]["network"]
+            network += formats.variant(same[0]) if names.count(network) > 1 else ""
+            name = f"{network}, ours{seeds}{formats.tuned_on_test(same[0])}"
             lines.append(_front_line(name, plain, branchy, *gains))
     return formats.markdown_table(_FRONT_HEADINGS, lines)
 

@@ -214,6 +214,14 @@ def test_the_front_has_ours_below_a_row_of_the_papers_for_each_network():
     assert rows == [*papers_three, "ResNet-110, ours", "ResNet-20, ours"], "the paper's own depth first"
 
 
+def test_of_several_variants_of_a_network_the_front_names_each():
+    variants = [
+        make_run(2, variant=variant, seed=seed) for variant, seed in (("paper", 0), ("authors", 0), ("paper", 1))
+    ]
+    rows = [row[0] for row in rows_of(report.front_table(variants, PUBLISHED))[2:]]
+    assert rows[1:4] == ["AlexNet, paper", "AlexNet (paper), ours (2 seeds)", "AlexNet (authors), ours"]
+
+
 def test_the_tables_say_what_was_tuned_on_test_images():
     run = make_run(tuned_on_test=["weight decay", "epochs"])
     words = "weight decay and epochs tuned on test"
