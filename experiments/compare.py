@@ -39,8 +39,8 @@ def main(argv=None):
         text = report.comparison(runs, published)
         records.write_text(out / "comparison.md", text)
         titles = [f"{run['branchy_network']}{report.formats.variant(run)} on {run['dataset']}" for run in runs]
-        gains = {title: report.gains_of(run, published) for title, run in zip(titles, runs)}
-        plots.gains(gains, out / "comparison.png")
+        gains = [report.gains_of(run, published) for run in runs]
+        plots.gains(list(zip(titles, gains)), out / "comparison.png")
         print(text)
 
     return exit_status("compare.py", run)

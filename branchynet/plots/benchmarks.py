@@ -94,13 +94,13 @@ def gains(comparisons, path) -> None:
     """Draws the gains of each network as bars.
 
     Args:
-        comparisons: {title: [(label, gain), ...]}, as of `branchynet.report.gains_of`.
+        comparisons: pairs (title, [(label, gain), ...]), as of `branchynet.report.gains_of`; titles may be alike.
         path: of the .png.
     """
-    n_bars = sum(len(rows) for rows in comparisons.values())
+    n_bars = sum(len(rows) for _, rows in comparisons)
     figure = style.new_figure(9, 1.2 * len(comparisons) + 0.34 * n_bars)
     panels = figure.subplots(len(comparisons), 1, squeeze=False)[:, 0]
-    for axes, (title, rows) in zip(panels, comparisons.items()):
+    for axes, (title, rows) in zip(panels, comparisons):
         for place, (label, gain) in enumerate(reversed(rows)):
             colour = style.BLUE if label.startswith("ours, end") else style.GREY
             style.bar(axes, place, gain, f"{gain:.2f}x", colour)

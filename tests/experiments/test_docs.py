@@ -22,6 +22,16 @@ def test_a_record_becomes_a_table_printed_and_written(script, name, tmp_path, ca
     assert text in capsys.readouterr().out and "| Ours" in text
 
 
+def test_two_runs_of_a_network_are_both_in_the_picture(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(compare.plots.style, "save", lambda figure, path: drawn.extend(figure.axes))
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        records.write_json(tmp_path / name / "run.json", make_run())
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path)]) == 0
+    assert [axes.get_title() for axes in drawn] == ["B-LeNet on mnist"] * 2
+
+
 def on_gpu(name="lenet"):
     """A benchmark of released weights on a GPU that never was."""
     run = make_run()

@@ -100,6 +100,10 @@ def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):
 
 
 def test_gains_of_two_networks_and_of_one_without_any(tmp_path):
-    comparisons = {"B-LeNet": [("paper", 5.4), ("ours, end to end", 1.9)], "B-AlexNet": [("paper", 1.5)], "Mine": []}
+    comparisons = [
+        ("B-LeNet", [("paper", 5.4), ("ours, end to end", 1.9)]),
+        ("B-AlexNet", [("paper", 1.5)]),
+        ("Mine", []),
+    ]
     plots.gains(comparisons, tmp_path / "gains.png")
     assert_is_drawn(tmp_path / "gains.png")
