@@ -1,5 +1,6 @@
 """The whole of Table I of the paper: paper, authors' notebook and our runs, by both clocks; seeds with intervals."""
 
+import json
 import statistics
 
 from branchynet.report import formats
@@ -27,15 +28,21 @@ def table_one(runs, published: dict) -> str:
 
     Runs that differ in nothing but the seed become one row; those with T chosen for another goal follow the knee.
     """
-    lines, seen = [], set()
+    lines, seen, groups = [], set(), _groups(runs)
     paper_order = [row["network"] for row in published["paper"]]
-    for same in sorted(_groups(runs), key=lambda same: (*paper_order, same[0]["network"]).index(same[0]["network"])):
-        network, variant = same[0]["network"], formats.variant(same[0])
+    trainings = [_training(same[0]) for same in groups]
+
+    def place(same):
+        network = same[0]["network"]
+        return (*paper_order, network).index(network), trainings.index(_training(same[0]))
+
+    for same in sorted(groups, key=place):
+        network, training = same[0]["network"], _training(same[0])
         if network not in seen:
             rows = published_rows(same[0], published)
             lines += [[row.source, row.network, *row.cells(1), ""] for row in rows]
-        lines += _our_lines(same, with_plain=(network, variant) not in seen)
-        seen |= {network, (network, variant)}
+        lines += _our_lines(same, with_plain=training not in seen)
+        seen |= {network, training}
     machines = sorted({f"{formats.machine(run)}, engine {run['engine']}" for run in runs})
     table = formats.markdown_table((*HEADINGS, "Seeds"), lines)
     return f"{table}\n\n{_NOTES}\n\nMachine: {'; '.join(machines)}.\n"
@@ -79,9 +86,21 @@ def _groups(runs):
     """Lists of runs that differ in nothing but the seed, each in the order of the seeds; the knee comes first."""
     groups = {}
     for run in runs:
-        key = (run["network"], run["dataset"], run["variant"], run["device"], run["preset"], _goal(run))
+        key = (*_training(run), _goal(run))
         groups.setdefault(key, []).append(run)
     return [sorted(groups[key], key=lambda run: run["seed"]) for key in sorted(groups, key=lambda key: key[-1] != "")]
+
+
+def _training(run):
+    """What tells a run from others but for the seed and T: what was trained, and how.
+
+    Settings that are 0 or none change nothing, and older records lack some.
+    """
+    parts = [run["training_settings"]["plain"], run["training_settings"]["joint"], run["arguments"]]
+    plain, joint, arguments = (part if isinstance(part, dict) else {"": part} for part in parts)
+    settings = [{k: v for k, v in step.items() if v and k != "seed"} for step in (plain, joint)]
+    how = json.dumps([run["preset"], arguments.get("transform"), *settings], sort_keys=True)
+    return run["network"], run["dataset"], run["variant"], run["device"], how
 
 
 def _goal(run):

@@ -196,15 +196,37 @@ def test_the_front_has_the_gain_at_equal_accuracy_of_the_seeds_that_have_one(of_
     assert rows_of(report.front_table([make_run()], PUBLISHED))[3][7] == "", "a record from before there were any"
 
 
-@pytest.mark.parametrize("changes", [{"variant": "another"}, {"preset": "another"}])
-def test_runs_that_differ_in_more_than_the_seed_stay_apart(changes):
-    assert sum(name.startswith("B-LeNet") for name, *_ in ours(make_run(), make_run(**changes))) == 2
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("variant", "another"),
+        ("preset", "another"),
+        ("arguments.transform", "normalise"),
+        ("training_settings.joint.weighting", "meta"),
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed_stay_apart(place, value):
+    run = make_run(seed=1)
+    change(run, place, value)
+    names = [name for name, *_ in ours(make_run(), run)]
+    assert [name.split(" ")[0] for name in names] == ["LeNet", "B-LeNet"] * 2, "each beside its own plain network"
+
+
+def test_a_setting_that_older_records_lack_and_that_changes_nothing_keeps_no_seeds_apart():
+    run = make_run(seed=1)
+    run["training_settings"]["joint"].update(seed=1, average=0.0, unheard_of=None)
+    assert ours(make_run(), run)[1][-1] == "2"
 
 
 @pytest.mark.parametrize(("goal", "words"), [("exits=97.5", "T for exits=97.5"), (None, "T given")])
 def test_runs_with_another_goal_follow_the_knee_without_the_plain_network_again(goal, words):
     run = make_run(choice={**GOAL, "goal": goal})
     assert [name for name, *_ in ours(run, make_run())] == ["LeNet", "B-LeNet", f"B-LeNet, {words}"]
+
+
+def test_another_goal_stands_below_the_plain_network_of_its_own_training():
+    runs = [make_run(), make_run(preset="quick"), make_run(choice={**GOAL, "goal": None})]
+    assert [name for name, *_ in ours(*runs)] == ["LeNet", "B-LeNet", "B-LeNet, T given", "LeNet", "B-LeNet"]
 
 
 def test_the_front_has_ours_below_a_row_of_the_papers_for_each_network():
