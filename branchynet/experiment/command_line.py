@@ -220,7 +220,8 @@ def _goal(text):
 
 
 def _folder_name(experiment, network, options):
-    """A folder for each setting, so that a run never overwrites another one's results."""
+    """A folder for each training. Its snapshots serve runs with another T or engine, whose record takes the place of
+    the one before; `--out` keeps both."""
     words = [network.name]
     if options.dataset != experiment.datasets[0]:
         words.append(options.dataset)

@@ -57,7 +57,8 @@ _ACCURACIES = _keys("accuracy validation_accuracy", _NUMBER)  # in [0, 1]
 _EPOCH_OF_EXIT = {"exit": _WHOLE, **_ACCURACIES, **_keys("loss validation_loss", _NUMBER)}
 _ENVIRONMENT = {
     **_keys("device? cpu? python? commit? utc?", _OrNone(_TEXT)),
-    "threads?": _OrNone(_WHOLE),
+    **_keys("threads? n_cores?", _OrNone(_WHOLE)),
+    "load?": _keys("before? after?", _OrNone(_NUMBER)),
     "gpu?": _OrNone({"driver": _OrNone(_TEXT), "cuda": _TEXT}, _NOTHING),
     "versions?": _OrNone(_ANYTHING),
     "blas?": _OrNone(_TEXTS),

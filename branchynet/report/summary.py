@@ -72,12 +72,21 @@ def _remarks(run):
     on_test = choice["chosen_on_test"]
     accuracy = formats.accuracy(on_test["accuracy_pct"])
     return [
+        *_busy(run["environment"]),
         *_wrapped(f"If all leave there: {exits}"),
         *_wrapped(f"T chosen on {choice['split']}: {choice['rule']}"),
         f"T chosen on test, as the paper did: {formats.thresholds(on_test['thresholds'])}, with {accuracy} %",
         "Times are per sample, one at a time. End to end is all that a caller waits for; the paper's clock",
         "counts the trunk only, in plain Chainer. Published times are from other machines, by that clock.",
     ]
+
+
+def _busy(environment):
+    """A warning where more processes wanted the cores than there are, when the times had been taken."""
+    load, n_cores = environment.get("load", {}).get("after"), environment.get("n_cores")
+    if load is None or n_cores is None or load <= n_cores + 0.5:
+        return []
+    return [f"The machine was busy (load {load:.1f}, {n_cores} cores): times, and a T chosen by them, may be wrong"]
 
 
 def _wrapped(text):

@@ -13,7 +13,7 @@ from branchynet.thresholds import ExitRecords
 FIGURES = (
     *("measured.accuracy_pct", "measured.end_to_end_ms.mean", "measured.end_to_end_gain.value"),
     *("points.4.accuracy_pct", "points.4.end_to_end_ms", "points.4.end_to_end_gain", "points.4.paper_clock_gain"),
-    *("baselines.0.accuracy_pct", "baselines.0.latency_ms.mean"),
+    *("baselines.0.accuracy_pct", "measured.plain_ms.mean"),
 )
 
 
