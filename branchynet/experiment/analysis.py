@@ -8,7 +8,7 @@ import numpy as np
 from branchynet.bench import paths
 from branchynet.bench.timing import latency_summary
 from branchynet.errors import ThresholdError
-from branchynet.experiment import operating
+from branchynet.experiment import operating, processes
 from branchynet.experiment.recorded import record_by_measure, shown_logits
 from branchynet.machine import terminal
 from branchynet.thresholds import ExitCosts, ExitRecords, as_exit_rule, choose_thresholds, front, knee, parse_goal
@@ -18,20 +18,7 @@ N_RESAMPLES = 100
 _N_FOR_COSTS = 2_500
 
 
-def analyse(
-    net,
-    splits,
-    transform,
-    grid,
-    fixed_thresholds=None,
-    engine="auto",
-    goal=None,
-    budget_s=paths.BUDGET_S,
-    plain_net=None,
-    paper=None,
-    order_seed=0,
-    time_all=None,
-):
+def analyse(net, plain_net, splits, transform, request, paper=None):
     """Evaluates, times and chooses.
 
     T is chosen on the validation samples and reported on the test samples; the choice on the test samples themselves,
@@ -39,19 +26,11 @@ def analyse(
 
     Args:
         net: a trained `BranchyNet`.
+        plain_net: a `BranchyNet` whose plain network was trained as long, to be compared with.
         splits: `branchynet.datasets.Splits`.
         transform: images uint8 -> float32.
-        grid: thresholds in nats, tried at every early exit.
-        fixed_thresholds: use these instead of choosing.
-        engine: of `branchynet.inference.compile_net`.
-        goal: choose thresholds of any value that serve this goal, as of `branchynet.thresholds.parse_goal`, by the
-            measured end-to-end time of each exit, or by multiply-adds if the goal is in them; by default the knee of
-            the settings of the grid.
-        budget_s: seconds for timing the paths, and again in each process that times the chosen setting and the others.
-        plain_net: a `BranchyNet` whose plain network was trained as long, to be compared with; by default that of net.
+        request: `Request`: what T is chosen for, or given, and how times are taken.
         paper: the paper's row of this network, as of `branchynet.records.load_published`; None if there is none.
-        order_seed: of the order in which test samples are timed.
-        time_all: as of `branchynet.bench.paths.measure`.
 
     Raises:
         ThresholdError: nothing serves the goal.
@@ -63,15 +42,16 @@ def analyse(
         those of `branchynet.experiment.recorded.record_by_measure`, for the pictures and the report. What was timed, to
         be kept: {name: array of `PathCosts`; settings: (K, n_exits - 1); images: (n,) indices of the test samples}.
     """
-    x, validation, by_measure, plain_right = _recorded(net, plain_net or net, splits, transform)
-    test, contenders = by_measure["entropy"], paths.Contenders.of(net, engine)
-    order = np.random.default_rng(order_seed).permutation(len(splits.test))
+    x, validation, by_measure, plain_right = _recorded(net, plain_net, splits, transform)
+    test, contenders = by_measure["entropy"], paths.Contenders.of(net, request.engine)
+    order = np.random.default_rng(request.seed).permutation(len(splits.test))
     shuffled = x[order]
-    with terminal.elapsing("timing each exit", budget_s):
-        costs = paths.path_costs(contenders, shuffled[:_N_FOR_COSTS], budget_s)
+    with terminal.elapsing("timing each exit", request.budget_s):
+        costs = paths.path_costs(contenders, shuffled[:_N_FOR_COSTS], request.budget_s)
 
-    settings = np.array(list(itertools.product(grid, repeat=net.n_exits - 1))).reshape(-1, net.n_exits - 1)
-    choice, chosen = _choose(validation, test, settings, fixed_thresholds, goal, costs, contenders.compiled.plan)
+    n_early, grid = net.n_exits - 1, request.network.threshold_grid
+    settings = np.array(list(itertools.product(grid, repeat=n_early))).reshape(-1, n_early)
+    choice, chosen = _choose(validation, test, settings, request, costs, contenders.compiled.plan)
     if chosen is None:  # not on the grid: one more setting
         chosen, settings = len(settings), np.concatenate([settings, [choice["thresholds"]]])
     on_test = _points(test, "test", settings, costs)
@@ -80,7 +60,7 @@ def analyse(
     asked = operating.settings_asked_for(validation, plain_right["validation"], ExitCosts(end_to_end_ms, "ms"), paper)
     wanted = [tuple(choice["thresholds"]), *asked.values()]
     settings_timed = [thresholds for thresholds in wanted if thresholds is not None]
-    timed = paths.measure(contenders, shuffled, settings_timed, budget_s, time_all)
+    timed = paths.measure(contenders, shuffled, settings_timed, request.budget_s, processes.timer(request))
     measured, *others = _described(test, plain_right["test"], wanted, settings_timed, timed)
     results = {
         "engine": contenders.compiled.engine,
@@ -126,12 +106,12 @@ def _described(test, plain_right, wanted, settings_timed, timed):
             yield operating.described(test, plain_right, thresholds, summary)
 
 
-def _choose(validation, test, settings, fixed_thresholds, goal, costs, plan):
+def _choose(validation, test, settings, request, costs, plan):
     """The keys of "choice" that say which T was chosen, and how; and its index in `settings`, or None."""
-    if fixed_thresholds is not None:
-        thresholds = list(as_exit_rule(fixed_thresholds, validation.n_exits).values)
+    if request.thresholds is not None:
+        thresholds = list(as_exit_rule(request.thresholds, validation.n_exits).values)
         return {"goal": None, "rule": "given by the user", "thresholds": thresholds, "details": {}}, None
-    grid, goal = (settings, "knee") if goal is None else (None, goal)
+    grid, goal = (settings, "knee") if request.goal is None else (None, request.goal)
     exit_costs = _exit_costs(parse_goal(goal), costs, plan)
     choice = choose_thresholds(validation, exit_costs, goal, grid=grid)
     entry = {

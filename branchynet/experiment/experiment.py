@@ -97,20 +97,8 @@ def _run_alone(request, workers, device):
     if not workers.is_first:
         return
     with threads.limited(processes.TIMING_THREADS):
-        results, by_measure, timed = analyse(
-            net,
-            splits,
-            transform,
-            request.network.threshold_grid,
-            request.thresholds,
-            request.engine,
-            request.goal,
-            request.budget_s,
-            longer,
-            _row_of_the_paper(request, device, published),
-            request.seed,
-            processes.timer(request),
-        )
+        paper = _row_of_the_paper(request, device, published)
+        results, by_measure, timed = analyse(net, longer, splits, transform, request, paper)
     with replacing(request.out / "timings.npz") as handle:
         np.savez_compressed(handle, **timed)
     run = _record(request, device, dataset, training, results)

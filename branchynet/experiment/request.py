@@ -49,11 +49,13 @@ class Request:
     data_dir: pathlib.Path | None  # folder of the data sets; None for the usual places
     out: pathlib.Path  # folder of the results
     published: pathlib.Path  # folder of the published figures
-    seed: int  # of initial weights, sample order and dropout
+    seed: int  # of initial weights, sample order and dropout, and of the order in which test images are timed
     engine: str  # of `branchynet.inference.compile_net`
     thresholds: tuple | None  # T that was given; None to choose
-    goal: str | None  # text of what T is to be chosen for; None for the knee of the authors' grid
-    budget_s: float  # seconds for timing, as of `branchynet.experiment.analysis.analyse`
+    # Text of what T of any value is to be chosen for, as of `branchynet.thresholds.parse_goal`, by the measured time of
+    # each exit, end to end, or by multiply-adds if the goal is in them; None for the knee of the network's grid of T.
+    goal: str | None
+    budget_s: float  # seconds for timing the exits, and again in each process that times T
     weights: pathlib.Path | None  # folder of results whose weights are taken; None to train
     plain_from: pathlib.Path | None  # folder of results whose plain network is taken; None to train step 1
     resume: bool  # go on from the snapshots in `out`

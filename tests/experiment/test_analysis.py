@@ -1,5 +1,7 @@
 """From a trained net to the figures of its record."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tiny import as_float, tiny_net, tiny_splits
@@ -17,9 +19,16 @@ def splits():
     return tiny_splits(n=1, n_validation=60, n_test=40)
 
 
-def analyse_tiny(splits, **options):
-    """The results, quickly."""
-    return analyse(tiny_net(), splits, as_float, GRID, budget_s=0.05, **options)[0]
+def analysed(splits, **asked):
+    """What `analyse` gives, quickly."""
+    usual = {"thresholds": None, "goal": None, "engine": "auto", "seed": 0, "budget_s": 0.05, "n_processes_timed": 1}
+    request = SimpleNamespace(network=SimpleNamespace(threshold_grid=GRID), **{**usual, **asked})
+    return analyse(tiny_net(), tiny_net(), splits, as_float, request)
+
+
+def analyse_tiny(splits, **asked):
+    """The results."""
+    return analysed(splits, **asked)[0]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +88,7 @@ def test_the_front_is_marked_on_each_split(splits, results):
 
 
 def test_thresholds_given_by_the_user_are_used_as_they_are(splits):
-    results = analyse_tiny(splits, fixed_thresholds=[0.95, 1.01])
+    results = analyse_tiny(splits, thresholds=[0.95, 1.01])
     assert results["choice"]["thresholds"] == [0.95, 1.01]
     assert results["choice"]["rule"] == "given by the user" and results["choice"]["goal"] is None
     assert results["points"][results["chosen"]]["thresholds"] == [0.95, 1.01]
@@ -175,10 +184,9 @@ def test_the_accuracy_of_the_plain_network_is_that_of_its_last_exit(splits, resu
 
 
 def test_the_test_records_are_given_on(splits):
-    net = tiny_net()
-    results, by_measure, kept = analyse(net, splits, as_float, GRID, budget_s=0.05)
+    results, by_measure, kept = analysed(splits)
     assert kept["images"].tolist() == np.random.default_rng(0).permutation(40).tolist()
     test = by_measure["entropy"]
-    np.testing.assert_array_equal(test.scores, records_of(net, splits.test).scores)
+    np.testing.assert_array_equal(test.scores, records_of(tiny_net(), splits.test).scores)
     shares = np.bincount(test.exits_at(results["choice"]["thresholds"]), minlength=3) / len(splits.test)
     assert results["measured"]["exit_pct"] == (100 * shares).tolist()
