@@ -38,14 +38,9 @@ NO_NUMBERS = {**NOTHING, "nan": NAN, "huge": 10**400, "list of lists": [[1], [2]
 NO_NUMBERS |= {"nan array": np.array(NAN), "masked": np.ma.array(1.0, mask=True), "texts": ["1", "2"]}
 NO_WHOLE_NUMBERS = {
     **{k: v for k, v in NO_NUMBERS.items() if k != "huge"},
-    "0": 0,
-    "-1": -1,
-    "2.5": 2.5,
-    "infinity": INF,
-    "True": True,
-    "np.True_": np.True_,
-}
-NO_WHOLE_NUMBERS |= {"2.0": 2.0, "np.float32(2)": np.float32(2), "[3]": [3]}
+    "0": 0, "-1": -1, "2.5": 2.5, "infinity": INF, "True": True, "np.True_": np.True_,
+    "2.0": 2.0, "np.float32(2)": np.float32(2), "[3]": [3],
+}  # fmt: skip
 NO_WHOLE_NUMBERS_FROM_0 = {k: v for k, v in NO_WHOLE_NUMBERS.items() if k != "0"}
 NO_BATCHES = {
     **NO_NUMBERS, "0-d": np.float32(3), "1-d": X[0, 0, 0], "float64": X.astype(float), "float16": X.astype(np.float16),
@@ -76,49 +71,28 @@ NO_SHAPES = {
 }  # fmt: skip
 del NO_SHAPES["None"]  # the shape that the net knows
 NO_NETS = {
-    **NO_NUMBERS,
-    "a list": tiny_list(),
-    "plain net": NET.plain(),
-    "compiled": compile_net(NET, engine="arrays"),
+    **NO_NUMBERS, "a list": tiny_list(), "plain net": NET.plain(), "compiled": compile_net(NET, engine="arrays"),
     "link": L.Linear(3, 3),
-}
+}  # fmt: skip
 NO_NAMES = {**NO_NUMBERS, "no such": "no such", "list": ["entropy"], "number": 3, "empty": ""}
 NO_COSTS = {
-    **NO_NUMBERS,
-    "negative": [-1, 1, 2],
-    "NaN in it": [NAN, 1, 2],
-    "infinity": [INF, 1, 1],
-    "2-D": [[1, 2, 3]],
-    "a number": 3,
-}
-NO_COSTS |= {"too few": [1, 2], "too many": [1] * 4, "masked costs": np.ma.array([1.0, 2, 3], mask=[0, 1, 0])}
+    **NO_NUMBERS, "negative": [-1, 1, 2], "NaN in it": [NAN, 1, 2], "infinity": [INF, 1, 1], "2-D": [[1, 2, 3]],
+    "a number": 3, "too few": [1, 2], "too many": [1] * 4, "masked costs": np.ma.array([1.0, 2, 3], mask=[0, 1, 0]),
+}  # fmt: skip
 NO_GRIDS = {
-    **NO_NUMBERS,
-    "[]": [],
-    "NaN in it": [[NAN, 0.1]],
-    "-1": [[-1, 0.1]],
-    "too few": [[0.1]],
-    "1-D": [0.1, 0.2],
-    "a number": 3,
-}
-NO_GRIDS |= {
-    "ragged": [[1], [1, 2]],
-    "masked grid": np.ma.array([[0.1, 0.2]], mask=[[1, 0]]),
+    **NO_NUMBERS, "[]": [], "NaN in it": [[NAN, 0.1]], "-1": [[-1, 0.1]], "too few": [[0.1]], "1-D": [0.1, 0.2],
+    "a number": 3, "ragged": [[1], [1, 2]], "masked grid": np.ma.array([[0.1, 0.2]], mask=[[1, 0]]),
     "3 columns": np.zeros((3, 3)),
-}
+}  # fmt: skip
 del NO_GRIDS["None"]
 GOALS = ("", "knees", "latency<=", "latency<=nanms", "latency<=-1ms", "latency<=1e999ms", "latency<=0ms", "exits=60", "exits=a,b",
          "risk<=0.5%@200%", "risk<=%@%", "accuracy>=101%", "accuracy>=last-nan%", "quantile=2", "quantile=-1", "x" * 10**5,
          "budget<=1e-300ms", "latency<=" + "9" * 500 + "ms", "multiply-adds<=3", "knee;knee", "latency<=1s", "expected-risk<=-1%")  # fmt: skip
 NO_GOALS = {**NO_NUMBERS, **{goal[:40] or "empty": goal for goal in GOALS}}
 NO_LISTS = {
-    **NO_NUMBERS,
-    "[]": [],
-    "[None]": [None],
-    "no Branch at the end": tiny_list()[:2],
-    "nested": [tiny_list()],
+    **NO_NUMBERS, "[]": [], "[None]": [None], "no Branch at the end": tiny_list()[:2], "nested": [tiny_list()],
     "class": [Branch],
-}
+}  # fmt: skip
 NO_LOGITS = {
     **NO_NUMBERS, "2-D": LOGITS[0], "integers": LOGITS.astype(int), "complex array": LOGITS + 1j, "text array": LOGITS.astype(str),
     "objects": LOGITS.astype(object), "masked logits": np.ma.array(LOGITS, mask=LOGITS > 0), "ragged": [LOGITS[0], LOGITS[1][:3]],
@@ -128,30 +102,17 @@ NO_LOGITS = {
 NO_SHARES = {**NO_NUMBERS, "2-D": [[0.1, 0.2]], "NaN in it": [NAN, 0.1], "too few": [0.1], "too many": [0.1] * 3, "-0.1": [-0.1, 0.2],
              "more than all": [0.9, 0.9], "masked shares": np.ma.array([0.1, 0.2], mask=[0, 1]), "none": []}  # fmt: skip
 NO_CHANNELS = {
-    **NO_NUMBERS,
-    "3": 3,
-    "none": [],
-    "too many": [1.0, 1.0],
-    "NaN in it": [NAN],
-    "2-D": [[1.0]],
-    "text in it": ["1"],
-}
+    **NO_NUMBERS, "3": 3, "none": [], "too many": [1.0, 1.0], "NaN in it": [NAN], "2-D": [[1.0]], "text in it": ["1"],
+}  # fmt: skip
 NO_IMAGES = {**NO_NUMBERS, "float32": X, "3": 3, "2-D": np.zeros((9, 36), np.uint8), "none": [], "lists": X.tolist()}
-NO_CLASS_NAMES = {k: v for k, v in NO_NUMBERS.items() if k != "None"} | {
-    "too few": ["a"] * 2,
-    "too many": ["a"] * 4,
-    "numbers": [1, 2, 3],
-}
+NO_CLASS_NAMES = {
+    **{k: v for k, v in NO_NUMBERS.items() if k != "None"},
+    "too few": ["a"] * 2, "too many": ["a"] * 4, "numbers": [1, 2, 3],
+}  # fmt: skip
 NO_DICTIONARIES = {k: v for k, v in NO_NUMBERS.items() if k not in ("None", "dict")} | {"array": X, "[]": []}
 NO_WEIGHTS = {**NO_NUMBERS, "-1": -1, "infinity": INF, "True": True, "array": np.ones(3)}
 NO_SETTINGS = {**NO_NUMBERS, "-1": -1, "infinity": INF, "np.nan": np.float32(NAN)}
-
-
-NO_FUNCTIONS = {k: v for k, v in NO_NUMBERS.items() if k not in ("function", "class", "None")} | {
-    "of another kind": len
-}
-NO_FOLDERS = {k: v for k, v in NO_NUMBERS.items() if k != "text"} | {
-    "empty": "",
-    "null": "a\0b",
-    "long": "/tmp/" + "x" * 300,
-}
+NO_FUNCTIONS = {k: v for k, v in NO_NUMBERS.items() if k not in ("function", "class", "None")}
+NO_FUNCTIONS |= {"of another kind": len}
+NO_FOLDERS = {k: v for k, v in NO_NUMBERS.items() if k != "text"}
+NO_FOLDERS |= {"empty": "", "null": "a\0b", "long": "/tmp/" + "x" * 300}
