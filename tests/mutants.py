@@ -58,7 +58,7 @@ ROOMS = {
         ["serialization/*.py", "machine/reading.py", "machine/files.py"],
         ["tests/test_serialization.py", "tests/serialization", "tests/confidence/test_saving.py"]
         + ["tests/attacks/test_attacks.py", "tests/machine/test_files.py", "tests/machine/test_reading.py"]
-        + ["tests/training/test_resumption.py"],
+        + ["tests/training/test_resumption.py", "tests/test_trained.py"],
     ),
 }
 _LIBRARIES = (

@@ -87,12 +87,11 @@ class Progress(chainer.training.Extension):
 
     def _line(self, entry):
         words = [f"{self.phase} epoch {entry['epoch']}/{self.n_epochs}, {entry['elapsed_time']:.0f} s:"]
-        for name in sorted(key for key in entry if key.startswith("validation/") and key.endswith("/accuracy")):
-            exit_name = name.split("/")[1]
-            words.append(
-                f" {exit_name[:4]} {exit_name[4:]}: loss {entry[f'{exit_name}/loss']:.4f},"
-                f" validation accuracy {100 * entry[name]:.2f} %"
-            )
+        names = [key.split("/")[1] for key in entry if key.startswith("validation/") and key.endswith("/accuracy")]
+        for name in sorted(names, key=lambda name: int(name[len("exit") :])):
+            accuracy_pct = 100 * entry[f"validation/{name}/accuracy"]
+            loss = entry[f"{name}/loss"]
+            words.append(f" exit {name[len('exit') :]}: loss {loss:.4f}, validation accuracy {accuracy_pct:.2f} %")
         return "".join(words)
 
 
