@@ -181,12 +181,15 @@ def test_seeds_become_one_row_with_mean_and_interval():
     ]
 
 
-def at_equal_accuracy(value):
-    """A record's entry of the setting of T for equal accuracy; None: there is no such T."""
-    if value is None:
+def at_equal_accuracy(given):
+    """A record's entry of the setting of T for equal accuracy, of a gain, or of a gain, a difference from the plain
+    network and its p; None: there is no such T."""
+    if given is None:
         return {"name": "equal accuracy", "thresholds": None}
+    value, difference, p = given if isinstance(given, tuple) else (given, 0.0, 1.0)
     gain = {"value": value, "low": value - 0.1, "high": value + 0.1}
-    return {"name": "equal accuracy", "thresholds": [0.1], "end_to_end_gain": gain}
+    against_plain = {"difference_pct": difference, "p": p, "low": difference - 1, "high": difference + 1}
+    return {"name": "equal accuracy", "thresholds": [0.1], "end_to_end_gain": gain, "against_plain": against_plain}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,9 @@ def at_equal_accuracy(value):
         ([None], "none"),
         ([2.5, None, 2.5], "2.50x ± 0.00 (2 of 3)"),
         ([None, None], "none"),
+        ([(2.5, -0.4, 0.04)], "2.50x (2.40–2.60) (1 less accurate on test)"),
+        ([(2.5, -0.4, 0.06), (2.5, 0.4, 0.01)], "2.50x ± 0.00"),
+        ([(2.5, -0.4, 0.01), None, (2.5, -0.4, 0.01)], "2.50x ± 0.00 (2 of 3, 2 less accurate on test)"),
     ],
 )
 def test_the_front_has_the_gain_at_equal_accuracy_of_the_seeds_that_have_one(of_seeds, words):
