@@ -38,7 +38,7 @@ def segment_models(plan, precision, calibration) -> list:
     found, x = [], calibration
     for model in models:
         features = _features(model, x)
-        found.append(_quantised(model, x))  # changes the model
+        found.append(_quantised(model, x))
         x = features
     return found
 
@@ -58,8 +58,11 @@ def _quantised(model, x):
     batches = iter([{"x": np.ascontiguousarray(x[i : i + _BATCH_SIZE])} for i in range(0, len(x), _BATCH_SIZE)])
     with tempfile.TemporaryDirectory() as folder:
         ready, path = (pathlib.Path(folder) / name for name in ("ready.onnx", "int8.onnx"))
-        # Shapes only: the plan is folded already, and ONNX Runtime 1.32 cannot optimise a model that slices.
-        quantization.shape_inference.quant_pre_process(model, ready, skip_optimization=True, skip_symbolic_shape=True)
+        # Of ONNX Runtime's preparation the shapes only: the plan is folded already, 1.32 cannot optimise a model that
+        # slices, and 1.19 prepares nothing without optimising.
+        model = onnx.shape_inference.infer_shapes(model)
+        quantization.quant_utils.add_pre_process_metadata(model)
+        onnx.save(model, ready)
         quantization.quantize_static(
             ready,
             path,
