@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["branchynet", "branchynet.*", "networks", "networks.*"]),
     package_data={
         "branchynet.functions": ["*.c"],
-        "branchynet.inference.cuda": ["kernels.cuh"],
+        "branchynet.inference.cuda": ["*.cuh"],
         "branchynet.inference.native": ["*.h"],
         "branchynet.machine": ["*.h"],
         "branchynet.report.html": ["templates/*"],

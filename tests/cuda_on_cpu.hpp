@@ -17,6 +17,7 @@
 
 struct index3 { unsigned x, y, z; };
 struct float4 { float x, y, z, w; };
+struct uchar4 { unsigned char x, y, z, w; };
 
 namespace emulation {
 
@@ -81,6 +82,9 @@ inline void wait_at(barrier *b)
 #define blockIdx (emulation::current->block)
 #define blockDim (index3{emulation::block_size, 1, 1})
 #define gridDim (index3{emulation::n_blocks, 1, 1})
+#define FETCH(address) (void)(address)
+#define ARRIVE(count) ++*(count)
+#define ARRIVALS(count) (*(volatile unsigned long long *)(count))
 #define SHARED_MEMORY(name) float *name = emulation::shared[emulation::current->block.x].data()
 
 inline void __syncthreads()

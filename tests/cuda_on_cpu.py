@@ -12,7 +12,7 @@ import numpy as np
 
 from branchynet.inference import Answers
 from branchynet.inference.cuda.program import Program
-from branchynet.inference.cuda.source import MOST_SAMPLES, fits_block, kernel_names, whole_source
+from branchynet.inference.cuda.source import MOST_SAMPLES, fits_block, kernel_names, launches, whole_source
 from branchynet.machine.compilers import pointer
 
 _HEADER = pathlib.Path(__file__).with_name("cuda_on_cpu.hpp")
@@ -68,6 +68,8 @@ class KernelsOnCpu:
     def answers(self, x, thresholds, one=False, grid=3, threads=64) -> Answers:
         """Answers a batch, as the engine launches it; or, by the kernel for one sample, each sample in turn.
 
+        `grid` and `threads` are of the launch, as far as the kernel leaves it open.
+
         Raises:
             RuntimeError: threads wait for each other for ever.
             ValueError: a sample, or logits, are not finite.
@@ -75,14 +77,18 @@ class KernelsOnCpu:
         n, row_size = len(x), 3 + self.plan.n_classes
         rows, messages = np.full((n, row_size), -1, np.int32), np.array([7, 0, 0, 0], np.int32)
         arrived = np.zeros(1, np.uint64)
-        work = np.full((n, self.program.n_floats), np.nan, np.float32)
+        of_one, of_batch = launches(self.program)
+        if one:  # its warps share tiles as many as they are
+            grid, threads = 1 if self.fits_block else grid, of_one.team.block
+        launch = of_one if one else of_batch
+        work = np.full((n, launch.memory_floats), np.nan, np.float32)
         lists = np.full(self.plan.n_exits * (1 + MOST_SAMPLES), -1, np.int32)
         thresholds = np.array([*thresholds, 0], np.float32)
         x = np.ascontiguousarray(x)
         for name in (self.one,) if one else self.batch:
             arguments = (self.weights, x, ctypes.c_int(n), thresholds, work, lists, arrived, rows, messages)
             pointers = [value if isinstance(value, ctypes.c_int) else pointer(value) for value in arguments]
-            if not self._library[f"run_{name}"](grid, threads, self.program.n_floats, *pointers):
+            if not self._library[f"run_{name}"](grid, threads, launch.shared_floats, *pointers):
                 raise RuntimeError(f"{name}: threads wait for each other for ever")
         if messages[2:].any():
             raise ValueError("a bad sample" if messages[2] else "bad logits")

@@ -113,11 +113,13 @@ class CompiledNet:
         self._takes_pixels = self._engine.takes_pixels
         self.precision = precision
         self.engine = self._engine.name
-        self._process = None if self._engine.outlives_fork else os.getpid()
+        # What CUDA has begun does not outlive a fork.
+        self._process = None if self._engine.outlives_fork and not self._is_on_gpu else os.getpid()
         self._last = (_NOTHING, None)  # thresholds and the rule made of them
         # The shape of one sample, where an engine that decides itself takes it as it is; else of nothing.
-        is_direct = self._decides and self._process is None and plan.transform is None and not self._is_on_gpu
-        self._usual = (1, *plan.in_shape) if is_direct else _NOTHING
+        self._usual = (1, *plan.in_shape) if self._decides and plan.transform is None else _NOTHING
+        self._is_at_home = self._process is None
+        self._current_gpu = self.device.xp.cuda.runtime.getDevice if self._is_on_gpu else None
 
     def run(self, x, thresholds) -> Answers:
         """Classifies samples, each leaving at the first exit that is sure enough of it.
@@ -140,10 +142,20 @@ class CompiledNet:
         last_thresholds, rule = self._last
         # One sample of the right form at the thresholds of the last call: to look further, to find that all is well,
         # would take as long as a layer of LeNet.
-        if thresholds is last_thresholds and type(x) is np.ndarray and x.dtype is FLOAT32 and x.shape == self._usual:
+        if (
+            thresholds is last_thresholds
+            and type(x) is np.ndarray
+            and x.dtype is FLOAT32
+            and x.shape == self._usual
+            and (self._is_at_home or self._is_here())
+        ):
             return self._workspace().answers(x, rule)
         rule = self._rule(thresholds)
         return self._run(self._prepared(x), rule)
+
+    def _is_here(self):
+        """Whether this is the process that compiled the net for a GPU, and that GPU the current one."""
+        return self._process == os.getpid() and self._current_gpu() == self.device.device.id
 
     def _run(self, x, rule):
         if self._process is not None and self._process != os.getpid():

@@ -1,7 +1,6 @@
 """Compiled inference gives the answers of the reference path, on every engine, for every batch size."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import chainer
 import chainer.functions as F
@@ -26,7 +25,7 @@ from branchynet.errors import CompileError, DataError, NetworkError, ThresholdEr
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_names
 from branchynet.links import Convolution2D
-from branchynet.machine.devices import get_device, gpu_problem, to_host
+from branchynet.machine.devices import get_device, to_host
 from branchynet.thresholds import Thresholds
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
@@ -260,39 +259,3 @@ def test_thresholds_that_are_changed_in_place_are_looked_at_again_unless_they_ar
 def test_engines_and_devices_that_do_not_exist_are_refused():
     with pytest.raises(CompileError, match=f"expected one of {', '.join(engine_names())}, got 'tpu'"):
         compile_net(tiny_net(), engine="tpu")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", ["cuda", "arrays"])
-def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
-    if problem := gpu_problem():
-        pytest.skip(problem)
-    first = get_device("gpu:0")
-    if first.xp.cuda.runtime.getDeviceCount() < 2:
-        pytest.skip("one GPU is here, two are needed")
-    first.use()
-    net, (x, _) = tiny_net(), tiny_batch(6)
-    compiled = compile_net(net, engine=name, device="gpu:1")
-    for n_samples in (1, 6):
-        assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
-        answers = compiled.run(get_device("gpu:1").send(x[:n_samples]), 0.9)
-        assert {array.device.id for array in answers} == {1}
-        with ThreadPoolExecutor(1) as pool:  # another thread has another current device
-            assert_same_answers(pool.submit(compiled.run, x[:n_samples], 0.9).result(), run(net, x[:n_samples], 0.9))
-    assert first.xp.cuda.runtime.getDevice() == 0
-
-
-@pytest.mark.gpu
-def test_one_sample_keeps_its_memory_when_a_batch_wants_more(monkeypatch):
-    """The graph for one sample holds addresses: what was there must not be given to others."""
-    if problem := gpu_problem():
-        pytest.skip(problem)
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
-    net, (x, _) = tiny_net(), tiny_batch(6)
-    compiled, xp = compile_net(net, engine="cuda", device="gpu"), get_device("gpu").xp
-    assert_same_answers(compiled.run(x[:1], 0.0), run(net, x[:1], 0.0))
-    assert_same_answers(compiled.run(x, 0.0), run(net, x, 0.0))
-    of_others = [xp.ones(n_floats, np.float32) for n_floats in range(16, 400, 16)]  # every size that may be free now
-    xp.cuda.Device().synchronize()
-    assert_same_answers(compiled.run(x[1:2], 0.0), run(net, x[1:2], 0.0))
-    assert all((array == 1).all() for array in of_others)

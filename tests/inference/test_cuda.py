@@ -113,21 +113,45 @@ def test_every_operation_by_grids_of_every_form(monkeypatch, rng, is_large, grid
 
 @on_cpu
 @pytest.mark.parametrize(
-    ("is_large", "barrier", "one"), [(False, "__syncthreads();", False), (True, "grid_barrier(arrived);", True)]
+    ("kernel", "barrier", "is_large"),
+    [
+        ("classify", "__syncthreads();", False),
+        ("classify_one", "__syncthreads();", False),
+        ("classify_one", "grid_barrier(arrived, &all);", True),
+    ],
 )
-def test_a_missing_barrier_shows(monkeypatch, is_large, barrier, one):
+def test_a_missing_barrier_shows(monkeypatch, kernel, barrier, is_large):
     """The test of the tests: numbers that are read before they are there are NaN."""
     if is_large:
         monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
-    x, _ = tiny_batch(6)
+    net = networks.load("lenet").net  # large enough for several warps
+    x = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
 
     def without_one(source):
         """The barrier between the first two stages is gone."""
-        return re.sub(rf"(, team\);\n +){re.escape(barrier)}", r"\1", source, count=1)
+        before, body = source.split(f"KERNEL({kernel},")
+        changed, n_changed = re.subn(rf"(, team\);\n +){re.escape(barrier)}", r"\1", body, count=1)
+        assert n_changed == 1
+        return f"{before}KERNEL({kernel},{changed}"
+
+    kernels = KernelsOnCpu(make_plan(net), ENTROPY, change=without_one)
+    with pytest.raises(ValueError, match="bad logits"):
+        kernels.answers(x, (9.0,), one=kernel == "classify_one", grid=2)
+
+
+@on_cpu
+def test_a_missing_barrier_between_warps_that_share_a_tile_shows(monkeypatch):
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    x, _ = tiny_batch(6)
+
+    def without_one(source):
+        changed, n_changed = re.subn(r"__syncthreads\(\);(\n +for .* i < OUTPUTS \* PLACES;)", r"\1", source)
+        assert n_changed == 1
+        return changed
 
     kernels = KernelsOnCpu(make_plan(tiny_net(), SHAPE), ENTROPY, change=without_one)
     with pytest.raises(ValueError, match="bad logits"):
-        kernels.answers(x, (9.0, 9.0), one=one, grid=2, threads=32 if is_large else 64)
+        kernels.answers(x, (9.0, 9.0), one=True)
 
 
 @on_cpu

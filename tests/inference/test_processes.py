@@ -67,7 +67,7 @@ def test_a_fork_answers_alike_or_says_that_it_does_not(engine):
     if child == 0:  # the child says what it answers, and ends without pytest's own end
         try:
             text = str(to_host(compiled.run(x, 0.9).labels).tolist())
-        except CompileError as error:
+        except Exception as error:  # whatever it is, it must not go on as a second pytest
             text = str(error)
         os.write(writing, text.encode())
         os._exit(0)
@@ -78,7 +78,8 @@ def test_a_fork_answers_alike_or_says_that_it_does_not(engine):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     refused = f"engine {compiled.engine}: expected the process that compiled the net, got a fork of it"
-    assert found == (str(expected) if compiled.engine in ("native", "arrays") else refused)
+    outlives = compiled.engine in ("native", "arrays") and compiled.device.xp is np
+    assert found == (str(expected) if outlives else refused)
 
 
 @pytest.mark.parametrize("n_samples", [1, 20])

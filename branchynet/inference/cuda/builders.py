@@ -11,12 +11,11 @@ import math
 import numpy as np
 
 from branchynet.inference import operations as ops
+from branchynet.inference.cuda.sharing import VECTOR, best_form
 from branchynet.inference.cuda.stages import TEAMS, WARP, Numbers
 from branchynet.inference.native.images import pack_groups, rounded_up
 from branchynet.inference.native.stages import words
 
-# A weight is read in vectors of four floats, and every array begins with one.
-VECTOR = 4
 # Output channels that a thread computes at once: as many sums as it has registers to spare.
 _GROUPS = (8, 7, 6, 5, 4)
 
@@ -37,32 +36,42 @@ def _pack_groups(weights, bias, group):
     return np.pad(rows, ((0, 0), (0, -group % VECTOR))).ravel()
 
 
-def _convolve(program, operation, relu, source, out_shape, settings):
+def _convolve(program, operation, relu, source, out_shape, settings, shortcut=None):
     """The stage of a convolution, or of a fully connected layer as one of an image of one pixel.
 
     Args:
         settings: W (O, C, kh, kw), stride and pad.
+        shortcut: (`Numbers` that are added, the stride over them) at the end of a residual block.
     """
     W, (stride_y, stride_x), pad = settings
     (n_outputs, channels, kh, kw), (in_h, in_w) = W.shape, source.shape[1:] if W.ndim == 4 else (1, 1)
     group, target = _group_of(n_outputs), program.new(out_shape)
-    sizes = (channels, in_h, in_w, stride_y, *pad, *out_shape, int(relu))
+    added, stride = shortcut or (Numbers(0, (0, 0, 0)), 0)
+    numbers = f"in, {{shortcut, {_listed((*added.shape, stride))}}}, weights, out, team"
     calls = {}
     for team in TEAMS:
-        pixels = min(team.pixels, out_shape[2])
-        tiles = -(-n_outputs // group) * out_shape[1] * -(-out_shape[2] // pixels)
-        # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
-        parts = WARP if isinstance(operation, ops.Linear) else min(team.parts, max(1, team.threads // tiles))
-        parts = 1 << min(parts, channels * kh).bit_length() - 1
-        templates = (group, pixels, parts, kh, kw, stride_x)
-        calls[team] = f"convolution<{_listed(templates)}>(in, weights, out, team, {_listed(sizes)})"
+        if team.n_blocks:
+            form = best_form(team, group, math.prod(out_shape[1:]), n_outputs, channels * kh)
+            program.n_partial[team.name] = max(program.n_partial[team.name], form.n_partial(team, group))
+            kernel, strides = f"shared_convolution<{_listed((group, *form, kh, kw))}>", (stride_y, stride_x)
+        else:
+            # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
+            pixels = min(team.pixels, out_shape[2])
+            n_tiles = -(-n_outputs // group) * out_shape[1] * -(-out_shape[2] // pixels)
+            n_sharing = WARP if isinstance(operation, ops.Linear) else team.sharing // n_tiles
+            parts = 1 << max(1, min(WARP, n_sharing, channels * kh)).bit_length() - 1
+            templates = (group, pixels, parts, kh, kw, stride_x)
+            kernel, strides = f"convolution<{_listed(templates)}>", (stride_y,)
+        sizes = (channels, in_h, in_w, *strides, *pad, *out_shape, int(relu))
+        calls[team] = f"{kernel}({numbers}, {_listed(sizes)})"
     comment = f"convolution {words(W.shape[2:])}, stride {stride_y}x{stride_x}, padding {words(pad)}"
     kind = "convolution"
     if isinstance(operation, ops.Linear):
         kind = comment = "fully_connected"
     shapes = f"{words(source.shape)} -> {words(out_shape)}" + (", ReLU" if relu else "")
     name = f"{kind}_{words(source.shape)}_to_{words(out_shape)}"
-    program.add(name, f"{comment}: {shapes}", calls, source, target, program.pack(_pack_groups(W, operation.b, group)))
+    weights = program.pack(_pack_groups(W, operation.b, group))
+    program.add(name, f"{comment}: {shapes}", calls, source, target, weights, added.at if shortcut else None)
     return target
 
 
@@ -134,15 +143,12 @@ def _number_by_number(program, kind, call, source, is_kept, weights=0):
 
 
 def _residual(program, operation, relu, source, is_kept):
-    result = program.sequence(operation.body, source, keep=True)
-    sizes = (*source.shape, operation.stride, *result.shape, int(relu))
-    program.add(
-        f"add_shortcut_{words(source.shape)}_to_{words(result.shape)}",
-        f"residual block: the shortcut of {words(source.shape)} added to {words(result.shape)}",
-        f"add_shortcut(in, out, team, {_listed(sizes)})",
-        source,
-        result,
-    )
+    *body, last = operation.body
+    inner = program.sequence(body, source, keep=True)
+    settings, out_shape = (last.W, last.stride, last.pad), last.out_shape(inner.shape)
+    result = _convolve(program, last, relu, inner, out_shape, settings, (source, operation.stride))
+    if inner is not source:
+        program.forget(inner)
     return result
 
 

@@ -16,33 +16,37 @@
 
 #ifndef SHARED_MEMORY /* where no GPU runs this, memory of a block is got otherwise */
 #define SHARED_MEMORY(name) extern __shared__ float name[]
+#define FETCH(address) asm volatile("prefetch.global.L1 [%0];" ::"l"(address))
 #endif
 
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int larger(int a, int b) { return a > b ? a : b; }
 
-/* ---- Who computes ------------------------------------------------------------------------------------------------- */
+/* ---- Who computes ----------------------------------------------------------------------------------------------- */
 
 /* The threads that compute a stage, and for whom.
  *
  * rank, size: of this thread, of all. left: the samples that are still on their way, n_left of them, whose numbers lie
- * `distance` floats apart; 0 where the stage is of one sample. */
+ * `distance` floats apart; 0 where the stage is of one sample. partial: shared memory for sums of which each warp has a
+ * part, where warps share a tile. */
 struct team {
     int rank, size;
     const int *left;
     int n_left;
     long long distance;
+    float *partial;
 };
 
-INLINE struct team block_team(void)
+INLINE struct team block_team(float *partial)
 {
-    const struct team team = {(int)threadIdx.x, (int)blockDim.x, 0, 1, 0};
+    const struct team team = {(int)threadIdx.x, (int)blockDim.x, 0, 1, 0, partial};
     return team;
 }
 
-INLINE struct team grid_team(void)
+INLINE struct team grid_team(float *partial)
 {
-    const struct team team = {(int)(blockIdx.x * blockDim.x + threadIdx.x), (int)(gridDim.x * blockDim.x), 0, 1, 0};
+    const int rank = blockIdx.x * blockDim.x + threadIdx.x, size = gridDim.x * blockDim.x;
+    const struct team team = {rank, size, 0, 1, 0, partial};
     return team;
 }
 
@@ -50,7 +54,7 @@ INLINE struct team grid_team(void)
  * exit room for `most` of them. */
 INLINE struct team team_for_left(const int *lists, int exits, int exit, int most, long long distance)
 {
-    struct team team = grid_team();
+    struct team team = grid_team(0);
     team.n_left = lists[exit];
     team.left = lists + exits + (long long)exit * most;
     team.distance = distance;
@@ -80,19 +84,6 @@ INLINE struct tile tile_of(struct team team, int first, int tiles, int parts)
     return tile;
 }
 
-/* Waits for all threads of the grid, all blocks of which must be running. arrived: counts for ever. */
-INLINE void grid_barrier(unsigned long long *arrived)
-{
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        const unsigned long long mine = atomicAdd(arrived, 1ULL), all = (mine / gridDim.x + 1) * gridDim.x;
-        while (*(volatile unsigned long long *)arrived < all) __nanosleep(20);
-        __threadfence();
-    }
-    __syncthreads();
-}
-
 /* ---- Convolution and fully connected layer --------------------------------------------------------------------------
  *
  * A tile is GROUP output channels of PIXELS neighbouring pixels. Weights are packed [group][c][ky][kx][channel of the
@@ -114,10 +105,26 @@ template <int PARTS> INLINE float sum_of_parts(float value)
     return value;
 }
 
+/* The shortcut around a residual block: every stride-th pixel of an image is added, in its first channels. */
+struct shortcut {
+    const float *image;
+    int channels, height, width, stride;
+};
+
+INLINE float with_shortcut(float sum, struct shortcut shortcut, long long sample, int channel, int y, int x)
+{
+    if (channel >= shortcut.channels) return sum;
+    const int row = channel * shortcut.height + y * shortcut.stride;
+    return sum + shortcut.image[sample + row * shortcut.width + x * shortcut.stride];
+}
+
+INLINE float rectified(float value, int relu) { return relu && value < 0 ? 0.0f : value; }
+
 /* A fully connected layer is a convolution of an image of one pixel. */
 template <int GROUP, int PIXELS, int PARTS, int KH, int KW, int STRIDE_X>
-INLINE void convolution(const float *in, const float *weights, float *out, struct team team, int channels, int in_h,
-                        int in_w, int stride_y, int pad_y, int pad_x, int n_outputs, int out_h, int out_w, int relu)
+INLINE void convolution(const float *in, struct shortcut shortcut, const float *weights, float *out, struct team team,
+                        int channels, int in_h, int in_w, int stride_y, int pad_y, int pad_x, int n_outputs, int out_h,
+                        int out_w, int relu)
 {
     constexpr int STEP = (GROUP + 3) / 4 * 4, SPAN = (PIXELS - 1) * STRIDE_X + KW;
     const int tiles_x = (out_w + PIXELS - 1) / PIXELS, groups = (n_outputs + GROUP - 1) / GROUP;
@@ -158,12 +165,13 @@ INLINE void convolution(const float *in, const float *weights, float *out, struc
                 const float sum = sum_of_parts<PARTS>(sums[o][p]);
                 const int channel = group * GROUP + o;
                 if (tile.exists && tile.part == 0 && channel < n_outputs && x + p < out_w)
-                    out[tile.sample + (channel * out_h + y) * out_w + x + p] = relu && sum < 0 ? 0.0f : sum;
+                    out[tile.sample + (channel * out_h + y) * out_w + x + p] =
+                        rectified(with_shortcut(sum, shortcut, tile.sample, channel, y, x + p), relu);
             }
     }
 }
 
-/* ---- Pooling: a tile is one number -------------------------------------------------------------------------------- */
+/* ---- Pooling: a tile is one number ------------------------------------------------------------------------------ */
 
 INLINE void pooling(const float *in, float *out, struct team team, int channels, int in_h, int in_w, int kh, int kw,
                     int stride_y, int stride_x, int pad_y, int pad_x, int out_h, int out_w, int is_maximum)
@@ -174,16 +182,21 @@ INLINE void pooling(const float *in, float *out, struct team team, int channels,
         const int y = tile.number / out_w % out_h * stride_y - pad_y, x = tile.number % out_w * stride_x - pad_x;
         const float *plane = in + tile.sample + tile.number / (out_h * out_w) * in_h * in_w;
         float result = is_maximum ? __int_as_float(0xff800000) : 0.0f; /* minus infinity */
-        for (int row = larger(y, 0); row < smaller(y + kh, in_h); row++)
-            for (int column = larger(x, 0); column < smaller(x + kw, in_w); column++) {
+#pragma unroll /* so that all loads are on their way at once */
+        for (int ky = 0; ky < kh; ky++)
+#pragma unroll
+            for (int kx = 0; kx < kw; kx++) {
+                const int row = y + ky, column = x + kx;
+                if (row < 0 || row >= in_h || column < 0 || column >= in_w) continue;
                 const float value = plane[row * in_w + column];
-                result = !is_maximum ? result + value : value <= result ? result : value; /* NaN stays */
+                const bool is_larger = value > result || value != value; /* NaN stays */
+                result = !is_maximum ? result + value : is_larger ? value : result;
             }
         if (tile.exists) out[tile.sample + tile.number] = is_maximum ? result : result / (float)(kh * kw);
     }
 }
 
-/* ---- Number by number ---------------------------------------------------------------------------------------------- */
+/* ---- Number by number ------------------------------------------------------------------------------------------- */
 
 /* x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta */
 INLINE void local_response_normalization(const float *in, float *out, struct team team, int channels, int pixels, int n,
@@ -195,8 +208,12 @@ INLINE void local_response_normalization(const float *in, float *out, struct tea
         const int c = tile.number / pixels;
         const float *pixel = in + tile.sample + tile.number % pixels;
         float sum = 0;
-        for (int d = larger(c - n / 2, 0); d < smaller(c + n / 2 + 1, channels); d++)
-            sum += pixel[d * pixels] * pixel[d * pixels];
+#pragma unroll
+        for (int d = 0; d < n / 2 * 2 + 1; d++) {
+            const int neighbour = c + d - n / 2;
+            if (neighbour < 0 || neighbour >= channels) continue;
+            sum += pixel[neighbour * pixels] * pixel[neighbour * pixels];
+        }
         const float base = k + alpha * sum;
         /* Two square roots are faster than a power, and as exact. */
         const float power = beta == 0.75f ? sqrtf(base) * sqrtf(sqrtf(base)) : powf(base, beta);
@@ -205,7 +222,8 @@ INLINE void local_response_normalization(const float *in, float *out, struct tea
 }
 
 /* x * factors[c] + factors[channels + c], or x itself without factors. */
-INLINE void scale(const float *in, const float *factors, float *out, struct team team, int channels, int pixels, int relu)
+INLINE void scale(const float *in, const float *factors, float *out, struct team team, int channels, int pixels,
+                  int relu)
 {
     const int tiles = channels * pixels;
     for (int first = first_tile(team, 1); first < team.n_left * tiles; first += tiles_at_once(team, 1)) {
@@ -213,39 +231,26 @@ INLINE void scale(const float *in, const float *factors, float *out, struct team
         const int c = tile.number / pixels;
         float value = in[tile.sample + tile.number];
         if (factors) value = value * factors[c] + factors[channels + c];
-        if (tile.exists) out[tile.sample + tile.number] = relu && value < 0 ? 0.0f : value;
+        if (tile.exists) out[tile.sample + tile.number] = rectified(value, relu);
     }
 }
 
-/* sum += every stride-th pixel of in, in its first channels: the shortcut of a residual block. */
-INLINE void add_shortcut(const float *in, float *sum, struct team team, int channels, int in_h, int in_w, int stride,
-                         int all_channels, int h, int w, int relu)
-{
-    const int tiles = all_channels * h * w;
-    for (int first = first_tile(team, 1); first < team.n_left * tiles; first += tiles_at_once(team, 1)) {
-        const struct tile tile = tile_of(team, first, tiles, 1);
-        const int c = tile.number / (h * w), y = tile.number / w % h, x = tile.number % w;
-        const float *image = in + tile.sample;
-        float value = sum[tile.sample + tile.number];
-        if (c < channels) value += image[(c * in_h + y * stride) * in_w + x * stride];
-        if (tile.exists) sum[tile.sample + tile.number] = relu && value < 0 ? 0.0f : value;
-    }
-}
-
-/* ---- Samples in, answers out --------------------------------------------------------------------------------------- */
+/* ---- Samples in, answers out ------------------------------------------------------------------------------------ */
 
 /* What host and GPU tell each other: the number of the request, that of the one last answered, and whether a sample was
  * too large or not finite, or logits were not. */
 enum { REQUEST, ANSWERED, BAD_SAMPLE, BAD_LOGITS };
 
+INLINE void take_number(SAMPLE number, int i, float *to, volatile int *messages)
+{
+    to[i] = number_of(number, i);
+    if (!(fabsf(to[i]) <= LARGEST)) messages[BAD_SAMPLE] = 1;
+}
+
 /* Brings a sample to where the network reads it. */
 INLINE void take_sample(const SAMPLE *sample, float *to, int n, struct team team, volatile int *messages)
 {
-    for (int i = team.rank; i < n; i += team.size) {
-        const float value = number_of(sample[i], i);
-        if (!(fabsf(value) <= LARGEST)) messages[BAD_SAMPLE] = 1;
-        to[i] = value;
-    }
+    for (int i = team.rank; i < n; i += team.size) take_number(sample[i], i, to, messages);
 }
 
 /* Looks at logits that a decision is to rest on; one thread does. 0 times a number is 0 only if that is finite. */
@@ -266,14 +271,4 @@ INLINE void write_answer(int *row, int exit, float score, const float *logits, i
                  : i == 1 ? exit
                  : i == 2 ? __float_as_int(score)
                           : __float_as_int(logits[i - 3]);
-}
-
-/* The host, which waits for that, may read what this block has written. */
-INLINE void tell_host(volatile int *messages)
-{
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence_system();
-        messages[ANSWERED] = messages[REQUEST];
-    }
 }

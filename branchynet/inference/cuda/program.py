@@ -8,8 +8,9 @@ import numpy as np
 
 from branchynet.errors import CompileError
 from branchynet.inference import operations as ops
-from branchynet.inference.cuda.builders import BUILDERS, VECTOR
-from branchynet.inference.cuda.stages import BLOCK, TEAMS, Numbers, Segment, Stage
+from branchynet.inference.cuda.builders import BUILDERS
+from branchynet.inference.cuda.sharing import VECTOR
+from branchynet.inference.cuda.stages import BLOCK, LONE_BLOCK, TEAMS, Numbers, Segment, Stage
 from branchynet.inference.native.images import rounded_up
 
 
@@ -25,6 +26,7 @@ class Program:
         weights: (n,) float32, all packed weights.
         source: `Numbers` that a sample is copied to.
         n_floats: of one sample's numbers.
+        n_partial: {name of a team: floats that a block needs for sums of which each warp has a part}.
         plan: as given.
 
     Raises:
@@ -35,6 +37,7 @@ class Program:
         self.plan, self.functions, self._names = plan, {}, {}
         self._packed, self._n_weights = [], 0
         self._live, self._kept, self.n_floats = {}, set(), 0
+        self.n_partial = {team.name: 0 for team in TEAMS}
         self.segments = []
         self.source = features = self.new(_as_image(plan.in_shape))
         for segment in plan.segments:
@@ -60,9 +63,13 @@ class Program:
             is_kept = numbers.at in self._kept or (keep and numbers is start)
             result = BUILDERS[type(operation)](self, operation, relu, numbers, is_kept)
             if not is_kept and result is not numbers:
-                del self._live[numbers.at]
+                self.forget(numbers)
             numbers = result
         return numbers
+
+    def forget(self, numbers):
+        """Nobody reads them any more: their room is free."""
+        del self._live[numbers.at]
 
     def new(self, shape):
         """Room for an image: the first gap between those that are still read."""
@@ -82,7 +89,7 @@ class Program:
         self._n_weights += n_floats
         return start
 
-    def add(self, name, comment, calls, source, target, weights=0):
+    def add(self, name, comment, calls, source, target, weights=0, shortcut=None):
         """Adds a stage.
 
         Args:
@@ -91,13 +98,14 @@ class Program:
         """
         calls = calls if isinstance(calls, dict) else dict.fromkeys(TEAMS, calls)
         functions = {team.name: self._function(team, name, comment, call) for team, call in calls.items()}
-        self._stages.append(Stage(functions, source.at, weights, target.at))
+        self._stages.append(Stage(functions, source.at, weights, target.at, shortcut))
 
     def _function(self, team, name, comment, call):
         """The name of a C function: that of one with the same text, if there is one."""
         # What a block computes is inlined: the compiler sees then that its numbers lie in shared memory.
-        kind = "INLINE" if team is BLOCK else "STAGE"
-        text = f"(const float *in, const float *weights, float *out, struct team team)\n{{\n    {call};\n}}"
+        kind = "INLINE" if team in (BLOCK, LONE_BLOCK) else "STAGE"
+        parameters = "const float *in, const float *shortcut, const float *weights, float *out, struct team team"
+        text = f"({parameters})\n{{\n    {call};\n}}"
         if (kind, text) not in self._names:
             unique, number = f"{team.name}_{name}", 2
             while unique in self.functions:

@@ -1,12 +1,12 @@
 """The CUDA C of a program: kernels.cuh, the stages, and the kernels that are launched.
 
-A network whose numbers fit a block's shared memory is one kernel, `classify`: a block takes a sample through the exits,
-and as soon as one is sure enough the block goes on to its next sample. Blocks know nothing of each other, so one launch
-answers any batch, and nobody has to sort out who left.
+Of a network whose numbers fit a block's shared memory, a batch is one kernel, `classify`: a block takes a sample
+through the exits, and as soon as one is sure enough the block goes on to its next sample. Blocks know nothing of each
+other, so one launch answers any batch, and nobody has to sort out who left. Of a larger network a batch is a sequence
+of launches, a stage each, for the samples that are left; which those are, the GPU itself writes down at each exit.
 
-Of a larger network one sample is computed by the whole grid, `classify_one`, with a barrier behind each stage. A batch
-is a sequence of launches, a stage each, for the samples that are left; which those are, the GPU itself writes down at
-each exit.
+One sample by itself is the kernel `classify_one`: all threads of one block, or of the whole grid where the network is
+large, share each stage, with a barrier behind it.
 
 All kernels have the same parameters, so that one list of arguments serves them.
 """
@@ -15,16 +15,20 @@ from __future__ import annotations
 
 import math
 import pathlib
+import typing
 
 from branchynet.datasets.transforms import per_channel
-from branchynet.inference.cuda.stages import BLOCK, GRID, LAYER
+from branchynet.inference.cuda.sharing import VECTOR
+from branchynet.inference.cuda.stages import BLOCK, GRID, LAYER, LONE_BLOCK, Team
+from branchynet.inference.native.images import rounded_up
 from branchynet.inference.native.source import SCORES, score_expression
 from branchynet.inference.reference import LARGEST
 
-_KERNELS = pathlib.Path(__file__).with_name("kernels.cuh")
-# Floats of one sample's numbers that a block may keep in shared memory: 96 KB, which every GPU since Volta has.
-BLOCK_FLOATS = 96 * 1024 // 4
-THREADS = {"block": 256, "grid": 512, "layer": 256}
+_KERNELS, _ONE_SAMPLE = (pathlib.Path(__file__).with_name(f"{name}.cuh") for name in ("kernels", "one_sample"))
+# Floats that a block may keep in shared memory: 64 KB, which every GPU since Volta has.
+BLOCK_FLOATS = 64 * 1024 // 4
+# Floats of weights that a lone block fetches into its cache at its beginning, the first ones: 48 KB.
+FETCHED_FLOATS = 48 * 1024 // 4
 # Samples of a batch that a large network takes at a time.
 MOST_SAMPLES = 1024
 
@@ -41,13 +45,41 @@ _PARAMETERS = """
 
 def fits_block(program) -> bool:
     """Whether one block can keep a sample's numbers."""
-    return program.n_floats <= BLOCK_FLOATS
+    return _floats_of_one(program) + program.n_partial[LONE_BLOCK.name] <= BLOCK_FLOATS
+
+
+def _floats_of_one(program):
+    """Floats of the numbers of a sample by itself; the thresholds stand behind them, for the host's memory is far."""
+    return rounded_up(program.n_floats + len(program.segments), VECTOR)
+
+
+class Launch(typing.NamedTuple):
+    """What a kernel is launched with.
+
+    Attributes:
+        team: the `Team` that computes.
+        memory_floats: of each sample, in the GPU's memory.
+        shared_floats: of each block, in shared memory.
+    """
+
+    team: Team
+    memory_floats: int
+    shared_floats: int
+
+
+def launches(program) -> tuple:
+    """(`Launch` of the kernel for one sample, of the kernels for a batch)."""
+    floats_of_one = _floats_of_one(program)
+    if fits_block(program):
+        one = Launch(LONE_BLOCK, 0, floats_of_one + program.n_partial[LONE_BLOCK.name])
+        return one, Launch(BLOCK, 0, program.n_floats)
+    return Launch(GRID, floats_of_one, program.n_partial[GRID.name]), Launch(LAYER, program.n_floats, 0)
 
 
 def kernel_names(program) -> tuple:
     """(kernel for one sample, the kernels for a batch in the order of their launches)."""
     if fits_block(program):
-        return "classify", ("classify",)
+        return "classify_one", ("classify",)
     names = ["take"]
     for number, segment in enumerate(program.segments, start=1):
         names += [f"exit_{number}_stage_{stage}" for stage in range(1, len(segment.stages) + 1)]
@@ -72,30 +104,28 @@ def whole_source(program, measure) -> str:
     """
     # Larger samples are refused, as on every path.
     limit = f"#define LARGEST {LARGEST:.9e}f\n"
-    kernels, scores = (path.read_text(encoding="utf-8") for path in (_KERNELS, SCORES))
-    teams = ("block",) if fits_block(program) else ("grid", "layer")
+    kernels, scores, one_sample = (path.read_text(encoding="utf-8") for path in (_KERNELS, SCORES, _ONE_SAMPLE))
+    teams = [launch.team.name for launch in launches(program)]
     used = {stage.functions[team] for segment in program.segments for stage in segment.stages for team in teams}
     functions = [text for name, text in program.functions.items() if name in used]
-    written = [_by_block(program, measure)] if fits_block(program) else [_by_grid(program, measure)]
-    if not fits_block(program):
-        written += [_take(program), *_layers(program, measure)]
-    return "\n".join(
-        [limit, _sample(program.plan), kernels, scores, _sizes(program), *functions, _PARAMETERS, *written]
-    )
+    of_batch = [_by_block(program, measure)] if fits_block(program) else [_take(program), *_layers(program, measure)]
+    head = [limit, _sample(program.plan), kernels, scores, _sizes(program), one_sample]
+    return "\n".join([*head, *functions, _PARAMETERS, _one(program, measure), *of_batch])
 
 
 def _sample(plan):
     """What a sample is made of, and the number that the network reads: the transform's, in its order of operations."""
     head = "static __device__ __forceinline__ float number_of(SAMPLE value, int index)\n{\n    return"
     if not takes_pixels(plan):
-        return f"#define SAMPLE float\n{head} value;\n}}\n"
+        return f"#define SAMPLE float\n#define SAMPLE4 float4\n{head} value;\n}}\n"
     channels, *size = plan.in_shape
     arrays = "".join(
         f"static __device__ const float {name}[{channels}] = {{{', '.join(f'{value:.9e}f' for value in values)}}};\n"
         for name, values in zip(("MEAN", "STD"), per_channel(plan.transform, channels))
     )
     channel = f"index / {math.prod(size)}"
-    return f"#define SAMPLE unsigned char\n{arrays}{head} (value / 255.0f - MEAN[{channel}]) / STD[{channel}];\n}}\n"
+    sample = "#define SAMPLE unsigned char\n#define SAMPLE4 uchar4\n"
+    return f"{sample}{arrays}{head} (value / 255.0f - MEAN[{channel}]) / STD[{channel}];\n}}\n"
 
 
 def _sizes(program):
@@ -104,6 +134,7 @@ def _sizes(program):
         "BRANCHYNET_N_CLASSES": program.segments[-1].logits.size,
         "N_INPUTS": program.source.size,
         "N_FLOATS": program.n_floats,
+        "FLOATS_OF_ONE": _floats_of_one(program),
         "MOST_SAMPLES": MOST_SAMPLES,
     }
     constants = "\n".join(f"#define {name} {value}" for name, value in sizes.items())
@@ -111,13 +142,13 @@ def _sizes(program):
 
 
 def _call(stage, team):
-    function = stage.functions[team.name]
-    return f"{function}(work + {stage.source}, weights + {stage.weights}, work + {stage.target}, team);"
+    function, shortcut = stage.functions[team.name], "0" if stage.shortcut is None else f"work + {stage.shortcut}"
+    return f"{function}(work + {stage.source}, {shortcut}, weights + {stage.weights}, work + {stage.target}, team);"
 
 
-def _through_the_exits(program, measure, team, barrier, indent):
+def _through_the_exits(program, measure, team, barrier, thresholds):
     """One sample from its numbers in `work` to its answer, by a team that waits at a barrier behind each stage."""
-    lines = []
+    lines, indent = [], 8 * " "
     for index, segment in enumerate(program.segments):
         lines.append(f"/* exit {index + 1} */")
         for stage in segment.stages:
@@ -132,18 +163,18 @@ def _through_the_exits(program, measure, team, barrier, indent):
         if is_last:
             lines.append(answer)
         else:
-            lines += [f"if (score < thresholds[{index}]) {{", f"    {answer}", "    continue;", "}"]
+            lines += [f"if (score < {thresholds}[{index}]) {{", f"    {answer}", "    continue;", "}"]
     return "\n".join(indent + line for line in lines)
 
 
 def _by_block(program, measure):
-    passage = _through_the_exits(program, measure, BLOCK, "__syncthreads();", 8 * " ")
+    passage = _through_the_exits(program, measure, BLOCK, "__syncthreads();", "thresholds")
     return f"""\
 /* A block a sample, its numbers in shared memory. */
-KERNEL(classify, {THREADS["block"]})
+KERNEL(classify, {BLOCK.block})
 {{
     SHARED_MEMORY(work);
-    const struct team team = block_team();
+    const struct team team = block_team(0);
     for (int sample = blockIdx.x; sample < n; sample += gridDim.x) {{
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         const float *logits;
@@ -153,29 +184,37 @@ KERNEL(classify, {THREADS["block"]})
         __syncthreads();
 {passage}
     }}
-    if (gridDim.x == 1) tell_host(messages);
 }}
 """
 
 
-def _by_grid(program, measure):
-    passage = _through_the_exits(program, measure, GRID, "grid_barrier(arrived);", 8 * " ")
+def _one(program, measure):
+    (team, _, _), n_weights = launches(program)[0], min(FETCHED_FLOATS, len(program.weights))
+    if team is LONE_BLOCK:
+        who, work, partial, barrier = "block", "shared", "shared + FLOATS_OF_ONE", "__syncthreads();"
+    else:  # what its cache holds is forgotten at each barrier
+        who, work, partial, barrier, n_weights = "grid", "memory", "shared", "grid_barrier(arrived, &all);", 0
+    passage = _through_the_exits(program, measure, team, barrier, "limits")
     return f"""\
-/* The whole grid on one sample after another; every block comes to the same decisions. */
-KERNEL(classify_one, {THREADS["grid"]})
+/* One sample after another by the whole {who}. */
+KERNEL(classify_one, {team.block})
 {{
-    float *work = memory;
-    const struct team team = grid_team();
+    SHARED_MEMORY(shared);
+    float *const work = {work}, *const limits = work + {program.n_floats};
+    const struct team team = {who}_team({partial});
+    const int request = team.rank == 0 ? messages[REQUEST] : 0;
+    unsigned long long all = count_before(arrived);
     for (int sample = 0; sample < n; sample++) {{
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         const float *logits;
         float score;
-        if (sample) grid_barrier(arrived); /* all have read the logits of the sample before */
-        take_sample(samples + (long long)sample * N_INPUTS, work + {program.source.at}, N_INPUTS, team, messages);
-        grid_barrier(arrived);
+        if (sample) {barrier} /* all have read the logits of the sample before */
+        take_from_host(samples + (long long)sample * N_INPUTS, thresholds, work + {program.source.at}, limits, weights,
+                       {n_weights}, team, messages);
+        {barrier}
 {passage}
     }}
-    if (blockIdx.x == 0) tell_host(messages);
+    if (blockIdx.x == 0) tell_host(messages, request);
 }}
 """
 
@@ -183,14 +222,14 @@ KERNEL(classify_one, {THREADS["grid"]})
 def _take(program):
     return f"""\
 /* A batch begins: all samples come to the first exit, none yet to the others. */
-KERNEL(take, {THREADS["layer"]})
+KERNEL(take, {LAYER.block})
 {{
-    const struct team team = grid_team();
+    const struct team team = grid_team(0);
     if (team.rank < N_EXITS) lists[team.rank] = team.rank == 0 ? n : 0;
     for (int i = team.rank; i < n; i += team.size) lists[N_EXITS + i] = i;
     for (int sample = blockIdx.x; sample < n; sample += gridDim.x)
         take_sample(samples + (long long)sample * N_INPUTS, memory + {program.source.at} + (long long)sample * N_FLOATS,
-                    N_INPUTS, block_team(), messages);
+                    N_INPUTS, block_team(0), messages);
 }}
 """
 
@@ -200,7 +239,7 @@ def _layers(program, measure):
         team = f"team_for_left(lists, N_EXITS, {index}, MOST_SAMPLES, N_FLOATS)"
         for number, stage in enumerate(segment.stages, start=1):
             yield f"""\
-KERNEL(exit_{index + 1}_stage_{number}, {THREADS["layer"]})
+KERNEL(exit_{index + 1}_stage_{number}, {LAYER.block})
 {{
     float *work = memory;
     const struct team team = {team};
@@ -211,7 +250,7 @@ KERNEL(exit_{index + 1}_stage_{number}, {THREADS["layer"]})
         goes_on = f"lists[N_EXITS + {index + 1} * MOST_SAMPLES + atomicAdd(&lists[{index + 1}], 1)] = sample;"
         yield f"""\
 /* Who is sure enough leaves, the others come to the next exit. */
-KERNEL(leave_{index + 1}, {THREADS["layer"]})
+KERNEL(leave_{index + 1}, {LAYER.block})
 {{
     const struct team team = {team};
     for (int i = team.rank; i < team.n_left; i += team.size) {{

@@ -14,23 +14,32 @@ class Team:
 
     Attributes:
         name: of the team.
-        threads: that it has at least, to compute one sample.
-        pixels: neighbouring pixels that a thread computes.
-        parts: threads that share a tile, at most.
+        block: threads of a block.
+        n_blocks: how many blocks compute one sample; about as many as large GPUs have multiprocessors. 0 where there
+            are so many samples that a thread can have a tile of a convolution for itself.
+        pixels: neighbouring pixels of such a tile.
+        sharing: threads that share the tiles of a sample: several have one where there are fewer.
     """
 
     name: str
-    threads: int
-    pixels: int
-    parts: int
+    block: int
+    n_blocks: int = 0
+    pixels: int = 0
+    sharing: int = 1
+
+    @property
+    def n_warps(self) -> int:
+        """Of all blocks that compute one sample."""
+        return self.block // WARP * self.n_blocks
 
 
-BLOCK = Team("block", threads=256, pixels=2, parts=WARP)
-# One sample on all multiprocessors: a hundred of them, with 256 threads each.
-GRID = Team("grid", threads=1 << 15, pixels=1, parts=8)
-# Many samples at a time: there are threads' worth of tiles but in fully connected layers.
-LAYER = Team("layer", threads=WARP, pixels=2, parts=WARP)
-TEAMS = (BLOCK, GRID, LAYER)
+# Many samples at a time: a block has one, or all have a layer of all of them.
+BLOCK = Team("block", block=256, pixels=4, sharing=256)
+LAYER = Team("layer", block=256, pixels=4)
+# One sample that nobody else waits for: in a block's shared memory, or by all multiprocessors.
+LONE_BLOCK = Team("lone_block", block=512, n_blocks=1)
+GRID = Team("grid", block=512, n_blocks=128)
+TEAMS = (BLOCK, LAYER, LONE_BLOCK, GRID)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +62,14 @@ class Stage:
     Attributes:
         functions: {name of a team: the C function that it calls}.
         source, weights, target: where they begin, in floats.
+        shortcut: where the image begins that is added, in floats; None where none is.
     """
 
     functions: dict
     source: int
     weights: int
     target: int
+    shortcut: int | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from branchynet.errors import NetworkError
 from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import (
     MOST_SAMPLES,
-    THREADS,
     fits_block,
     kernel_names,
+    launches,
     takes_pixels,
     whole_source,
 )
@@ -54,25 +54,30 @@ class CudaEngine(Engine):
     def __init__(self, plan, device, threads, measure, precision, calibration):
         self.plan, self.device = plan, device
         program = Program(plan)
-        self.n_floats, self.fits_block = program.n_floats, fits_block(program)
+        self.fits_block = fits_block(program)
+        self.of_one, self.of_batch = launches(program)
         self.takes_pixels = takes_pixels(plan)
         self.weights = device.xp.asarray(program.weights)
         self.one, self.batch = kernel_names(program)
         module = device.xp.RawModule(code=whole_source(program, measure), options=_OPTIONS)
         kernels = {name: module.get_function(name) for name in dict.fromkeys((self.one, *self.batch))}
-        self.shared_bytes = _FLOAT_BYTES * self.n_floats if self.fits_block else 0
-        if self.fits_block:
-            kernels[self.one].max_dynamic_shared_size_bytes = self.shared_bytes
+        for name, launch in ((self.one, self.of_one), *((name, self.of_batch) for name in self.batch)):
+            kernels[name].max_dynamic_shared_size_bytes = _FLOAT_BYTES * launch.shared_floats
         self.kernels = {name: kernel.kernel for name, kernel in kernels.items()}
-        attributes = device.device.attributes
-        self.n_multiprocessors = attributes["MultiProcessorCount"]
-        self.blocks_each = _blocks_each(attributes, self.shared_bytes)
+        self.n_multiprocessors = device.device.attributes["MultiProcessorCount"]
+        self.blocks_each = self._blocks_each(self.kernels[self.batch[0]])
         self.most_blocks = int(os.environ.get(BLOCKS_VARIABLE, 1 << 20))
 
     @classmethod
     def problem(cls, device):
         """Why it cannot compute there, as text; None on a GPU."""
         return "the cuda engine computes on a GPU; on the CPU take another" if device.xp is np else None
+
+    def _blocks_each(self, kernel):
+        """Blocks of a kernel for batches that a multiprocessor can hold at a time."""
+        driver, shared_bytes = self.device.xp.cuda.driver, _FLOAT_BYTES * self.of_batch.shared_floats
+        threads = self.of_batch.team.block
+        return max(1, driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.ptr, threads, shared_bytes))
 
     def new_workspace(self):
         """Buffers for one thread."""
@@ -82,22 +87,22 @@ class CudaEngine(Engine):
         """Memory of the weights."""
         return self.weights.nbytes
 
-    def launch_one(self, arguments):
-        """Starts the kernel for one sample, on the current stream."""
-        if self.fits_block:
-            self.kernels[self.one]((1,), (THREADS["block"],), arguments, self.shared_bytes)
-        else:  # cooperative: all blocks run at the same time, or none
-            blocks = min(self.n_multiprocessors, self.most_blocks)
-            self.kernels[self.one]((blocks,), (THREADS["grid"],), arguments, 0, None, True)
+    def launch_one(self, arguments, stream=None):
+        """Starts the kernel for one sample, on a stream of CuPy; on the current one by default."""
+        blocks = 1 if self.fits_block else min(self.n_multiprocessors, self.most_blocks)
+        shared_bytes = _FLOAT_BYTES * self.of_one.shared_floats
+        # Cooperative: all blocks run at the same time, or none.
+        cooperative, threads = not self.fits_block, self.of_one.team.block
+        self.kernels[self.one]((blocks,), (threads,), arguments, shared_bytes, stream, cooperative)
 
     def launch_batch(self, arguments, n):
         """Starts the kernels for n samples, on the current stream."""
         blocks = min(self.n_multiprocessors * self.blocks_each, self.most_blocks)
         if self.fits_block:
-            self.kernels[self.one]((min(n, blocks),), (THREADS["block"],), arguments, self.shared_bytes)
-        else:
-            for name in self.batch:
-                self.kernels[name]((blocks,), (THREADS["layer"],), arguments)
+            blocks = min(n, blocks)
+        for name in self.batch:
+            shared_bytes = _FLOAT_BYTES * self.of_batch.shared_floats
+            self.kernels[name]((blocks,), (self.of_batch.team.block,), arguments, shared_bytes)
 
 
 class _Workspace:
@@ -110,28 +115,31 @@ class _Workspace:
 
     def __init__(self, engine):
         self._engine, plan, xp = engine, engine.plan, engine.device.xp
-        self._row_size = 3 + plan.n_classes
+        self._row_size, self._dtype = 3 + plan.n_classes, np.uint8 if engine.takes_pixels else np.float32
         shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (4,)]
         self._sample, self._thresholds, self._row, self._messages = _pinned(
-            xp, shapes, (np.uint8 if engine.takes_pixels else np.float32, np.float32, np.int32, np.int32)
+            xp, shapes, (self._dtype, np.float32, np.int32, np.int32)
         )
         self._seen = memoryview(self._messages)
         self._device_thresholds = xp.zeros(plan.n_exits, np.float32)
         # Of its own: the graph for one sample holds the address, so a larger batch must not replace it.
-        self._memory_of_one = xp.empty(0 if engine.fits_block else engine.n_floats, np.float32)
-        self._memory = xp.empty((0, engine.n_floats), np.float32)
+        self._memory_of_one = xp.empty(engine.of_one.memory_floats, np.float32)
+        self._memory = xp.empty((0, engine.of_batch.memory_floats), np.float32)
+        # Where samples of the host are put, in turn, and where they are sent from there.
+        self._stagings, self._sent = [], xp.empty((0, *plan.in_shape), self._dtype)
         self._lists = xp.zeros(plan.n_exits * (1 + MOST_SAMPLES), np.int32)
         self._arrived = xp.zeros(1, np.uint64)
         self._rule, self._are_on_device, self._request = None, False, 0
         arguments = self._arguments(self._sample, 1, self._thresholds, self._memory_of_one, self._row)
         self._stream = xp.cuda.Stream(non_blocking=True)
-        (self._launch,) = captured(xp, [lambda *stream: engine.launch_one(arguments)])
+        (self._launch,) = captured(xp, [lambda *stream: engine.launch_one(arguments, *stream)])
         xp.cuda.Device().synchronize()
 
     def n_bytes(self) -> int:
         """Memory of the buffers, on the GPU and on the host."""
-        on_device = (self._memory_of_one, self._memory, self._lists, self._device_thresholds)
-        return sum(array.nbytes for array in (*on_device, self._sample, self._row))
+        on_device = (self._memory_of_one, self._memory, self._lists, self._device_thresholds, self._sent)
+        stagings = [array for array, _ in self._stagings]
+        return sum(array.nbytes for array in (*on_device, *stagings, self._sample, self._row))
 
     def answers(self, x, rule) -> Answers:
         """Classifies samples.
@@ -164,7 +172,10 @@ class _Workspace:
                 break
         else:
             self._stream.synchronize()
-        self._check_finite()
+            if seen[_ANSWERED] != request:
+                raise RuntimeError("expected an answer of the GPU, got none")
+        if seen[_BAD_SAMPLE] or seen[_BAD_LOGITS]:
+            self._check_finite()
         return _as_answers(self._row.copy())
 
     def _answers_of_batch(self, x):
@@ -172,21 +183,44 @@ class _Workspace:
         if not self._are_on_device:
             self._device_thresholds.set(self._thresholds)
             self._are_on_device = True
-        samples = xp.ascontiguousarray(xp.asarray(x))
-        rows = xp.empty((len(x), self._row_size), np.int32)
-        step = len(x) if engine.fits_block else MOST_SAMPLES
-        if not engine.fits_block and len(self._memory) < min(len(x), step):
-            self._memory = xp.empty((min(len(x), step), engine.n_floats), np.float32)
-        for start in range(0, len(x), step):
+        is_on_host, rows = isinstance(x, np.ndarray), xp.empty((len(x), self._row_size), np.int32)
+        step = MOST_SAMPLES if is_on_host or not engine.fits_block else len(x)
+        self._make_room(min(len(x), step), is_on_host)
+        samples = x if is_on_host else xp.ascontiguousarray(x)
+        for number, start in enumerate(range(0, len(x), step)):
             part = samples[start : start + step]
+            if is_on_host:
+                part = self._send(part, *self._stagings[number % 2])
             arguments = self._arguments(part, len(part), self._device_thresholds, self._memory, rows[start:])
             engine.launch_batch(arguments, len(part))
-        if isinstance(x, np.ndarray):
+        if is_on_host:
             rows = rows.get()
         else:
             xp.cuda.get_current_stream().synchronize()
         self._check_finite()
         return _as_answers(rows)
+
+    def _make_room(self, n, is_on_host):
+        """For n samples at a time."""
+        engine, xp = self._engine, self._engine.device.xp
+        if not engine.fits_block and len(self._memory) < n:
+            self._memory = xp.empty((n, engine.of_batch.memory_floats), np.float32)
+        if is_on_host and len(self._sent) < n:
+            self._sent = xp.empty((n, *engine.plan.in_shape), self._dtype)
+            arrays = _pinned(xp, [self._sent.shape] * 2, [self._dtype] * 2)
+            self._stagings = [(array, xp.cuda.Event(disable_timing=True)) for array in arrays]
+
+    def _send(self, samples, staging, event):
+        """Samples of the host, sent to the GPU: while it takes one part, the host puts the next beside it.
+
+        CUDA would copy them to memory of this kind itself, but let the host wait for the end.
+        """
+        event.synchronize()  # what lay there before has been sent
+        n = len(samples)
+        staging[:n] = samples
+        self._sent[:n].set(staging[:n], stream=self._engine.device.xp.cuda.get_current_stream())
+        event.record()
+        return self._sent[:n]
 
     def _arguments(self, samples, n, thresholds, memory, rows):
         """In the order of the kernels' parameters."""
@@ -226,13 +260,6 @@ def _as_answers(rows):
     """`Answers` as views of the kernels' rows, which are nobody else's: label, exit, the score's bits, the logits'."""
     floats = rows.view(np.float32)
     return Answers(rows[:, 0], rows[:, 1], floats[:, 2], floats[:, 3:])
-
-
-def _blocks_each(attributes, shared_bytes):
-    """Blocks that a multiprocessor can hold at a time, by threads and by shared memory (1 KB a block is CUDA's own)."""
-    by_threads = attributes["MaxThreadsPerMultiProcessor"] // THREADS["block"]
-    by_memory = attributes["MaxSharedMemoryPerMultiprocessor"] // (shared_bytes + 1024)
-    return max(1, min(by_threads, by_memory))
 
 
 ENGINE = CudaEngine

@@ -1,0 +1,68 @@
+"""What only a GPU can show of the engines on one: which GPU computes, whose memory is whose, and how the host waits."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tiny import assert_same_answers, tiny_batch, tiny_net
+
+from branchynet import run
+from branchynet.inference import compile_net
+from branchynet.machine.devices import get_device, gpu_problem
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
+
+
+@pytest.mark.parametrize("name", ["cuda", "arrays"])
+def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
+    first = get_device("gpu:0")
+    if first.xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one GPU is here, two are needed")
+    first.use()
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    compiled = compile_net(net, engine=name, device="gpu:1")
+    for n_samples in (1, 6):
+        assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
+        answers = compiled.run(get_device("gpu:1").send(x[:n_samples]), 0.9)
+        assert {array.device.id for array in answers} == {1}
+        with ThreadPoolExecutor(1) as pool:  # another thread has another current device
+            assert_same_answers(pool.submit(compiled.run, x[:n_samples], 0.9).result(), run(net, x[:n_samples], 0.9))
+    assert first.xp.cuda.runtime.getDevice() == 0
+
+
+def test_one_sample_keeps_its_memory_when_a_batch_wants_more(monkeypatch):
+    """The graph for one sample holds addresses: what was there must not be given to others."""
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    compiled, xp = compile_net(net, engine="cuda", device="gpu"), get_device("gpu").xp
+    assert_same_answers(compiled.run(x[:1], 0.0), run(net, x[:1], 0.0))
+    assert_same_answers(compiled.run(x, 0.0), run(net, x, 0.0))
+    of_others = [xp.ones(n_floats, np.float32) for n_floats in range(16, 400, 16)]  # every size that may be free now
+    xp.cuda.Device().synchronize()
+    assert_same_answers(compiled.run(x[1:2], 0.0), run(net, x[1:2], 0.0))
+    assert all((array == 1).all() for array in of_others)
+
+
+def test_a_kernel_that_cannot_be_captured_answers_one_sample_all_the_same(monkeypatch):
+    """And the host, which does not look for the answer long, waits for it."""
+
+    def cannot(xp, calls):
+        raise RuntimeError("cannot be captured")
+
+    monkeypatch.setattr("branchynet.machine.cuda_graph.CapturedCalls", cannot)
+    monkeypatch.setattr("branchynet.inference.engines.cuda._N_LOOKS", 0)
+    net, (x, _) = tiny_net(), tiny_batch(6)
+    with pytest.warns(UserWarning, match="launched one by one"):
+        compiled = compile_net(net, engine="cuda", device="gpu")
+    for i in range(6):
+        assert_same_answers(compiled.run(x[i : i + 1], 0.9), run(net, x[i : i + 1], 0.9))
+
+
+@pytest.mark.parametrize("most_floats", [0, 1 << 14])
+def test_many_samples_of_the_host_are_sent_in_parts(monkeypatch, most_floats):
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", most_floats)
+    monkeypatch.setattr("branchynet.inference.engines.cuda.MOST_SAMPLES", 7)
+    net, (x, _) = tiny_net(), tiny_batch(40)
+    compiled = compile_net(net, engine="cuda", device="gpu")
+    for samples in (x, x[::-1], x[:8], np.repeat(x, 3, axis=0)):
+        assert_same_answers(compiled.run(samples, 0.9), run(net, samples, 0.9))
