@@ -13,7 +13,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __noinline__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, resident)
 
 struct index3 { unsigned x, y, z; };
 struct float4 { float x, y, z, w; };

@@ -61,7 +61,8 @@ def test_a_kernel_that_cannot_be_captured_answers_one_sample_all_the_same(monkey
 @pytest.mark.parametrize("most_floats", [0, 1 << 14])
 def test_many_samples_of_the_host_are_sent_in_parts(monkeypatch, most_floats):
     monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", most_floats)
-    monkeypatch.setattr("branchynet.inference.engines.cuda.MOST_SAMPLES", 7)
+    for module in ("cuda.source", "engines.cuda"):
+        monkeypatch.setattr(f"branchynet.inference.{module}.MOST_SAMPLES", 7)
     net, (x, _) = tiny_net(), tiny_batch(40)
     compiled = compile_net(net, engine="cuda", device="gpu")
     for samples in (x, x[::-1], x[:8], np.repeat(x, 3, axis=0)):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from branchynet.inference import operations as ops
-from branchynet.inference.cuda.sharing import VECTOR, best_form
+from branchynet.inference.cuda.sharing import VECTOR, Layer, best_form
 from branchynet.inference.cuda.stages import TEAMS, WARP, Numbers
 from branchynet.inference.native.images import pack_groups, rounded_up
 from branchynet.inference.native.stages import words
@@ -48,12 +48,14 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
     group, target = _group_of(n_outputs), program.new(out_shape)
     added, stride = shortcut or (Numbers(0, (0, 0, 0)), 0)
     numbers = f"in, {{shortcut, {_listed((*added.shape, stride))}}}, weights, out, team"
+    sizes = (channels, in_h, in_w, stride_y, *pad, *out_shape, int(relu))
     calls = {}
     for team in TEAMS:
         if team.n_blocks:
-            form = best_form(team, group, math.prod(out_shape[1:]), n_outputs, channels * kh)
-            program.n_partial[team.name] = max(program.n_partial[team.name], form.n_partial(team, group))
-            kernel, strides = f"shared_convolution<{_listed((group, *form, kh, kw))}>", (stride_y, stride_x)
+            layer = Layer(group, *out_shape, channels * kh, kw, stride_x)
+            form = best_form(team, layer)
+            program.n_partial[team.name] = max(program.n_partial[team.name], form.n_partial(team, layer))
+            kernel = f"shared_convolution<{_listed((group, *form, kh, kw, stride_x))}>"
         else:
             # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
             pixels = min(team.pixels, out_shape[2])
@@ -61,8 +63,7 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
             n_sharing = WARP if isinstance(operation, ops.Linear) else team.sharing // n_tiles
             parts = 1 << max(1, min(WARP, n_sharing, channels * kh)).bit_length() - 1
             templates = (group, pixels, parts, kh, kw, stride_x)
-            kernel, strides = f"convolution<{_listed(templates)}>", (stride_y,)
-        sizes = (channels, in_h, in_w, *strides, *pad, *out_shape, int(relu))
+            kernel = f"convolution<{_listed(templates)}>"
         calls[team] = f"{kernel}({numbers}, {_listed(sizes)})"
     comment = f"convolution {words(W.shape[2:])}, stride {stride_y}x{stride_x}, padding {words(pad)}"
     kind = "convolution"

@@ -105,6 +105,27 @@ template <int PARTS> INLINE float sum_of_parts(float value)
     return value;
 }
 
+/* Adds what a line of the input brings to a tile's sums: from `left` on, values of a row with `width` columns, where
+ * they are there at all, and the weights of as many channels as there are sums. */
+template <int OUTPUTS, int PIXELS, int STEP, int KW, int STRIDE_X>
+INLINE void add_line(float (&sums)[OUTPUTS][PIXELS], const float *row, int left, int width, bool is_there,
+                     const float *weights)
+{
+    constexpr int SPAN = (PIXELS - 1) * STRIDE_X + KW;
+    float values[SPAN], w[(OUTPUTS + 3) / 4 * 4];
+#pragma unroll
+    for (int i = 0; i < SPAN; i++)
+        values[i] = is_there && left + i >= 0 && left + i < width ? row[left + i] : 0.0f;
+#pragma unroll
+    for (int kx = 0; kx < KW; kx++) {
+        load_group<OUTPUTS>(w, weights + STEP * kx);
+#pragma unroll
+        for (int o = 0; o < OUTPUTS; o++)
+#pragma unroll
+            for (int p = 0; p < PIXELS; p++) sums[o][p] += w[o] * values[p * STRIDE_X + kx];
+    }
+}
+
 /* The shortcut around a residual block: every stride-th pixel of an image is added, in its first channels. */
 struct shortcut {
     const float *image;
@@ -126,7 +147,7 @@ INLINE void convolution(const float *in, struct shortcut shortcut, const float *
                         int channels, int in_h, int in_w, int stride_y, int pad_y, int pad_x, int n_outputs, int out_h,
                         int out_w, int relu)
 {
-    constexpr int STEP = (GROUP + 3) / 4 * 4, SPAN = (PIXELS - 1) * STRIDE_X + KW;
+    constexpr int STEP = (GROUP + 3) / 4 * 4;
     const int tiles_x = (out_w + PIXELS - 1) / PIXELS, groups = (n_outputs + GROUP - 1) / GROUP;
     const int tiles = groups * out_h * tiles_x;
     for (int first = first_tile(team, PARTS); first < team.n_left * tiles; first += tiles_at_once(team, PARTS)) {
@@ -134,7 +155,7 @@ INLINE void convolution(const float *in, struct shortcut shortcut, const float *
         const int x = tile.number % tiles_x * PIXELS, y = tile.number / tiles_x % out_h;
         const int group = tile.number / (tiles_x * out_h);
         const float *image = in + tile.sample, *packed = weights + group * STEP * (1 + channels * KH * KW);
-        float sums[STEP][PIXELS], w[STEP];
+        float sums[GROUP][PIXELS], w[STEP];
         load_group<GROUP>(w, packed);
 #pragma unroll
         for (int o = 0; o < GROUP; o++)
@@ -143,20 +164,9 @@ INLINE void convolution(const float *in, struct shortcut shortcut, const float *
         for (int line = tile.part; line < channels * KH; line += PARTS) {
             const int row = y * stride_y - pad_y + line % KH;
             if (row < 0 || row >= in_h) continue;
-            float values[SPAN];
-#pragma unroll
-            for (int i = 0; i < SPAN; i++) {
-                const int column = x * STRIDE_X - pad_x + i;
-                values[i] = column >= 0 && column < in_w ? image[(line / KH * in_h + row) * in_w + column] : 0.0f;
-            }
-#pragma unroll
-            for (int kx = 0; kx < KW; kx++) {
-                load_group<GROUP>(w, packed + STEP * (1 + line * KW + kx));
-#pragma unroll
-                for (int o = 0; o < GROUP; o++)
-#pragma unroll
-                    for (int p = 0; p < PIXELS; p++) sums[o][p] += w[o] * values[p * STRIDE_X + kx];
-            }
+            const float *from = image + (line / KH * in_h + row) * in_w;
+            add_line<GROUP, PIXELS, STEP, KW, STRIDE_X>(sums, from, x * STRIDE_X - pad_x, in_w, true,
+                                                        packed + STEP * (1 + line * KW));
         }
 #pragma unroll
         for (int o = 0; o < GROUP; o++)

@@ -86,87 +86,58 @@ template <int LANES> INLINE float sum_of_lanes(float value)
 
 /* A convolution, or a fully connected layer, whose tiles are shared by WARPS warps of a block.
  *
- * A tile is 4 * VECTORS outputs of a group at PIXELS times LANES neighbouring pixels, each of which has 32 / LANES
- * lanes of every warp. So the lanes of a warp read the same weights, or neighbouring ones. Each takes some lines of the
- * input; what they add up to meets in the team's `partial`.
+ * A tile is 4 * VECTORS outputs of a group at LANES places. A place is PIXELS neighbouring pixels of a row, and has
+ * 32 / LANES lanes of every warp. So the lanes of a warp read the same weights, or neighbouring ones. Each takes some
+ * lines of the input; what they add up to meets in the team's `partial`, and the first warp brings it to its end.
  */
-template <int GROUP, int VECTORS, int PIXELS, int LANES, int WARPS, int KH, int KW>
+template <int GROUP, int VECTORS, int PIXELS, int LANES, int WARPS, int KH, int KW, int STRIDE_X>
 INLINE void shared_convolution(const float *in, struct shortcut shortcut, const float *weights, float *out,
-                               struct team team, int channels, int in_h, int in_w, int stride_y, int stride_x,
-                               int pad_y, int pad_x, int n_outputs, int out_h, int out_w, int relu)
+                               struct team team, int channels, int in_h, int in_w, int stride_y, int pad_y, int pad_x,
+                               int n_outputs, int out_h, int out_w, int relu)
 {
     constexpr int STEP = (GROUP + 3) / 4 * 4, OUTPUTS = 4 * VECTORS < GROUP ? 4 * VECTORS : GROUP;
-    constexpr int PARTS = WARPS * (WARP / LANES), SLICES = STEP / 4 / VECTORS, PLACES = PIXELS * LANES;
+    constexpr int PARTS = WARPS * (WARP / LANES), SLICES = STEP / 4 / VECTORS, SUMS = OUTPUTS * PIXELS;
     /* As many as there are registers for, so that all their loads are on their way at once. */
-    constexpr int LOADS = KW * (4 * VECTORS + PIXELS), LINES_AT_ONCE = LOADS < 48 ? 48 / LOADS : 1;
-    const int warp = team.rank / WARP, lane = team.rank % WARP, lines = channels * KH, pixels = out_h * out_w;
+    constexpr int LOADS = KW * 4 * VECTORS + PIXELS * STRIDE_X, LINES_AT_ONCE = LOADS < 48 ? 48 / LOADS : 1;
+    const int warp = team.rank / WARP, lane = team.rank % WARP, lines = channels * KH;
     const int part = warp % WARPS * (WARP / LANES) + lane / LANES;
-    const int tiles_of_slice = (pixels + PLACES - 1) / PLACES;
+    const int places_x = (out_w + PIXELS - 1) / PIXELS, places = out_h * places_x;
+    const int tiles_of_slice = (places + LANES - 1) / LANES;
     const int tiles = (n_outputs + GROUP - 1) / GROUP * SLICES * tiles_of_slice;
     for (int first = 0; first < tiles; first += team.size / WARP / WARPS) {
-        const int tile = first + warp / WARPS, slice = tile / tiles_of_slice;
-        const int first_output = slice % SLICES * OUTPUTS, group = slice / SLICES;
+        const int tile = first + warp / WARPS, slice = tile / tiles_of_slice, group = slice / SLICES;
+        const int first_output = slice % SLICES * OUTPUTS, place = tile % tiles_of_slice * LANES + lane % LANES;
+        const int y = smaller(place / places_x, out_h - 1), x = place % places_x * PIXELS;
         const float *packed = weights + group * STEP * (1 + lines * KW) + first_output;
-        const int first_pixel = tile % tiles_of_slice * PLACES;
         float sums[OUTPUTS][PIXELS] = {};
-        if (tile < tiles) {
-            int top[PIXELS], left[PIXELS];
-#pragma unroll
-            for (int p = 0; p < PIXELS; p++) {
-                const int pixel = smaller(first_pixel + p * LANES + lane % LANES, pixels - 1);
-                top[p] = pixel / out_w * stride_y - pad_y, left[p] = pixel % out_w * stride_x - pad_x;
-            }
 #pragma unroll LINES_AT_ONCE
-            for (int trip = 0; trip < (lines + PARTS - 1) / PARTS; trip++) {
-                const int line = smaller(trip * PARTS + part, lines - 1);
-                const float *plane = in + line / KH * in_h * in_w;
-#pragma unroll
-                for (int kx = 0; kx < KW; kx++) {
-                    float w[STEP];
-                    load_group<OUTPUTS>(w, packed + STEP * (1 + line * KW + kx));
-#pragma unroll
-                    for (int p = 0; p < PIXELS; p++) {
-                        const int row = top[p] + line % KH, column = left[p] + kx;
-                        const bool is_inside = row >= 0 && row < in_h && column >= 0 && column < in_w;
-                        const bool is_there = is_inside && trip * PARTS + part < lines;
-                        const float value = is_there ? plane[row * in_w + column] : 0.0f;
-#pragma unroll
-                        for (int o = 0; o < OUTPUTS; o++) sums[o][p] += w[o] * value;
-                    }
-                }
-            }
+        for (int trip = 0; trip < (lines + PARTS - 1) / PARTS; trip++) {
+            if (tile >= tiles) break;
+            const int line = smaller(trip * PARTS + part, lines - 1), row = y * stride_y - pad_y + line % KH;
+            const bool is_there = trip * PARTS + part < lines && row >= 0 && row < in_h;
+            add_line<OUTPUTS, PIXELS, STEP, KW, STRIDE_X>(sums, in + (line / KH * in_h + row) * in_w,
+                                                          x * STRIDE_X - pad_x, in_w, is_there,
+                                                          packed + STEP * (1 + line * KW));
         }
+        float *const partial = team.partial + threadIdx.x / WARP / WARPS * (WARPS - 1) * SUMS * LANES + lane;
+        if (WARPS > 1 && first) __syncthreads(); /* the sums of the tile before have been read */
 #pragma unroll
-        for (int o = 0; o < OUTPUTS; o++)
-#pragma unroll
-            for (int p = 0; p < PIXELS; p++) sums[o][p] = sum_of_lanes<LANES>(sums[o][p]);
-        const auto write = [&](int o, int place, float sum) {
-            const int output = first_output + o, channel = group * GROUP + output;
-            const int pixel = first_pixel + place;
-            if (tile >= tiles || output >= GROUP || channel >= n_outputs || pixel >= pixels) return;
-            sum = with_shortcut(sum + packed[o], shortcut, 0, channel, pixel / out_w, pixel % out_w);
-            out[channel * pixels + pixel] = rectified(sum, relu);
-        };
-        if (WARPS == 1) {
-#pragma unroll
-            for (int o = 0; o < OUTPUTS; o++)
-#pragma unroll
-                for (int p = 0; p < PIXELS; p++)
-                    if (lane < LANES) write(o, p * LANES + lane, sums[o][p]);
-            continue;
+        for (int i = 0; i < SUMS; i++) {
+            float *sum = &sums[i / PIXELS][i % PIXELS];
+            *sum = sum_of_lanes<LANES>(*sum);
+            if (warp % WARPS && lane < LANES) partial[((warp % WARPS - 1) * SUMS + i) * LANES] = *sum;
         }
-        float *const partial = team.partial + threadIdx.x / WARP / WARPS * WARPS * OUTPUTS * PLACES;
-        if (first) __syncthreads(); /* all have read the sums of the tile before */
+        if (WARPS > 1) __syncthreads();
+        if (tile >= tiles || warp % WARPS || lane >= LANES || place >= places) continue;
 #pragma unroll
-        for (int o = 0; o < OUTPUTS; o++)
+        for (int i = 0; i < SUMS; i++) {
+            const int output = first_output + i / PIXELS, channel = group * GROUP + output, column = x + i % PIXELS;
+            float sum = sums[i / PIXELS][i % PIXELS] + packed[i / PIXELS];
 #pragma unroll
-            for (int p = 0; p < PIXELS; p++)
-                if (lane < LANES) partial[((warp % WARPS * OUTPUTS + o) * PIXELS + p) * LANES + lane] = sums[o][p];
-        __syncthreads();
-        for (int i = team.rank % (WARPS * WARP); i < OUTPUTS * PLACES; i += WARPS * WARP) {
-            float sum = 0;
-            for (int w = 0; w < WARPS; w++) sum += partial[w * OUTPUTS * PLACES + i];
-            write(i / PLACES, i % PLACES, sum);
+            for (int other = 0; other < WARPS - 1; other++) sum += partial[(other * SUMS + i) * LANES];
+            if (output < GROUP && channel < n_outputs && column < out_w)
+                out[(channel * out_h + y) * out_w + column] =
+                    rectified(with_shortcut(sum, shortcut, 0, channel, y, column), relu);
         }
     }
 }

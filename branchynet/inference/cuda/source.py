@@ -36,8 +36,8 @@ _PARAMETERS = """
 /* samples: n x N_INPUTS numbers; thresholds: one for each early exit; rows: an answer for each sample; messages: in
  * memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is left; arrived,
  * of the grid barrier. */
-#define KERNEL(name, threads)                                                                                        \\
-    extern "C" __global__ void __launch_bounds__(threads)                                                            \\
+#define KERNEL(name, threads, resident)                                                                              \\
+    extern "C" __global__ void __launch_bounds__(threads, resident)                                                   \\
         name(const float *weights, const SAMPLE *samples, int n, const float *thresholds, float *memory, int *lists,  \\
              unsigned long long *arrived, int *rows, volatile int *messages)
 """
@@ -171,7 +171,7 @@ def _by_block(program, measure):
     passage = _through_the_exits(program, measure, BLOCK, "__syncthreads();", "thresholds")
     return f"""\
 /* A block a sample, its numbers in shared memory. */
-KERNEL(classify, {BLOCK.block})
+KERNEL(classify, {BLOCK.block}, {BLOCK.resident})
 {{
     SHARED_MEMORY(work);
     const struct team team = block_team(0);
@@ -197,7 +197,7 @@ def _one(program, measure):
     passage = _through_the_exits(program, measure, team, barrier, "limits")
     return f"""\
 /* One sample after another by the whole {who}. */
-KERNEL(classify_one, {team.block})
+KERNEL(classify_one, {team.block}, {team.resident})
 {{
     SHARED_MEMORY(shared);
     float *const work = {work}, *const limits = work + {program.n_floats};
@@ -222,7 +222,7 @@ KERNEL(classify_one, {team.block})
 def _take(program):
     return f"""\
 /* A batch begins: all samples come to the first exit, none yet to the others. */
-KERNEL(take, {LAYER.block})
+KERNEL(take, {LAYER.block}, {LAYER.resident})
 {{
     const struct team team = grid_team(0);
     if (team.rank < N_EXITS) lists[team.rank] = team.rank == 0 ? n : 0;
@@ -239,7 +239,7 @@ def _layers(program, measure):
         team = f"team_for_left(lists, N_EXITS, {index}, MOST_SAMPLES, N_FLOATS)"
         for number, stage in enumerate(segment.stages, start=1):
             yield f"""\
-KERNEL(exit_{index + 1}_stage_{number}, {LAYER.block})
+KERNEL(exit_{index + 1}_stage_{number}, {LAYER.block}, {LAYER.resident})
 {{
     float *work = memory;
     const struct team team = {team};
@@ -250,7 +250,7 @@ KERNEL(exit_{index + 1}_stage_{number}, {LAYER.block})
         goes_on = f"lists[N_EXITS + {index + 1} * MOST_SAMPLES + atomicAdd(&lists[{index + 1}], 1)] = sample;"
         yield f"""\
 /* Who is sure enough leaves, the others come to the next exit. */
-KERNEL(leave_{index + 1}, {LAYER.block})
+KERNEL(leave_{index + 1}, {LAYER.block}, {LAYER.resident})
 {{
     const struct team team = {team};
     for (int i = team.rank; i < team.n_left; i += team.size) {{

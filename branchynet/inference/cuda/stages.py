@@ -19,6 +19,8 @@ class Team:
             are so many samples that a thread can have a tile of a convolution for itself.
         pixels: neighbouring pixels of such a tile.
         sharing: threads that share the tiles of a sample: several have one where there are fewer.
+        resident: blocks that a multiprocessor holds at a time, at least: more of them hide each other's waiting, and
+            each has fewer registers.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Team:
     n_blocks: int = 0
     pixels: int = 0
     sharing: int = 1
+    resident: int = 1
 
     @property
     def n_warps(self) -> int:
@@ -34,8 +37,8 @@ class Team:
 
 
 # Many samples at a time: a block has one, or all have a layer of all of them.
-BLOCK = Team("block", block=256, pixels=4, sharing=256)
-LAYER = Team("layer", block=256, pixels=4)
+BLOCK = Team("block", block=256, pixels=4, sharing=256, resident=4)
+LAYER = Team("layer", block=256, pixels=4, resident=3)
 # One sample that nobody else waits for: in a block's shared memory, or by all multiprocessors.
 LONE_BLOCK = Team("lone_block", block=512, n_blocks=1)
 GRID = Team("grid", block=512, n_blocks=128)

@@ -5,6 +5,7 @@ The kernels are those of `branchynet.inference.cuda`. CuPy compiles and launches
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -64,7 +65,11 @@ class CudaEngine(Engine):
         for name, launch in ((self.one, self.of_one), *((name, self.of_batch) for name in self.batch)):
             kernels[name].max_dynamic_shared_size_bytes = _FLOAT_BYTES * launch.shared_floats
         self.kernels = {name: kernel.kernel for name, kernel in kernels.items()}
-        self.n_multiprocessors = device.device.attributes["MultiProcessorCount"]
+        attributes = device.device.attributes
+        # What shared memory does not need is cache: of a lone block, for the weights that it fetches.
+        share = _FLOAT_BYTES * self.of_one.shared_floats / attributes["MaxSharedMemoryPerMultiprocessor"]
+        kernels[self.one].preferred_shared_memory_carveout = math.ceil(100 * share)
+        self.n_multiprocessors = attributes["MultiProcessorCount"]
         self.blocks_each = self._blocks_each(self.kernels[self.batch[0]])
         self.most_blocks = int(os.environ.get(BLOCKS_VARIABLE, 1 << 20))
 
