@@ -154,8 +154,9 @@ def _early_exit_figures(subject, batch_ms, answers):
     return figures
 
 
-def bench_network(subject, batch_sizes, budget_s) -> dict:
-    """Everything that is measured of one network: a part of bench.json.
+def bench_network(subject, batch_sizes, budget_s):
+    """Everything that is measured of one network, a part of bench.json: an iterator over what is known so far, which
+    grows by the rows of a batch size at a time.
 
     Raises:
         CompileError: no engine can be used, so that no early exit is compared.
@@ -178,15 +179,7 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
     if net.xp is not np:
         places[PIXELS] = compiled_contenders(compile_all(net, subject.transform)[0], rule)
         places[DEVICE] = places[HOST]
-    for samples_in, contenders in places.items():
-        for batch_size in batch_sizes:
-            more, unable = bench(subject, contenders, batch_size, budget_s, samples_in, joules)
-            rows += more
-            where = f"batches of {batch_size}, {samples_in}"
-            left_out.update({f"{name}, {where}": "out of memory" for name in unable})
-    for name, compiled_net in compiled.items():
-        costs[name]["buffers_bytes"] = compiled_net.n_bytes()
-    return {
+    result = {
         "network": subject.name,
         "weights_sha256": subject.weights_sha256,
         "dataset_sha256": subject.dataset_sha256,
@@ -203,6 +196,15 @@ def bench_network(subject, batch_sizes, budget_s) -> dict:
         "energy": energy,
         "rows": rows,
     }
+    for samples_in, contenders in places.items():
+        for batch_size in batch_sizes:
+            more, unable = bench(subject, contenders, batch_size, budget_s, samples_in, joules)
+            rows += more
+            where = f"batches of {batch_size}, {samples_in}"
+            left_out.update({f"{name}, {where}": "out of memory" for name in unable})
+            for name, compiled_net in compiled.items():
+                costs[name]["buffers_bytes"] = compiled_net.n_bytes()
+            yield result
 
 
 def _energy(device):
@@ -265,16 +267,16 @@ def _run(options):
 
 
 def _measure(subject, options, device, out):
-    """Measures one network; leaves the results in a folder."""
-    with threads.limited(1):
-        measured = bench_network(subject, options.batch_sizes, options.budget)
-    environment = records.environment(device, 1)
-    environment["versions"].update(peers.versions())
+    """Measures one network; leaves the results in a folder, each batch size as it has been measured."""
     command = _command(subject.name, options)
     header = {"schema": SCHEMA, "command": command, "seed": options.seed, "device": options.device}
-    result = {**header, **measured, "environment": environment}
-    records.write_json(out / "bench.json", result)
-    records.write_text(out / "bench.md", report.benchmark_tables(result))
+    with threads.limited(1):
+        for measured in bench_network(subject, options.batch_sizes, options.budget):
+            environment = records.environment(device, 1)
+            environment["versions"].update(peers.versions())
+            result = {**header, **measured, "environment": environment}
+            records.write_json(out / "bench.json", result)
+            records.write_text(out / "bench.md", report.benchmark_tables(result))
     plots.latencies(result, out / "latency.png")
     if device.xp is not np:
         on_cpu = zoo.RELEASED.glob(f"bench/{subject.name}/bench.json")
@@ -286,7 +288,7 @@ def _measure(subject, options, device, out):
 def main(argv=None):
     """Runs the benchmark; returns the exit status."""
     options = parse_arguments(argv)
-    stopped = "stopped; networks that were done are in the folder, --networks names the others"
+    stopped = "stopped; what was measured is in the folder, --networks and --batch-sizes name the rest"
     return exit_status(SCRIPT, lambda: _run(options), stopped, quiet=options.quiet)
 
 

@@ -252,7 +252,9 @@ def time_batches(paths, batches, device, budget_s=BUDGET_S, at_least=MIN_SAMPLES
     batches = batches[:MAX_SAMPLES]
     n_batches = n_within_budget(contenders, batches, clock, budget_s, at_least, MAX_SAMPLES)
     block = min(_BLOCK, max(1, n_batches // _MIN_TURNS))
-    return time_interleaved(contenders, batches[:n_batches], clock, block=block, settle_ms=_SETTLE_MS)
+    # A few large batches would take several times the budget for what is not timed; one is settled in a millisecond.
+    few = {"warm_up": 1, "settle": 0} if block == 1 else {}
+    return time_interleaved(contenders, batches[:n_batches], clock, block=block, settle_ms=_SETTLE_MS, **few)
 
 
 def time_settings(contenders, samples, settings, budget_s) -> PathCosts:

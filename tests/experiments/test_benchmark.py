@@ -251,3 +251,18 @@ def test_it_computes_on_one_thread_and_ctrl_c_is_one_line(options, monkeypatch, 
     with threads.limited(2):
         assert script.main([*options, "--batch-sizes", "1"]) == 130
     assert n_threads == [1] and capsys.readouterr().err.strip().startswith("benchmark.py: stopped; ")
+
+
+def test_what_was_measured_before_an_interruption_stays(options, monkeypatch, tmp_path):
+    bench = script.bench
+
+    def interrupted(subject, contenders, batch_size, *others):
+        if batch_size == 8:
+            raise KeyboardInterrupt
+        return bench(subject, contenders, batch_size, *others)
+
+    monkeypatch.setattr(script, "bench", interrupted)
+    assert script.main([*options, "--budget", "0.1", "--batch-sizes", "1", "8"]) == 130
+    result = records.read_json(tmp_path / "out" / "tiny" / "bench.json")
+    assert {row["batch_size"] for row in result["rows"]} == {1}
+    assert "| 1 " in (tmp_path / "out" / "tiny" / "bench.md").read_text(encoding="utf-8")
