@@ -88,7 +88,7 @@ def inference_speed():
 def gpu_speed():
     """The same on a GPU, a table for each network and each memory that samples lie in; or that no GPU has run this."""
     if not list(RELEASED.glob("bench-gpu/*/bench.json")):
-        return "Not measured: no GPU has run this yet. `make bench-gpu` runs the GPU's tests and writes the records."
+        return "Not measured: there is no record yet. `make bench-gpu` runs the GPU's tests and writes the records."
     parts = []
     for record in read_all("bench-gpu/*/bench.json"):
         for place in dict.fromkeys(row["samples_in"] for row in record["rows"]):
