@@ -75,7 +75,7 @@ bench-precision: $(STAMP)
 BY ?=
 RUN_BY = $(or $(BY),$(VENV)/bin/python)
 BENCH_GPU_OUT = experiments/results/bench-gpu
-BENCH_GPU = experiments/benchmark.py --device gpu --batch-sizes 1 8 64 512 4096 65536 --budget 5 --out $(BENCH_GPU_OUT) $(ARGS)
+BENCH_GPU = experiments/benchmark.py --device gpu --batch-sizes 1 8 64 512 4096 65536 --budget 2 --out $(BENCH_GPU_OUT) $(ARGS)
 bench-gpu: $(if $(BY),,$(STAMP))
 	@$(if $(BY),,$(RUN_BY) -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("cupy"))' \
 	    || $(RUN_BY) -m pip install --quiet --editable '.[test,gpu]')

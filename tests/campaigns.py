@@ -2,7 +2,7 @@
 
     python tests/campaigns.py damage         # 105,000 damaged files: weights, measures, exit records, snapshots
     python tests/campaigns.py kills          # a training ended at every operation on files, then resumed
-    python tests/campaigns.py kills-by-two   # the same by two processes, really killed; 150 points drawn at random
+    python tests/campaigns.py kills-by-two   # the same by two processes, really killed
 
 The tests try a sample of the same. A campaign that is stopped goes on where it was, on the same commit.
 """
@@ -79,38 +79,29 @@ def damaged_files():
     record("damage", tried=AT_A_TIME * len(keys), noticed=n_noticed, errors=errors)
 
 
-def killed_trainings():
+def killed_trainings(name, whole_training, check_resumption):
     """A training ended before each of its operations on files, and resumed: the same weights and history."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        whole, operations = kills.whole_training(folder / "whole")
-        keys = [(number,) for number in range(len(operations))]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        whole, operations = whole_training(folder / "whole")
 
         def work(number):
             with tempfile.TemporaryDirectory(dir=folder) as out:
-                kills.check_resumption(pathlib.Path(out) / "run", number, whole)
+                check_resumption(pathlib.Path(out) / "run", number, whole)
 
-        errors = [result for result in found("kills", keys, work) if result is not None]
-    record("kills", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
-
-
-def trainings_killed_by_two():
-    """The same, of two processes, the first of which is ended by SIGKILL."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        whole = kills.trained_by_two(folder / "whole")
-        operations = json.loads((folder / "whole" / "operations.json").read_text())
-        keys = [(number,) for number in range(len(operations))]
-
-        def work(number):
-            with tempfile.TemporaryDirectory(dir=folder) as out:
-                kills.check_resumption_by_two(pathlib.Path(out) / "run", number, whole)
-
-        errors = [result for result in found("kills-by-two", keys, work) if result is not None]
-    record("kills by two", operations=len(operations), tried=len(keys), equal=len(keys) - len(errors), errors=errors)
+        results = found(name, [(number,) for number in range(len(operations))], work)
+    n, errors = len(results), [result for result in results if result is not None]
+    record(name.replace("-", " "), operations=n, tried=n, equal=n - len(errors), errors=errors)
 
 
-CAMPAIGNS = {"damage": damaged_files, "kills": killed_trainings, "kills-by-two": trainings_killed_by_two}
+_BY_ONE = ("kills", kills.whole_training, kills.check_resumption)
+# Of two processes, the first is ended by SIGKILL.
+_BY_TWO = ("kills-by-two", kills.whole_training_by_two, kills.check_resumption_by_two)
+CAMPAIGNS = {
+    "damage": damaged_files,
+    "kills": lambda: killed_trainings(*_BY_ONE),
+    "kills-by-two": lambda: killed_trainings(*_BY_TWO),
+}
 
 
 def main():

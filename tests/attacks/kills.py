@@ -124,6 +124,11 @@ def trained_by_two(out, number=None):
     return weights, logs(out)
 
 
+def whole_training_by_two(folder):
+    """As `whole_training`, of two workers."""
+    return trained_by_two(folder), json.loads((folder / "operations.json").read_text())
+
+
 def check_resumption_by_two(folder, number, whole):
     """As `check_resumption`, of two workers, the first of which is really killed."""
     trained_by_two(folder, number)
