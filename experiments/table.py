@@ -26,11 +26,13 @@ def released_records():
 
 
 def make_table(paths, on_gpu=RELEASED / "bench-gpu"):
-    """The table of the runs whose records lie there, as Markdown; behind it that of the benchmarks in a folder."""
+    """The table of the runs whose records lie there, in folders of results or as files, as Markdown; behind it that of
+    the benchmarks in a folder."""
     if not paths:
         raise RecordError("expected at least one record of a run, got none: run an experiment first")
     published = records.load_published(REFERENCE)
-    text = report.table_one([records.read_run(path) for path in paths], published)
+    runs = [records.read_run(path / "run.json" if path.is_dir() else path) for path in paths]
+    text = report.table_one(runs, published)
     runs = gpu_runs(on_gpu)
     return f"{text}\n### On a GPU\n\n{report.table_one(runs, published)}" if runs else text
 
@@ -72,9 +74,9 @@ def _gpu_run(found):
 def main(argv=None):
     """Writes and prints the table; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    text = "records of runs; those that differ in the seed alone become one row (default: all that are released)"
+    text = "folders of results, or their run.json; runs that differ in the seed alone are one row (default: released)"
     add, released, out = parser.add_argument, released_records(), HERE / "results" / "table"
-    add("records", nargs="*", type=pathlib.Path, default=released, metavar="RUN.json", help=text)
+    add("records", nargs="*", type=pathlib.Path, default=released, metavar="FOLDER", help=text)
     add("--out", type=nonempty_path, metavar="DIR", default=out, help="default: %(default)s")
     text = "folder of benchmarks on a GPU (default: those released, where there are any)"
     add("--gpu", type=pathlib.Path, metavar="DIR", default=RELEASED / "bench-gpu", help=text)

@@ -1,5 +1,7 @@
 """Figures of benchmarks: latency, throughput by batch size, gains side by side and by precision."""
 
+import itertools
+
 from branchynet.plots import style
 
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
@@ -61,7 +63,7 @@ def by_batch_size(results, path) -> None:
     figure = style.new_figure(9.0, 5.5)
     axes = figure.subplots()
     places = [(result, place) for result in results for place in dict.fromkeys(map(_place, result["rows"]))]
-    for (result, place), colour in zip(places, _COLOURS):
+    for (result, place), colour in zip(places, itertools.cycle(_COLOURS)):
         rows = [row for row in result["rows"] if _place(row) == place]
         words = f"{result['environment']['device']}, samples in memory of the {place}"
         early = _fastest_early_exit(rows)
