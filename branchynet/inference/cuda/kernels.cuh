@@ -113,9 +113,9 @@ INLINE void add_line(float (&sums)[OUTPUTS][PIXELS], const float *row, int left,
 {
     constexpr int SPAN = (PIXELS - 1) * STRIDE_X + KW;
     float values[SPAN], w[(OUTPUTS + 3) / 4 * 4];
+    const unsigned readable = is_there ? width : 0; /* one comparison: a column left of the image is a large number */
 #pragma unroll
-    for (int i = 0; i < SPAN; i++)
-        values[i] = is_there && left + i >= 0 && left + i < width ? row[left + i] : 0.0f;
+    for (int i = 0; i < SPAN; i++) values[i] = (unsigned)(left + i) < readable ? row[left + i] : 0.0f;
 #pragma unroll
     for (int kx = 0; kx < KW; kx++) {
         load_group<OUTPUTS>(w, weights + STEP * kx);
