@@ -47,7 +47,11 @@ ROOMS = {
         ["inference/compiled.py", "inference/reference.py", "inference/plan.py", "inference/lowering.py"]
         + ["inference/operations.py", "inference/engines/*.py", "inference/engines/arrays/*.py"]
         + ["!inference/engines/cuda.py"],
-        ["tests/test_checks.py", *(f"tests/inference/test_{name}.py" for name in _TESTS_OF_INFERENCE)],
+        [
+            "tests/test_checks.py",
+            "tests/test_registry.py",
+            *(f"tests/inference/test_{name}.py" for name in _TESTS_OF_INFERENCE),
+        ],
     ),
     "timing": (["bench/*.py"], ["tests/bench"]),
     "evidence": (
@@ -229,6 +233,8 @@ def try_room(room, sample, only, seed, keep):
     """Prints the mutants of a room that survive; `keep(figures)` is called after each mutant, so that nothing is lost:
     as they come in random order, those so far are a sample, too."""
     found = [one for one in mutants(room) if only in f"{one[0]}:{one[1]}: {one[2]}"]
+    if not found:
+        sys.exit(f"{room}: expected the text of a mutant, got one that none has: {only}")
     n_all, known, alive = len(found), harmless(), []
     found = random.Random(seed).sample(found, n_all if sample is None else min(sample, n_all))
     with tempfile.TemporaryDirectory() as name:

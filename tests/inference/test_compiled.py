@@ -26,7 +26,7 @@ from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.inference.engines import engine_names
 from branchynet.links import Convolution2D
 from branchynet.machine.devices import get_device, to_host
-from branchynet.thresholds import Thresholds
+from branchynet.thresholds import Thresholds, as_exit_rule
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 NETWORKS = {
@@ -259,3 +259,15 @@ def test_thresholds_that_are_changed_in_place_are_looked_at_again_unless_they_ar
 def test_engines_and_devices_that_do_not_exist_are_refused():
     with pytest.raises(CompileError, match=f"expected one of {', '.join(engine_names())}, got 'tpu'"):
         compile_net(tiny_net(), engine="tpu")
+
+
+@pytest.mark.parametrize("thresholds", [0.9, (0.5, 0.9), Thresholds([0.5, 0.9])], ids=["number", "tuple", "rule"])
+def test_thresholds_that_cannot_change_are_looked_at_once(thresholds, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(
+        "branchynet.inference.compiled.as_exit_rule", lambda *given: looked_at.append(given) or as_exit_rule(*given)
+    )
+    (x, _), compiled = tiny_batch(3), compile_net(tiny_net(), engine="arrays")
+    for _ in range(3):
+        compiled.run(x, thresholds)
+    assert len(looked_at) == 1

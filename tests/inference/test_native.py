@@ -104,9 +104,13 @@ def test_it_tells_a_sample_that_is_too_large_from_one_that_may_not_be(largest, m
 
 @needs_compiler
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_batch_is_dealt_out_to_threads(threads):
+def test_a_batch_is_dealt_out_to_threads(threads, monkeypatch):
     net, (x, _) = tiny_net(), tiny_batch(50)
     compiled, expected = compile_net(net, engine="native", threads=threads), run(net, x, 0.9)
+    fill, parts = compiled._engine.fill, []
+    monkeypatch.setattr(compiled._engine, "fill", lambda *arguments: parts.append(arguments[-1]) or fill(*arguments))
+    compiled.run(x, 0.9)
+    assert sum(part.stop - part.start for part in parts) == 50 and len(parts) == threads
     for _ in range(3):
         np.testing.assert_array_equal(compiled.run(x, 0.9).exits, expected.exits)
         np.testing.assert_allclose(compiled.run(x, 0.9).logits, expected.logits, atol=1e-5)

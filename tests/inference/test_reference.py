@@ -126,7 +126,7 @@ def test_a_net_whose_shapes_are_open_takes_those_of_the_first_samples():
         run(net, np.zeros((2, 1, 6, 7), np.float32), 0.5)
 
 
-@pytest.mark.parametrize(("size", "is_taken"), [(9.9e17, True), (1.01e18, False)])
+@pytest.mark.parametrize(("size", "is_taken"), [(9.9e17, True), (1e18, True), (1.01e18, False)])
 def test_where_the_sum_of_the_squares_overflows_each_number_is_looked_at(size, is_taken):
     x = np.full((12, *SHAPE), size, np.float32)
     refused = contextlib.nullcontext() if is_taken else pytest.raises(NetworkError, match=r"numbers of at most 1e\+18")
