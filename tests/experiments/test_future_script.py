@@ -24,7 +24,8 @@ def a_released_network(tiny_network, monkeypatch):
     unknown = Dataset("fashion-mnist", tuple("def"), tiny_samples(9), tiny_samples(40, 2), "made by the test")
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"mnist": known, "fashion-mnist": unknown}[name])
     monkeypatch.setattr(script, "SETTINGS_TO_TRY", {"opengan": {"n_steps": (2, 3)}})
-    monkeypatch.setattr(script, "GOALS", ("knee", "latency<={reference_ms:.6g}ms", "latency<=0ms"))
+    # A million times what was measured: it can be met on any machine, however busy.
+    monkeypatch.setattr(script, "GOALS", ("knee", "latency<={reference_ms:.6f}e6ms", "latency<=0ms"))
     monkeypatch.setattr(paths, "MIN_SAMPLES", 5)
     monkeypatch.setattr(MEASURES, "_entries", {name: MEASURES.get(name) for name in SOME})
 
