@@ -192,8 +192,10 @@ def _one(program, measure):
     (team, _, _), n_weights = launches(program)[0], min(FETCHED_FLOATS, len(program.weights))
     if team is LONE_BLOCK:
         who, work, partial, barrier = "block", "shared", "shared + FLOATS_OF_ONE", "__syncthreads();"
+        counting = ""
     else:  # what its cache holds is forgotten at each barrier
         who, work, partial, barrier, n_weights = "grid", "memory", "shared", "grid_barrier(arrived, &all);", 0
+        counting = "\n    unsigned long long all = count_before(arrived);"
     passage = _through_the_exits(program, measure, team, barrier, "limits")
     return f"""\
 /* One sample after another by the whole {who}. */
@@ -202,8 +204,7 @@ KERNEL(classify_one, {team.block}, {team.resident})
     SHARED_MEMORY(shared);
     float *const work = {work}, *const limits = work + {program.n_floats};
     const struct team team = {who}_team({partial});
-    const int request = team.rank == 0 ? messages[REQUEST] : 0;
-    unsigned long long all = count_before(arrived);
+    const int request = team.rank == 0 ? messages[REQUEST] : 0;{counting}
     for (int sample = 0; sample < n; sample++) {{
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         const float *logits;
