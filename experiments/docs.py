@@ -86,15 +86,27 @@ def inference_speed():
 
 
 def gpu_speed():
-    """The same on a GPU, a table for each network and each memory that samples lie in; or that no GPU has run this."""
+    """Plain Chainer and the kernels on a GPU, a table for each network; or that no GPU has measured this."""
     if not list(RELEASED.glob("bench-gpu/*/bench.json")):
         return "Not measured: there is no record yet. `make bench-gpu` runs the GPU's tests and writes the records."
-    parts = []
-    for record in read_all("bench-gpu/*/bench.json"):
-        for place in dict.fromkeys(row["samples_in"] for row in record["rows"]):
-            rows = [row for row in record["rows"] if row["samples_in"] == place]
-            parts += [f"Samples and answers in memory of the {place}:", speed_table([{**record, "rows": rows}])]
-    return "\n\n".join(parts)
+    made = read_all("bench-gpu/*/bench.json")
+    return "\n\n".join([*map(_gpu_table, made), machines(made)])
+
+
+def _gpu_table(record):
+    """Mean time of a sample by batch size and by where the samples lie, of one network."""
+    rows = {(row["samples_in"], row["name"], row["batch_size"]): row for row in record["rows"]}
+    batch_sizes = sorted({size for _, _, size in rows})
+    lines = []
+    for place in dict.fromkeys(place for place, _, _ in rows):
+        for name in ("plain Chainer, plain net", "cuda, plain net", "cuda, early exit"):
+            found = [rows.get((place, name, size), {}) for size in batch_sizes]
+            if any(found):
+                lines.append([place, name, *(formats.mean_ms(row.get("ms_per_sample")) for row in found)])
+        gains = [row.get("gain_over", {}).get("cuda, plain net") for row in found]
+        lines.append([place, "gain of early exit", *map(formats.gain, gains)])
+    headings = ["Samples in", f"{record['network']}, mean ms a sample", *(f"batch {size:,}" for size in batch_sizes)]
+    return formats.markdown_table(headings, lines)
 
 
 def speed_table(made):

@@ -77,8 +77,8 @@ def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
             "name": f"cuda, {form}",
             "batch_size": 1,
             "samples_in": place,
-            "n_batches": 9,
             "ms_per_sample": {"mean": ms},
+            "gain_over": {"cuda, plain net": {"value": 0.75 / ms, "low": 2.5, "high": 3.5}},
         }
         for form, ms in (("plain net", 0.75), ("early exit", 0.25))
         for place in ("host", "device")
@@ -89,7 +89,7 @@ def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "RELEASED", tmp_path)
     text = docs.gpu_speed()
     assert text.count("| cuda, early exit") == 2 and text.count("0.250") == 2 and "Tiny GPU" in text
-    assert len(re.findall(r"batches timed +\| 9 ", text)) == 2
+    assert len(re.findall(r"gain of early exit +\| 3.00x \(2.50–3.50\)", text)) == 2
 
 
 def test_the_pages_that_are_released_are_what_the_records_say():
