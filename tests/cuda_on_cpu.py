@@ -66,7 +66,7 @@ class KernelsOnCpu:
         self._library = _compiled(f"#include <tuple>\n{_HEADER.read_text()}\n{source}\n{launchers}")
 
     def answers(self, x, thresholds, one=False, grid=3, threads=64) -> Answers:
-        """Answers a batch, as the engine launches it; or, by the kernel for one sample, each sample in turn.
+        """Answers a batch, as the engine launches it; or by the kernel for one sample, which takes several in turn.
 
         `grid` and `threads` are of the launch, as far as the kernel leaves it open.
 
@@ -79,7 +79,7 @@ class KernelsOnCpu:
         arrived = np.zeros(1, np.uint64)
         of_one, of_batch = launches(self.program)
         if one:  # its warps share tiles as many as they are
-            grid, threads = 1 if self.fits_block else grid, of_one.team.block
+            threads = of_one.team.block
         launch = of_one if one else of_batch
         work = np.full((n, launch.memory_floats), np.nan, np.float32)
         lists = np.full(self.plan.n_exits * (1 + MOST_SAMPLES), -1, np.int32)

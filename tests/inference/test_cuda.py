@@ -112,6 +112,26 @@ def test_every_operation_by_grids_of_every_form(monkeypatch, rng, is_large, grid
 
 
 @on_cpu
+@pytest.mark.parametrize("n_samples", [1, 2, 5])
+def test_few_samples_are_shared_by_many_threads(monkeypatch, rng, n_samples):
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    net, x = BranchyNet(every_operation()), rng.normal(size=(n_samples, 2, 9, 8)).astype(np.float32)
+    expected, kernels = run(net, x, 1.3), KernelsOnCpu(make_plan(net, x.shape[1:]), ENTROPY)
+    assert_same_answers(kernels.answers(x, (1.3, 1.3), grid=24, threads=128), expected)
+
+
+@on_cpu
+@pytest.mark.parametrize("n_numbers", [4, 5, 6])
+def test_a_sample_among_others_need_not_begin_where_four_numbers_are_read_at_once(rng, n_numbers):
+    net = BranchyNet([L.Linear(n_numbers, 8), Branch([L.Linear(8, 3)]), FL(F.relu), Branch([L.Linear(8, 3)])])
+    x = rng.normal(size=(7, n_numbers)).astype(np.float32)
+    kernels = KernelsOnCpu(make_plan(net, x.shape[1:]), ENTROPY)
+    assert kernels.fits_block
+    for grid in (1, 3):
+        assert_same_answers(kernels.answers(x, (0.9,), one=True, grid=grid), run(net, x, 0.9))
+
+
+@on_cpu
 @pytest.mark.parametrize(
     ("kernel", "barrier", "is_large"),
     [

@@ -55,16 +55,18 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
             layer = Layer(group, *out_shape, channels * kh, kw, stride_x)
             form = best_form(team, layer)
             program.n_partial[team.name] = max(program.n_partial[team.name], form.n_partial(team, layer))
-            kernel = f"shared_convolution<{_listed((group, *form, kh, kw, stride_x))}>"
+            kernel, of_team = f"shared_convolution<{_listed((group, *form, kh, kw, stride_x))}>", numbers
         else:
             # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
             pixels = min(team.pixels, out_shape[2])
             n_tiles = -(-n_outputs // group) * out_shape[1] * -(-out_shape[2] // pixels)
             n_sharing = WARP if isinstance(operation, ops.Linear) else team.sharing // n_tiles
             parts = 1 << max(1, min(WARP, n_sharing, channels * kh)).bit_length() - 1
-            templates = (group, pixels, parts, kh, kw, stride_x)
-            kernel = f"convolution<{_listed(templates)}>"
-        calls[team] = f"{kernel}({numbers}, {_listed(sizes)})"
+            if not team.sharing and not isinstance(operation, ops.Linear):
+                parts = 0
+            kernel = f"convolution<{_listed((group, pixels, kh, kw, stride_x))}>"
+            of_team = f"{numbers}, {parts}"
+        calls[team] = f"{kernel}({of_team}, {_listed(sizes)})"
     comment = f"convolution {words(W.shape[2:])}, stride {stride_y}x{stride_x}, padding {words(pad)}"
     kind = "convolution"
     if isinstance(operation, ops.Linear):

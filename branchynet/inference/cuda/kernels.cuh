@@ -98,11 +98,13 @@ template <int GROUP> INLINE void load_group(float *to, const float *from)
     }
 }
 
-template <int PARTS> INLINE float sum_of_parts(float value)
+/* How many threads compute a tile together, where there are not enough tiles for all: what takes time then is waiting,
+ * line after line. More than half of the threads would be in each other's way. */
+INLINE int parts_of_few(struct team team, int tiles, int lines)
 {
-#pragma unroll
-    for (int distance = PARTS / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
-    return value;
+    int parts = 1;
+    while (parts < WARP && 2 * parts <= lines && 4LL * parts * team.n_left * tiles <= team.size) parts *= 2;
+    return parts;
 }
 
 /* Adds what a line of the input brings to a tile's sums: from `left` on, values of a row with `width` columns, where
@@ -141,17 +143,19 @@ INLINE float with_shortcut(float sum, struct shortcut shortcut, long long sample
 
 INLINE float rectified(float value, int relu) { return relu && value < 0 ? 0.0f : value; }
 
-/* A fully connected layer is a convolution of an image of one pixel. */
-template <int GROUP, int PIXELS, int PARTS, int KH, int KW, int STRIDE_X>
+/* A fully connected layer is a convolution of an image of one pixel. parts: threads that compute a tile together; 0 for
+ * one, and more where there are few tiles. */
+template <int GROUP, int PIXELS, int KH, int KW, int STRIDE_X>
 INLINE void convolution(const float *in, struct shortcut shortcut, const float *weights, float *out, struct team team,
-                        int channels, int in_h, int in_w, int stride_y, int pad_y, int pad_x, int n_outputs, int out_h,
-                        int out_w, int relu)
+                        int parts, int channels, int in_h, int in_w, int stride_y, int pad_y, int pad_x, int n_outputs,
+                        int out_h, int out_w, int relu)
 {
     constexpr int STEP = (GROUP + 3) / 4 * 4;
     const int tiles_x = (out_w + PIXELS - 1) / PIXELS, groups = (n_outputs + GROUP - 1) / GROUP;
     const int tiles = groups * out_h * tiles_x;
-    for (int first = first_tile(team, PARTS); first < team.n_left * tiles; first += tiles_at_once(team, PARTS)) {
-        const struct tile tile = tile_of(team, first, tiles, PARTS);
+    if (!parts) parts = parts_of_few(team, tiles, channels * KH);
+    for (int first = first_tile(team, parts); first < team.n_left * tiles; first += tiles_at_once(team, parts)) {
+        const struct tile tile = tile_of(team, first, tiles, parts);
         const int x = tile.number % tiles_x * PIXELS, y = tile.number / tiles_x % out_h;
         const int group = tile.number / (tiles_x * out_h);
         const float *image = in + tile.sample, *packed = weights + group * STEP * (1 + channels * KH * KW);
@@ -161,22 +165,26 @@ INLINE void convolution(const float *in, struct shortcut shortcut, const float *
         for (int o = 0; o < GROUP; o++)
 #pragma unroll
             for (int p = 0; p < PIXELS; p++) sums[o][p] = tile.part == 0 ? w[o] : 0.0f;
-        for (int line = tile.part; line < channels * KH; line += PARTS) {
+        for (int line = tile.part; line < channels * KH; line += parts) {
             const int row = y * stride_y - pad_y + line % KH;
             if (row < 0 || row >= in_h) continue;
             const float *from = image + (line / KH * in_h + row) * in_w;
             add_line<GROUP, PIXELS, STEP, KW, STRIDE_X>(sums, from, x * STRIDE_X - pad_x, in_w, true,
                                                         packed + STEP * (1 + line * KW));
         }
+        for (int distance = parts / 2; distance > 0; distance /= 2)
+#pragma unroll
+            for (int o = 0; o < GROUP; o++)
+#pragma unroll
+                for (int p = 0; p < PIXELS; p++) sums[o][p] += __shfl_xor_sync(0xffffffffu, sums[o][p], distance);
 #pragma unroll
         for (int o = 0; o < GROUP; o++)
 #pragma unroll
             for (int p = 0; p < PIXELS; p++) {
-                const float sum = sum_of_parts<PARTS>(sums[o][p]);
                 const int channel = group * GROUP + o;
                 if (tile.exists && tile.part == 0 && channel < n_outputs && x + p < out_w)
                     out[tile.sample + (channel * out_h + y) * out_w + x + p] =
-                        rectified(with_shortcut(sum, shortcut, tile.sample, channel, y, x + p), relu);
+                        rectified(with_shortcut(sums[o][p], shortcut, tile.sample, channel, y, x + p), relu);
             }
     }
 }

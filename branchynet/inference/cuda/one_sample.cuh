@@ -60,20 +60,20 @@ INLINE void fetch(const float *weights, int n, struct team team)
 INLINE void take_from_host(const SAMPLE *sample, const float *thresholds, float *to, float *thresholds_to,
                            const float *weights, int n_weights, struct team team, volatile int *messages)
 {
-    constexpr int FOURS = N_INPUTS / 4;
-    const int rank = team.rank;
+    /* A sample among others need not begin where four numbers can be read at once. */
+    const int rank = team.rank, fours = (unsigned long long)sample % sizeof(SAMPLE4) ? 0 : N_INPUTS / 4;
     SAMPLE4 four;
     float threshold = 0;
-    if (rank < FOURS) four = ((const SAMPLE4 *)sample)[rank];
+    if (rank < fours) four = ((const SAMPLE4 *)sample)[rank];
     if (rank < N_EXITS) threshold = thresholds[rank];
     fetch(weights, n_weights, team);
     if (rank < N_EXITS) thresholds_to[rank] = threshold;
-    for (int i = rank; i < FOURS; i += team.size) {
+    for (int i = rank; i < fours; i += team.size) {
         if (i != rank) four = ((const SAMPLE4 *)sample)[i];
         take_number(four.x, 4 * i, to, messages), take_number(four.y, 4 * i + 1, to, messages);
         take_number(four.z, 4 * i + 2, to, messages), take_number(four.w, 4 * i + 3, to, messages);
     }
-    if (rank < N_INPUTS % 4) take_number(sample[4 * FOURS + rank], 4 * FOURS + rank, to, messages);
+    for (int i = 4 * fours + rank; i < N_INPUTS; i += team.size) take_number(sample[i], i, to, messages);
 }
 
 /* What the lanes of a pixel have added up, where LANES neighbouring lanes have a pixel each. */

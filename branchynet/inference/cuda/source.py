@@ -6,7 +6,7 @@ other, so one launch answers any batch, and nobody has to sort out who left. Of 
 of launches, a stage each, for the samples that are left; which those are, the GPU itself writes down at each exit.
 
 One sample by itself is the kernel `classify_one`: all threads of one block, or of the whole grid where the network is
-large, share each stage, with a barrier behind it.
+large, share each stage, with a barrier behind it. A few samples of a network that fits a block have a block each.
 
 All kernels have the same parameters, so that one list of arguments serves them.
 """
@@ -192,24 +192,24 @@ def _one(program, measure):
     (team, _, _), n_weights = launches(program)[0], min(FETCHED_FLOATS, len(program.weights))
     if team is LONE_BLOCK:
         who, work, partial, barrier = "block", "shared", "shared + FLOATS_OF_ONE", "__syncthreads();"
-        counting = ""
+        counting, first, step = "", "blockIdx.x", "gridDim.x"
     else:  # what its cache holds is forgotten at each barrier
         who, work, partial, barrier, n_weights = "grid", "memory", "shared", "grid_barrier(arrived, &all);", 0
-        counting = "\n    unsigned long long all = count_before(arrived);"
+        counting, first, step = "\n    unsigned long long all = count_before(arrived);", 0, 1
     passage = _through_the_exits(program, measure, team, barrier, "limits")
     return f"""\
-/* One sample after another by the whole {who}. */
+/* One sample after another by a whole {who}. */
 KERNEL(classify_one, {team.block}, {team.resident})
 {{
     SHARED_MEMORY(shared);
     float *const work = {work}, *const limits = work + {program.n_floats};
     const struct team team = {who}_team({partial});
     const int request = team.rank == 0 ? messages[REQUEST] : 0;{counting}
-    for (int sample = 0; sample < n; sample++) {{
+    for (int sample = {first}; sample < n; sample += {step}) {{
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         const float *logits;
         float score;
-        if (sample) {barrier} /* all have read the logits of the sample before */
+        if (sample >= {step}) {barrier} /* all have read the logits of the sample before */
         take_from_host(samples + (long long)sample * N_INPUTS, thresholds, work + {program.source.at}, limits, weights,
                        {n_weights}, team, messages);
         {barrier}

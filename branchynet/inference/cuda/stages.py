@@ -16,9 +16,10 @@ class Team:
         name: of the team.
         block: threads of a block.
         n_blocks: how many blocks compute one sample; about as many as large GPUs have multiprocessors. 0 where there
-            are so many samples that a thread can have a tile of a convolution for itself.
+            can be so many samples that a thread has a tile of a convolution for itself.
         pixels: neighbouring pixels of such a tile.
-        sharing: threads that share the tiles of a sample: several have one where there are fewer.
+        sharing: threads that share the tiles of a sample: several have one where there are fewer. 0 where that is known
+            only when it runs: `parts_of_few` in kernels.cuh.
         resident: blocks that a multiprocessor holds at a time, at least: more of them hide each other's waiting, and
             each has fewer registers.
     """
@@ -27,7 +28,7 @@ class Team:
     block: int
     n_blocks: int = 0
     pixels: int = 0
-    sharing: int = 1
+    sharing: int = 0
     resident: int = 1
 
     @property

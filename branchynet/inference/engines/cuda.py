@@ -1,6 +1,7 @@
 """The cuda engine: the plan as CUDA C with the exits inside. One launch answers one sample, or a batch.
 
-The kernels are those of `branchynet.inference.cuda`. CuPy compiles and launches them.
+The kernels are those of `branchynet.inference.cuda`. CuPy compiles and launches them; where a batch is many launches,
+all but the first are one CUDA graph.
 """
 
 from __future__ import annotations
@@ -92,20 +93,21 @@ class CudaEngine(Engine):
         """Memory of the weights."""
         return self.weights.nbytes
 
-    def launch_one(self, arguments, stream=None):
-        """Starts the kernel for one sample, on a stream of CuPy; on the current one by default."""
-        blocks = 1 if self.fits_block else min(self.n_multiprocessors, self.most_blocks)
+    def launch_one(self, arguments, stream=None, n=1):
+        """Starts the kernel for one sample, or for n where a block has one, on a stream of CuPy; by default on the
+        current one."""
+        blocks = min(n if self.fits_block else self.n_multiprocessors, self.most_blocks)
         shared_bytes = _FLOAT_BYTES * self.of_one.shared_floats
         # Cooperative: all blocks run at the same time, or none.
         cooperative, threads = not self.fits_block, self.of_one.team.block
         self.kernels[self.one]((blocks,), (threads,), arguments, shared_bytes, stream, cooperative)
 
-    def launch_batch(self, arguments, n):
-        """Starts the kernels for n samples, on the current stream."""
+    def launch_batch(self, names, arguments, n=MOST_SAMPLES):
+        """Starts kernels for n samples, on the current stream."""
         blocks = min(self.n_multiprocessors * self.blocks_each, self.most_blocks)
         if self.fits_block:
             blocks = min(n, blocks)
-        for name in self.batch:
+        for name in names:
             shared_bytes = _FLOAT_BYTES * self.of_batch.shared_floats
             self.kernels[name]((blocks,), (self.of_batch.team.block,), arguments, shared_bytes)
 
@@ -129,7 +131,9 @@ class _Workspace:
         self._device_thresholds = xp.zeros(plan.n_exits, np.float32)
         # Of its own: the graph for one sample holds the address, so a larger batch must not replace it.
         self._memory_of_one = xp.empty(engine.of_one.memory_floats, np.float32)
+        # Of a large network's batch: its numbers, its answers, and its layers as one graph, which holds the addresses.
         self._memory = xp.empty((0, engine.of_batch.memory_floats), np.float32)
+        self._rows, self._layers = xp.empty((MOST_SAMPLES, self._row_size), np.int32), None
         # Where samples of the host are put, in turn, and where they are sent from there.
         self._stagings, self._sent = [], xp.empty((0, *plan.in_shape), self._dtype)
         self._lists = xp.zeros(plan.n_exits * (1 + MOST_SAMPLES), np.int32)
@@ -142,7 +146,7 @@ class _Workspace:
 
     def n_bytes(self) -> int:
         """Memory of the buffers, on the GPU and on the host."""
-        on_device = (self._memory_of_one, self._memory, self._lists, self._device_thresholds, self._sent)
+        on_device = (self._memory_of_one, self._memory, self._rows, self._lists, self._device_thresholds, self._sent)
         stagings = [array for array, _ in self._stagings]
         return sum(array.nbytes for array in (*on_device, *stagings, self._sample, self._row))
 
@@ -196,8 +200,7 @@ class _Workspace:
             part = samples[start : start + step]
             if is_on_host:
                 part = self._send(part, *self._stagings[number % 2])
-            arguments = self._arguments(part, len(part), self._device_thresholds, self._memory, rows[start:])
-            engine.launch_batch(arguments, len(part))
+            self._start(part, rows[start : start + step])
         if is_on_host:
             rows = rows.get()
         else:
@@ -209,11 +212,28 @@ class _Workspace:
         """For n samples at a time."""
         engine, xp = self._engine, self._engine.device.xp
         if not engine.fits_block and len(self._memory) < n:
-            self._memory = xp.empty((n, engine.of_batch.memory_floats), np.float32)
+            n_or_more = min(1 << (n - 1).bit_length(), MOST_SAMPLES)  # so that there are few graphs
+            self._memory = xp.empty((n_or_more, engine.of_batch.memory_floats), np.float32)
+            self._lists[...] = 0  # no sample is on its way when the layers are launched for the graph
+            arguments = self._arguments(self._sample, 0, self._device_thresholds, self._memory, self._rows)
+            (self._layers,) = captured(xp, [lambda: engine.launch_batch(engine.batch[1:], arguments)])
         if is_on_host and len(self._sent) < n:
             self._sent = xp.empty((n, *engine.plan.in_shape), self._dtype)
             arrays = _pinned(xp, [self._sent.shape] * 2, [self._dtype] * 2)
             self._stagings = [(array, xp.cuda.Event(disable_timing=True)) for array in arrays]
+
+    def _start(self, samples, rows):
+        """Starts what answers samples on the GPU; rows: for the answers."""
+        engine, n = self._engine, len(samples)
+        arguments = self._arguments(samples, n, self._device_thresholds, self._memory, rows)
+        if not engine.fits_block:
+            engine.launch_batch(engine.batch[:1], arguments)
+            self._layers()
+            rows[...] = self._rows[:n]
+        elif n <= engine.n_multiprocessors:
+            engine.launch_one(arguments, n=n)
+        else:
+            engine.launch_batch(engine.batch, arguments, n)
 
     def _send(self, samples, staging, event):
         """Samples of the host, sent to the GPU: while it takes one part, the host puts the next beside it.
