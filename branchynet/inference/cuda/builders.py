@@ -57,15 +57,10 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
             program.n_partial[team.name] = max(program.n_partial[team.name], form.n_partial(team, layer))
             kernel, of_team = f"shared_convolution<{_listed((group, *form, kh, kw, stride_x))}>", numbers
         else:
-            # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
             pixels = min(team.pixels, out_shape[2])
             n_tiles = -(-n_outputs // group) * out_shape[1] * -(-out_shape[2] // pixels)
-            n_sharing = WARP if isinstance(operation, ops.Linear) else team.sharing // n_tiles
-            parts = 1 << max(1, min(WARP, n_sharing, channels * kh)).bit_length() - 1
-            if not team.sharing and not isinstance(operation, ops.Linear):
-                parts = 0
-            kernel = f"convolution<{_listed((group, pixels, kh, kw, stride_x))}>"
-            of_team = f"{numbers}, {parts}"
+            parts = _parts(team, isinstance(operation, ops.Linear), n_tiles, channels * kh)
+            kernel, of_team = f"convolution<{_listed((group, pixels, kh, kw, stride_x))}>", f"{numbers}, {parts}"
         calls[team] = f"{kernel}({of_team}, {_listed(sizes)})"
     comment = f"convolution {words(W.shape[2:])}, stride {stride_y}x{stride_x}, padding {words(pad)}"
     kind = "convolution"
@@ -76,6 +71,15 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
     weights = program.pack(_pack_groups(W, operation.b, group))
     program.add(name, f"{comment}: {shapes}", calls, source, target, weights, added.at if shortcut else None)
     return target
+
+
+def _parts(team, is_linear, n_tiles, n_lines):
+    """Threads that compute a tile together; 0 where only the kernel knows, by how many samples are left."""
+    # A thread that has a fully connected output for itself would read its weights far from its neighbours'.
+    if not is_linear and not team.sharing:
+        return 0
+    n_sharing = WARP if is_linear else team.sharing // n_tiles
+    return 1 << max(1, min(WARP, n_sharing, n_lines)).bit_length() - 1
 
 
 def _convolution(program, operation, relu, source, is_kept):
