@@ -85,7 +85,10 @@ def _run_tests(row, venv, log):
     results = ROOT / venv / "results.xml"
     results.unlink(missing_ok=True)
     start = time.monotonic()
-    ok = _logged(log, python, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", f"--junitxml={results}")
+    shared_out = ("-n", "auto", "--dist", "loadfile")
+    ok = _logged(
+        log, python, "-m", "pytest", "-q", "-rfE", *shared_out, "-p", "no:cacheprovider", f"--junitxml={results}"
+    )
     row.seconds = f"{time.monotonic() - start:.0f}"
     row.outcome = "passed" if ok else "failed"
     if results.exists():
