@@ -34,7 +34,7 @@ class CapturedCalls:
             try:
                 for call in calls:
                     call()
-            except Exception:
+            except BaseException:
                 with contextlib.suppress(RuntimeError):
                     stream.end_capture()
                 raise

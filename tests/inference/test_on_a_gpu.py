@@ -77,6 +77,46 @@ def test_batches_that_grow_and_shrink(monkeypatch, most_floats):
         assert_same_answers(type(answers)(*map(to_host, answers)), expected)
 
 
+def test_several_threads_whose_batches_grow(monkeypatch):
+    """Each captures graphs of its own while the others answer."""
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    monkeypatch.setattr("branchynet.inference.engines.cuda._STEP", 1)
+    net, (x, _) = tiny_net(), tiny_batch(8)
+    compiled = compile_net(net, engine="cuda", device="gpu")
+    expected = {n: run(net, x[:n], 0.9) for n in range(1, 9)}
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda number: compiled.run(x[: 1 + number % 8], 0.9), range(64))
+        for number, found in enumerate(answers):
+            assert_same_answers(found, expected[1 + number % 8])
+
+
+def test_a_batch_that_is_interrupted_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    monkeypatch.setattr("branchynet.inference.engines.cuda._STEP", 1)
+    net, (x, _) = tiny_net(), tiny_batch(8)
+    compiled = compile_net(net, engine="cuda", device="gpu")
+    assert_same_answers(compiled.run(x[:2], 0.9), run(net, x[:2], 0.9))
+
+    def interrupted(xp, calls):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during, pytest.raises(KeyboardInterrupt):
+        during.setattr("branchynet.inference.engines.cuda.captured", interrupted)
+        compiled.run(x, 0.9)
+    for n_samples in (1, 2, 8):
+        assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
+
+
+def test_a_batch_with_too_many_numbers_for_the_kernels_is_taken_in_parts(monkeypatch):
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+    net, (x, _) = tiny_net(), tiny_batch(8)
+    monkeypatch.setattr("branchynet.inference.engines.cuda._MOST_NUMBERS", 1)  # a sample at a time
+    compiled = compile_net(net, engine="cuda", device="gpu")
+    for samples in (x, get_device("gpu").send(x)):
+        answers = compiled.run(samples, 0.9)
+        assert_same_answers(type(answers)(*map(to_host, answers)), run(net, x, 0.9))
+
+
 @pytest.mark.parametrize("n_numbers", [4, 5, 6])
 def test_a_sample_among_others_begins_anywhere(rng, n_numbers):
     net = BranchyNet([L.Linear(n_numbers, 8), Branch([L.Linear(8, 3)]), FL(F.relu), Branch([L.Linear(8, 3)])])

@@ -56,7 +56,8 @@ INLINE void fetch(const float *weights, int n, struct team team)
     for (int i = 8 * team.rank; i < n; i += 8 * team.size) FETCH(weights + i);
 }
 
-/* Brings a sample, and the thresholds behind all numbers, to where the network reads them. */
+/* Brings a sample, and the thresholds behind all numbers, to where the network reads them: from the host's memory, or a
+ * sample of a batch from the GPU's. */
 INLINE void take_from_host(const SAMPLE *sample, const float *thresholds, float *to, float *thresholds_to,
                            const float *weights, int n_weights, struct team team, volatile int *messages)
 {

@@ -33,8 +33,8 @@ FETCHED_FLOATS = 48 * 1024 // 4
 MOST_SAMPLES = 1024
 
 _PARAMETERS = """
-/* samples: n x N_INPUTS numbers; thresholds: one for each early exit; rows: an answer for each sample; messages: in
- * memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is left; arrived,
+/* samples: n x N_INPUTS numbers; thresholds: one for each exit, the last unread; rows: an answer for each sample; messages:
+ * in memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is left; arrived,
  * of the grid barrier. */
 #define KERNEL(name, threads, resident)                                                                              \\
     extern "C" __global__ void __launch_bounds__(threads, resident)                                                   \\
@@ -198,7 +198,7 @@ def _one(program, measure):
         counting, first, step = "\n    unsigned long long all = count_before(arrived);", 0, 1
     passage = _through_the_exits(program, measure, team, barrier, "limits")
     return f"""\
-/* One sample after another by a whole {who}. */
+/* A {who} a sample. */
 KERNEL(classify_one, {team.block}, {team.resident})
 {{
     SHARED_MEMORY(shared);

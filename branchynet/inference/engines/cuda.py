@@ -32,6 +32,10 @@ BLOCKS_VARIABLE = "BRANCHYNET_GPU_BLOCKS"
 # Looks at the answer's number before the host waits as CUDA does: about a millisecond.
 _N_LOOKS = 20_000
 _FLOAT_BYTES = 4
+# Numbers of the samples that a large network takes at a time: its kernels count their tiles in 32 bits.
+_MOST_NUMBERS = 1 << 30
+# Room for a batch of a large network grows in steps of so many samples, for each size has a graph of its own.
+_STEP = 64
 # What host and GPU tell each other: see kernels.cuh.
 _REQUEST, _ANSWERED, _BAD_SAMPLE, _BAD_LOGITS = range(4)
 _MAX_REQUEST = 1 << 30
@@ -71,8 +75,11 @@ class CudaEngine(Engine):
         share = _FLOAT_BYTES * self.of_one.shared_floats / attributes["MaxSharedMemoryPerMultiprocessor"]
         kernels[self.one].preferred_shared_memory_carveout = math.ceil(100 * share)
         self.n_multiprocessors = attributes["MultiProcessorCount"]
-        self.blocks_each = self._blocks_each(self.kernels[self.batch[0]])
         self.most_blocks = int(os.environ.get(BLOCKS_VARIABLE, 1 << 20))
+        # Of a kernel for batches: as many as run at the same time, whichever of them it is.
+        blocks_each = min(self._blocks_each(self.kernels[name]) for name in self.batch)
+        self.blocks_of_batch = min(self.n_multiprocessors * blocks_each, self.most_blocks)
+        self.most_samples = max(1, min(MOST_SAMPLES, _MOST_NUMBERS // program.n_floats))
 
     @classmethod
     def problem(cls, device):
@@ -102,11 +109,8 @@ class CudaEngine(Engine):
         cooperative, threads = not self.fits_block, self.of_one.team.block
         self.kernels[self.one]((blocks,), (threads,), arguments, shared_bytes, stream, cooperative)
 
-    def launch_batch(self, names, arguments, n=MOST_SAMPLES):
-        """Starts kernels for n samples, on the current stream."""
-        blocks = min(self.n_multiprocessors * self.blocks_each, self.most_blocks)
-        if self.fits_block:
-            blocks = min(n, blocks)
+    def launch_batch(self, names, arguments, blocks):
+        """Starts kernels for batches, on the current stream."""
         for name in names:
             shared_bytes = _FLOAT_BYTES * self.of_batch.shared_floats
             self.kernels[name]((blocks,), (self.of_batch.team.block,), arguments, shared_bytes)
@@ -142,7 +146,9 @@ class _Workspace:
         arguments = self._arguments(self._sample, 1, self._thresholds, self._memory_of_one, self._row)
         self._stream = xp.cuda.Stream(non_blocking=True)
         (self._launch,) = captured(xp, [lambda *stream: engine.launch_one(arguments, *stream)])
-        xp.cuda.Device().synchronize()
+        # Not the whole device: another thread may be capturing.
+        xp.cuda.get_current_stream().synchronize()
+        self._messages[_BAD_SAMPLE:] = 0  # of the sample of zeros that the kernel was tried with
 
     def n_bytes(self) -> int:
         """Memory of the buffers, on the GPU and on the host."""
@@ -188,12 +194,20 @@ class _Workspace:
         return _as_answers(self._row.copy())
 
     def _answers_of_batch(self, x):
+        try:
+            return self._launched_and_awaited(x)
+        except BaseException:  # an interruption, too: what is still running must not tell of a later request
+            self._engine.device.xp.cuda.get_current_stream().synchronize()
+            self._messages[_BAD_SAMPLE:] = 0
+            raise
+
+    def _launched_and_awaited(self, x):
         engine, xp = self._engine, self._engine.device.xp
         if not self._are_on_device:
             self._device_thresholds.set(self._thresholds)
             self._are_on_device = True
         is_on_host, rows = isinstance(x, np.ndarray), xp.empty((len(x), self._row_size), np.int32)
-        step = MOST_SAMPLES if is_on_host or not engine.fits_block else len(x)
+        step = engine.most_samples if is_on_host or not engine.fits_block else len(x)
         self._make_room(min(len(x), step), is_on_host)
         samples = x if is_on_host else xp.ascontiguousarray(x)
         for number, start in enumerate(range(0, len(x), step)):
@@ -212,11 +226,12 @@ class _Workspace:
         """For n samples at a time."""
         engine, xp = self._engine, self._engine.device.xp
         if not engine.fits_block and len(self._memory) < n:
-            n_or_more = min(1 << (n - 1).bit_length(), MOST_SAMPLES)  # so that there are few graphs
-            self._memory = xp.empty((n_or_more, engine.of_batch.memory_floats), np.float32)
+            n_or_more = min(-(-n // _STEP) * _STEP, engine.most_samples)
+            memory = xp.empty((n_or_more, engine.of_batch.memory_floats), np.float32)
             self._lists[...] = 0  # no sample is on its way when the layers are launched for the graph
-            arguments = self._arguments(self._sample, 0, self._device_thresholds, self._memory, self._rows)
-            (self._layers,) = captured(xp, [lambda: engine.launch_batch(engine.batch[1:], arguments)])
+            arguments = self._arguments(self._sample, 0, self._device_thresholds, memory, self._rows)
+            layers = captured(xp, [lambda: engine.launch_batch(engine.batch[1:], arguments, engine.blocks_of_batch)])
+            self._memory, (self._layers,) = memory, layers  # both or, if that was interrupted, neither
         if is_on_host and len(self._sent) < n:
             self._sent = xp.empty((n, *engine.plan.in_shape), self._dtype)
             arrays = _pinned(xp, [self._sent.shape] * 2, [self._dtype] * 2)
@@ -227,13 +242,13 @@ class _Workspace:
         engine, n = self._engine, len(samples)
         arguments = self._arguments(samples, n, self._device_thresholds, self._memory, rows)
         if not engine.fits_block:
-            engine.launch_batch(engine.batch[:1], arguments)
+            engine.launch_batch(engine.batch[:1], arguments, engine.blocks_of_batch)
             self._layers()
             rows[...] = self._rows[:n]
         elif n <= engine.n_multiprocessors:
             engine.launch_one(arguments, n=n)
         else:
-            engine.launch_batch(engine.batch, arguments, n)
+            engine.launch_batch(engine.batch, arguments, min(n, engine.blocks_of_batch))
 
     def _send(self, samples, staging, event):
         """Samples of the host, sent to the GPU: while it takes one part, the host puts the next beside it.
