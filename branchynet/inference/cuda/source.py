@@ -33,9 +33,9 @@ FETCHED_FLOATS = 48 * 1024 // 4
 MOST_SAMPLES = 1024
 
 _PARAMETERS = """
-/* samples: n x N_INPUTS numbers; thresholds: one for each exit, the last unread; rows: an answer for each sample; messages:
- * in memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is left; arrived,
- * of the grid barrier. */
+/* samples: n x N_INPUTS numbers; thresholds: one for each exit, the last unread; rows: an answer for each sample;
+ * messages: in memory of the host. Where a kernel needs them: memory, N_FLOATS floats for each sample; lists, who is
+ * left; arrived, of the grid barrier. */
 #define KERNEL(name, threads, resident)                                                                              \\
     extern "C" __global__ void __launch_bounds__(threads, resident)                                                   \\
         name(const float *weights, const SAMPLE *samples, int n, const float *thresholds, float *memory, int *lists,  \\
