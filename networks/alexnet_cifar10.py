@@ -49,58 +49,18 @@ def get_network(n_classes=10, placement="paper"):
     ]
     last = Branch([L.Linear(128, n_classes)], weight=0.3)
     if placement == "paper":
-        return [
-            *conv1,
-            _two_conv_branch(32, 2048, n_classes),
-            *conv2,
-            _one_conv_branch(64, 512, n_classes),
-            *conv3,
-            *rest,
-            last,
-        ]
-    return [
-        *conv1,
-        *conv2,
-        _two_conv_branch(64, 512, n_classes),
-        *conv3,
-        _one_conv_branch(96, 128, n_classes),
-        *rest,
-        last,
-    ]
+        first, second = _branch([32, 32], 2048, n_classes), _branch([64], 512, n_classes)
+        return [*conv1, first, *conv2, second, *conv3, *rest, last]
+    first, second = _branch([64, 32], 512, n_classes), _branch([96], 128, n_classes)
+    return [*conv1, *conv2, first, *conv3, second, *rest, last]
 
 
-def _two_conv_branch(in_channels, n_features, n_classes):
-    """The first branch: 2 convolutions and 1 fully connected layer."""
-    return Branch(
-        [
-            FL(F.relu),
-            _pool(),
-            _normalise(),
-            Convolution2D(in_channels, 32, 3, pad=1),
-            FL(F.relu),
-            Convolution2D(32, 32, 3, pad=1),
-            FL(F.relu),
-            _pool(),
-            L.Linear(n_features, n_classes),
-        ],
-        weight=1.0,
-    )
-
-
-def _one_conv_branch(in_channels, n_features, n_classes):
-    """The second branch: 1 convolution and 1 fully connected layer."""
-    return Branch(
-        [
-            FL(F.relu),
-            _pool(),
-            _normalise(),
-            Convolution2D(in_channels, 32, 3, pad=1),
-            FL(F.relu),
-            _pool(),
-            L.Linear(n_features, n_classes),
-        ],
-        weight=1.0,
-    )
+def _branch(in_channels, n_features, n_classes):
+    """A branch: a convolution for each number of channels that comes in, and 1 fully connected layer."""
+    layers = [FL(F.relu), _pool(), _normalise()]
+    for channels in in_channels:
+        layers += [Convolution2D(channels, 32, 3, pad=1), FL(F.relu)]
+    return Branch([*layers, _pool(), L.Linear(n_features, n_classes)], weight=1.0)
 
 
 def _pool():
