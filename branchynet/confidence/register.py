@@ -31,15 +31,6 @@ _OF_THE_LIBRARY = {
 MEASURES = Registry("measure", MeasureError, _OF_THE_LIBRARY)
 
 
-class _FunctionMeasure(Measure):
-    """A measure that is a function of the logits of one exit."""
-
-    function = None
-
-    def scores(self, exit_index, logits):
-        return self.function(logits)
-
-
 class _Guarded(Measure):
     """A measure of one's own as the library calls it: it works on copies of the logits, and its scores are looked at.
 
@@ -89,8 +80,8 @@ def register_measure(name, lowest=-math.inf, replace=False):
         if isinstance(target, type) and issubclass(target, Measure):
             kind = type(target.__name__, (target,), {"__doc__": target.__doc__, "name": name})
         elif callable(target) and not isinstance(target, type):
-            said = {"name": name, "lowest": lowest, "function": staticmethod(target)}
-            kind = type("_FunctionMeasure", (_FunctionMeasure,), said)
+            said = {"name": name, "lowest": lowest, "scores": lambda self, exit_index, logits: target(logits)}
+            kind = type("_FunctionMeasure", (Measure,), said)
         else:
             raise MeasureError(f"measure {name!r}: expected a function or a subclass of Measure, got {target!r}")
         MEASURES.add(name, kind, replace)
