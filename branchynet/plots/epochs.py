@@ -4,6 +4,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from branchynet.plots import style
+from branchynet.report.epochs import training_rows
 
 _LINES = {"training": "--", "validation": "-"}
 
@@ -22,13 +23,16 @@ def training(run: dict, path) -> None:
     history = [entry for entry in run["history"] if entry["phase"] in ("plain", "joint")]
     figure = style.new_figure(9.5, 4.6)
     loss_axes, accuracy_axes = figure.subplots(1, 2)
-    for (_, exit_index, split), rows in _series(history, n_exits).items():
-        epochs, losses, accuracies_pct = zip(*rows)
+    series = {}  # no line joins the two steps
+    for row in training_rows(run):
+        series.setdefault((row["line"], row["exit"], row["split"]), []).append(row)
+    for (_, number, split), rows in series.items():
+        epochs, losses, accuracies_pct = ([row[key] for row in rows] for key in ("epoch", "loss", "accuracy"))
         # Hollow and full marks tell the splits apart where a step has one epoch and so no line.
         fill = "white" if split == "training" else None
         look = {"linestyle": _LINES[split], "marker": "o", "markersize": 3, "markerfacecolor": fill}
-        loss_axes.plot(epochs, losses, color=style.of_exit(exit_index), **look)
-        accuracy_axes.plot(epochs, accuracies_pct, color=style.of_exit(exit_index), **look)
+        loss_axes.plot(epochs, losses, color=style.of_exit(number - 1), **look)
+        accuracy_axes.plot(epochs, accuracies_pct, color=style.of_exit(number - 1), **look)
     style.label(loss_axes, "epoch", "loss: cross-entropy (nats)")
     style.label(accuracy_axes, "epoch", "accuracy (%)")
     if history:
@@ -45,19 +49,6 @@ def training(run: dict, path) -> None:
     style.legend_below(accuracy_axes, handles=lines)
     figure.suptitle(f"{run['branchy_network']} on {run['dataset']}: training", fontsize=style.FONT_SIZE + 2)
     style.save(figure, path)
-
-
-def _series(history, n_exits):
-    """{(phase, exit index, split): [(epoch over both steps, loss, accuracy in %)]}: no line joins the two steps."""
-    series = {}
-    for epoch, entry in enumerate(history, start=1):
-        # Step 1 trains the last exit alone.
-        first = n_exits - len(entry["exits"])
-        for exit_index, values in enumerate(entry["exits"], start=first):
-            for split, prefix in (("training", ""), ("validation", "validation_")):
-                row = (epoch, values[f"{prefix}loss"], 100 * values[f"{prefix}accuracy"])
-                series.setdefault((entry["phase"], exit_index, split), []).append(row)
-    return series
 
 
 def _accuracy_limits(history):

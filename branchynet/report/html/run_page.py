@@ -10,6 +10,7 @@ from branchynet.confidence import expected_calibration_error, reliability_bins
 from branchynet.errors import ReportError
 from branchynet.records import write_text
 from branchynet.report import formats
+from branchynet.report.epochs import training_rows
 from branchynet.report.html.images import IN_A_ROW, SHOWN_CHANGES, tiles
 from branchynet.report.html.rendering import charts, render
 from branchynet.report.rows import CLOCKS, PAPERS_CLOCK, SAME_ENGINE, baseline_rows, our_rows, published_rows
@@ -130,7 +131,7 @@ def _data(run, by_measure, images, class_names):
         "shown": {"row": IN_A_ROW, "changes": SHOWN_CHANGES},
         "points": _points(run),
         "marks": _marks(run),
-        "training": _training(run),
+        "training": [{**row, "exit": f"exit {row['exit']}"} for row in training_rows(run)],
         "reliability": _reliability(by_measure),
     }
 
@@ -173,29 +174,6 @@ def _marks(run):
     (chosen,) = our_rows(run, [SAME_ENGINE])
     marks.append(("chosen T, timed", chosen.time_ms, chosen.accuracy_pct))
     return [{"name": name, "ms": ms, "accuracy": accuracy} for name, ms, accuracy in marks if ms]
-
-
-def _training(run):
-    """Loss and accuracy of every exit and epoch, in the order of the phases; epochs count on through step 2."""
-    rows, n_exits, start = [], len(run["exits"]), {"plain": 0, "joint": 0}
-    start["joint"] = sum(entry["phase"] == "plain" for entry in run["history"])
-    for entry in run["history"]:
-        if entry["phase"] not in start:
-            continue
-        for place, values in enumerate(entry["exits"], start=n_exits - len(entry["exits"]) + 1):
-            for split, prefix in (("training", ""), ("validation", "validation_")):
-                rows.append(
-                    {
-                        "epoch": start[entry["phase"]] + entry["epoch"],
-                        "phase": entry["phase"],
-                        "exit": f"exit {place}",
-                        "split": split,
-                        "line": f"{entry['phase']} {place} {split}",
-                        "loss": values[f"{prefix}loss"],
-                        "accuracy": 100 * values[f"{prefix}accuracy"],
-                    }
-                )
-    return rows
 
 
 def _bins(by_measure):
