@@ -67,17 +67,18 @@ def _path_cells(run):
 
 def _against_plain(run):
     """Settings of T against the plain network that was trained as long; nothing for a record that lacks them."""
-    if not run.get("operating_points"):
-        return []
     rows = [operating_cells(point) for point in operating_points(run)]
+    if not rows:
+        return []
     plain = formats.accuracy(run["baselines"][0]["accuracy_pct"])
     title = f"Against the plain network trained as long ({plain} %), on the same test images; T by what it is for:"
     return [title, formats.markdown_table(OPERATING_HEADINGS, rows)]
 
 
 def operating_points(run: dict) -> list:
-    """The chosen setting of a run and the others that were timed."""
-    return [{"name": "chosen", **run["measured"]}, *run["operating_points"]]
+    """The chosen setting of a run and the others that were timed; nothing of a record that lacks those."""
+    others = run.get("operating_points")
+    return [{"name": "chosen", **run["measured"]}, *others] if others else []
 
 
 def operating_cells(point: dict) -> list:

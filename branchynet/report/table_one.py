@@ -96,10 +96,9 @@ def _training(run):
 
     Settings that are 0 or none change nothing, and older records lack some.
     """
-    parts = [run["training_settings"]["plain"], run["training_settings"]["joint"], run["arguments"]]
-    plain, joint, arguments = (part if isinstance(part, dict) else {"": part} for part in parts)
-    settings = [{k: v for k, v in step.items() if v and k != "seed"} for step in (plain, joint)]
-    how = json.dumps([run["preset"], arguments.get("transform"), *settings], sort_keys=True)
+    steps = [run["training_settings"][step] for step in ("plain", "joint")]
+    settings = [{k: v for k, v in step.items() if v and k != "seed"} for step in steps]
+    how = json.dumps([run["preset"], run["arguments"].get("transform"), *settings], sort_keys=True)
     return run["network"], run["dataset"], run["variant"], run["device"], how
 
 

@@ -50,7 +50,7 @@ def write_report(path, run: dict, published: dict, by_measure: dict, images, cla
         class_names=class_names,
         n_samples=len(test.labels),
         summary=(_SUMMARY, _summary(run, published)),
-        operating=(OPERATING_HEADINGS, _operating(run)),
+        operating=(OPERATING_HEADINGS, [operating_cells(point) for point in operating_points(run)]),
         latencies=_latencies(run),
         calibration=_calibration_errors(by_measure),
         settings=_settings(run),
@@ -85,10 +85,6 @@ def check_belongs(run: dict, test) -> None:
 def _summary(run, published):
     rows = [*our_rows(run), *baseline_rows(run), *published_rows(run, published)]
     return [[row.source, row.network, row.clock.words if row.clock else "end to end", *row.cells(2)] for row in rows]
-
-
-def _operating(run):
-    return [operating_cells(point) for point in operating_points(run)] if run.get("operating_points") else []
 
 
 def _latencies(run):
