@@ -25,10 +25,8 @@ def read_runs(folders=()):
 def main(argv=None):
     """Writes and prints the comparison; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    text, out = (
-        "folders of experiments' results (default: those released with the code)",
-        HERE / "results" / "comparison",
-    )
+    text = "folders of experiments' results (default: those released with the code)"
+    out = HERE / "results" / "comparison"
     parser.add_argument("results", nargs="*", metavar="DIR", help=text)
     parser.add_argument("--out", type=nonempty_path, metavar="DIR", default=out, help="default: %(default)s")
     arguments = parser.parse_args(argv)

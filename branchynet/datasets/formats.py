@@ -28,9 +28,7 @@ def _reader(read):
     def named(path, *arguments):
         try:
             return read(path, *arguments)
-        except (
-            Exception
-        ) as error:  # the libraries raise almost anything on a damaged file: SyntaxError, MemoryError ...
+        except Exception as error:  # of almost any kind, where a file is damaged: SyntaxError, MemoryError ...
             raise DataError(f"{path}: cannot be read: {str(error) or type(error).__name__}") from error
 
     return named

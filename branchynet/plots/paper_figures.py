@@ -26,9 +26,8 @@ def paper_figures(result: dict, published: dict, folder) -> None:
     with_depths = [network for network in networks if network["depths"]]
     device = result["environment"]["device"]
     _draw(networks, published, _shares, "T of the first exit: accuracy", folder / "figure4.png")
-    _draw(
-        networks, published, _time_and_cache, f"T of the first exit: time and cache ({device})", folder / "figure6.png"
-    )
+    title = f"T of the first exit: time and cache ({device})"
+    _draw(networks, published, _time_and_cache, title, folder / "figure6.png")
     if with_depths:
         title = f"convolutions in the first branch: accuracy and time ({device})"
         _draw(with_depths, published, _depths, title, folder / "figure5.png")

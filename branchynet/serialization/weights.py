@@ -112,11 +112,8 @@ def load_plain_network(net, stem) -> dict:
     """
     check_net(net)
     description, arrays = _read(stem)
-    path, saved, expected = (
-        paths_of(stem)[0],
-        _plain_lines(description.get("architecture")),
-        _plain_lines(net.describe()),
-    )
+    path = paths_of(stem)[0]
+    saved, expected = _plain_lines(description.get("architecture")), _plain_lines(net.describe())
     if saved != expected:
         ours, theirs = next(pair for pair in itertools.zip_longest(expected, saved) if pair[0] != pair[1])
         raise SnapshotError(f"{path} holds another plain network: expected {ours}, got {theirs}")

@@ -49,11 +49,8 @@ class ExitCosts:
             values = np.array(self.values, dtype=np.float64)  # a copy: the caller may change what was given
         except (TypeError, ValueError, OverflowError):
             values = np.array(np.nan)
-        if (
-            isinstance(self.values, np.ma.MaskedArray)
-            or values.ndim != 1
-            or not (np.isfinite(values) & (values >= 0)).all()
-        ):
+        is_list = values.ndim == 1 and not isinstance(self.values, np.ma.MaskedArray)
+        if not is_list or not (np.isfinite(values) & (values >= 0)).all():
             raise ThresholdError(f"costs: expected a number >= 0 for each exit, got {shown(self.values)}")
         if not isinstance(self.unit, str):
             raise ThresholdError(f"costs: expected a unit as text, got {shown(self.unit)}")
