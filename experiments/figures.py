@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 import numpy as np
 from compare_training import NETWORKS, evaluate_variant, train_from_plain
 from subjects import load_subject
+from table import REFERENCE
 
 from branchynet import plots, records, report
 from branchynet.bench import cache, paths
@@ -29,7 +30,6 @@ from branchynet.bench.timing import gain, latency_summary
 from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, whole_number, writing_into
 from branchynet.experiment.recorded import shown_exits
 from branchynet.inference import compile_net, compile_plain
-from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine import memory, processor, terminal, threads
 from branchynet.machine.devices import get_device
 from branchynet.machine.ending import exit_status
@@ -40,7 +40,6 @@ from networks.branch_depths import BRANCHES, build_with
 
 SCHEMA = 1
 SCRIPT = "figures.py"
-REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
 SHARES = (*range(0, 91, 10), 95, 98, 100)  # % of the validation images that leave at the first exit
 N_COUNTED = 1000  # images of which cache misses are counted or modelled
 DEFAULT_CACHE_BYTES = {"L1 data": 32 * 1024, "L2": 512 * 1024}  # of the model, where the machine does not say
@@ -82,44 +81,31 @@ def sweep_first_exit(subject, budget_s) -> tuple:
                 "gain": gain(timed["plain"][0], timed[setting][0]),
             }
         )
-    plain_row, used = {"ms": latency_summary(timed["plain"][0])}, CacheUse(net, plain, compiled, subject.x)
-    plain_row["misses"] = used.of_plain()
+    plain_ms, used = timed["plain"][0], CacheUse(subject.x)
+    misses = used.of(plain, (), np.zeros(len(subject.x), int))
+    plain_row = {"ms": latency_summary(plain_ms), "misses": misses, "n_images_timed": len(plain_ms)}
     for row, setting in terminal.counted("cache misses", list(zip(rows, settings)), "setting"):
-        row["misses"] = used.of_branchy(setting, test.exits_at(setting))
-    return rows, {**plain_row, "n_images_timed": len(timed["plain"][0])}, used.description
+        row["misses"] = used.of(compiled, setting, test.exits_at(setting))
+    return rows, plain_row, used.description
 
 
 class CacheUse:
-    """Cache misses of the plain and of the branchy network, counted where that can be done, else modelled."""
+    """Cache misses of compiled networks on some samples, counted where that can be done, else modelled."""
 
-    def __init__(self, net, plain, compiled, x):
+    def __init__(self, x):
         self.x = [x[index : index + 1] for index in range(min(len(x), N_COUNTED))]
-        self._plain, self._compiled = plain, compiled
-        self._plans = make_plain_plan(net), make_plan(net)
-        self._sizes = None if cache.count_misses(lambda sample: None, self.x[:1]) else _modelled_caches()
         self.description = {"kind": "counters"}
-        if self._sizes:
-            self.description = {"kind": "model", "cache_bytes": self._sizes}
+        if not cache.count_misses(lambda sample: None, self.x[:1]):
+            found = processor.cache_bytes()
+            sizes = {name: found.get(name, size) for name, size in DEFAULT_CACHE_BYTES.items()}
+            self.description = {"kind": "model", "cache_bytes": sizes}
 
-    def of_plain(self) -> dict:
-        """{level: misses a sample}."""
-        if self._sizes is None:
-            return cache.count_misses(paths.compiled_path(self._plain, ()), self.x)
-        return self._modelled(self._plans[0], np.zeros(len(self.x), int))
-
-    def of_branchy(self, thresholds, exits) -> dict:
-        """{level: misses a sample} at T, where the samples take these exits."""
-        if self._sizes is None:
-            return cache.count_misses(paths.compiled_path(self._compiled, thresholds), self.x)
-        return self._modelled(self._plans[1], exits[: len(self.x)])
-
-    def _modelled(self, plan, exits):
-        return {name: cache.modelled_misses(plan, exits, size) for name, size in self._sizes.items()}
-
-
-def _modelled_caches():
-    found = processor.cache_bytes()
-    return {name: found.get(name, size) for name, size in DEFAULT_CACHE_BYTES.items()}
+    def of(self, compiled, thresholds, exits) -> dict:
+        """{level: misses a sample} of a compiled network at T, where all samples take these exits."""
+        if self.description["kind"] == "counters":
+            return cache.count_misses(paths.compiled_path(compiled, thresholds), self.x)
+        sizes, exits = self.description["cache_bytes"], exits[: len(self.x)]
+        return {name: cache.modelled_misses(compiled.plan, exits, size) for name, size in sizes.items()}
 
 
 def train_depths(subject, depths, plain, settings, out) -> dict:
