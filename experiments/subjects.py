@@ -20,29 +20,17 @@ HOST, PIXELS, DEVICE = "host", "host, uint8", "device"
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A trained network, the images that it is timed on, and T.
+    """A trained network, the images that it is timed on, and T."""
 
-    Attributes:
-        name: of `networks.zoo.NETWORKS`.
-        net: a `BranchyNet` on the device that computes.
-        images: (n, C, H, W) uint8, the test images in the order of the timing.
-        splits: of the data set, the test images in the published order.
-        transform: what makes samples of images.
-        labels: (n,) int32.
-        rule: `Thresholds`.
-        weights_sha256: of the file of weights.
-        dataset_sha256: of the test images.
-    """
-
-    name: str
-    net: BranchyNet
-    images: np.ndarray
-    splits: datasets.Splits
-    transform: typing.Callable
-    labels: np.ndarray
+    name: str  # of `networks.zoo.NETWORKS`
+    net: BranchyNet  # on the device that computes
+    images: np.ndarray  # (n, C, H, W) uint8, the test images in the order of the timing
+    splits: datasets.Splits  # of the data set, the test images in the published order
+    transform: typing.Callable  # what makes samples of images
+    labels: np.ndarray  # (n,) int32
     rule: Thresholds
-    weights_sha256: str
-    dataset_sha256: str = ""
+    weights_sha256: str  # of the file of weights
+    dataset_sha256: str = ""  # of the test images
 
     @functools.cached_property
     def x(self):
