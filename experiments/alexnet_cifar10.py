@@ -22,27 +22,17 @@ def add_options(parser):
     )
 
 
+# Settings of both steps of our own presets.
+_OURS = {"batch_size": 128, "alpha": 1e-3}
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
     title=alexnet_cifar10.NAME,
     network=lambda options: zoo.alexnet(options.placement),
     datasets=("cifar10",),
     presets={
-        "quick": Preset(
-            TrainingSettings(epochs=3, batch_size=128, alpha=1e-3),
-            TrainingSettings(epochs=5, batch_size=128, alpha=1e-3),
-            help="3 + 5 epochs, under ten minutes on 2 cores",
-        ),
-        "standard": Preset(
-            TrainingSettings(epochs=22, batch_size=128, alpha=1e-3),
-            TrainingSettings(epochs=18, batch_size=128, alpha=1e-3),
-            help="22 + 18 epochs, one-cycle Adam, random crops and flips",
-        ),
-        "paper": Preset(
-            TrainingSettings.paper(epochs=50),
-            TrainingSettings.paper(epochs=100),
-            help="50 + 100 epochs, the paper's Adam",
-        ),
+        "quick": Preset.of(3, 5, "3 + 5 epochs, under ten minutes on 2 cores", **_OURS),
+        "standard": Preset.of(22, 18, "22 + 18 epochs, one-cycle Adam, random crops and flips", **_OURS),
+        "paper": Preset.of(50, 100, "50 + 100 epochs, the paper's Adam", TrainingSettings.paper),
     },
     options=add_options,
     augment=random_crop_and_flip,

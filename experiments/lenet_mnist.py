@@ -16,15 +16,9 @@ EXPERIMENT = Experiment(
     network=lambda options: zoo.LENET,
     datasets=("mnist", "fashion-mnist"),
     presets={
-        "quick": Preset(TrainingSettings(epochs=1), TrainingSettings(epochs=2), help="1 + 2 epochs"),
-        "standard": Preset(
-            TrainingSettings(epochs=6), TrainingSettings(epochs=16), help="6 + 16 epochs, one-cycle Adam"
-        ),
-        "paper": Preset(
-            TrainingSettings.paper(epochs=50),
-            TrainingSettings.paper(epochs=100),
-            help="50 + 100 epochs, the paper's Adam",
-        ),
+        "quick": Preset.of(1, 2, "1 + 2 epochs"),
+        "standard": Preset.of(6, 16, "6 + 16 epochs, one-cycle Adam"),
+        "paper": Preset.of(50, 100, "50 + 100 epochs, the paper's Adam", TrainingSettings.paper),
     },
     transforms=("scale", "normalise"),
     augment=lambda images, rng: random_shift(images, rng, max_shift=1),

@@ -29,21 +29,17 @@ def add_options(parser):
     )
 
 
+# Settings of both steps of our own presets.
+_OURS = {"batch_size": 128, "alpha": 3e-3, "weight_decay": 0.2}
 EXPERIMENT = Experiment(
     script=pathlib.Path(__file__).resolve(),
     title=resnet_cifar10.NAME,
     network=lambda options: zoo.resnet(options.n, options.branches),
     datasets=("cifar10",),
     presets={
-        "quick": Preset(
-            TrainingSettings(epochs=3, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            TrainingSettings(epochs=4, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            help="3 + 4 epochs, about 12 minutes on 2 cores for ResNet-20",
-        ),
-        "standard": Preset(
-            TrainingSettings(epochs=18, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            TrainingSettings(epochs=26, batch_size=128, alpha=3e-3, weight_decay=0.2),
-            help="18 + 26 epochs, one-cycle AdamW (weight decay 0.2), random crops and flips",
+        "quick": Preset.of(3, 4, "3 + 4 epochs, about 12 minutes on 2 cores for ResNet-20", **_OURS),
+        "standard": Preset.of(
+            18, 26, "18 + 26 epochs, one-cycle AdamW (weight decay 0.2), random crops and flips", **_OURS
         ),
         "paper": Preset(
             TrainingSettings.paper(epochs=50, batch_size=128),

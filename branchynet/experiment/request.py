@@ -17,6 +17,11 @@ class Preset:
     joint: TrainingSettings  # of step 2
     help: str  # what to expect, for `--help`
 
+    @classmethod
+    def of(cls, epochs_plain, epochs_joint, help, settings=TrainingSettings, **alike) -> Preset:
+        """Steps that differ in their epochs alone; `settings` makes those of a step from its epochs and the rest."""
+        return cls(settings(epochs_plain, **alike), settings(epochs_joint, **alike), help)
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
