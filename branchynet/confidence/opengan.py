@@ -5,16 +5,8 @@ import functools
 import chainer.functions as F
 import numpy as np
 
+from branchynet.confidence import perceptron
 from branchynet.confidence.fitted import FittedMeasure
-from branchynet.confidence.perceptron import (
-    ARRAY_AXES,
-    ARRAY_NAMES,
-    Perceptron,
-    adam,
-    check_settings,
-    no_probability,
-    train_steps,
-)
 from branchynet.confidence.ranking import auroc
 from branchynet.errors import MeasureError
 
@@ -53,14 +45,14 @@ class OpenGan(FittedMeasure):
 
     name = "opengan"
     setting_names = ("n_hidden", "n_noise", "n_steps", "batch_size", "alpha", "outlier_weight")
-    fitted_names = ("mean_", "deviation_", *ARRAY_NAMES)
-    fitted_axes = {"mean_": ("n_classes",), "deviation_": ("n_classes",), **ARRAY_AXES}
+    fitted_names = ("mean_", "deviation_", *perceptron.ARRAY_NAMES)
+    fitted_axes = {"mean_": ("n_classes",), "deviation_": ("n_classes",), **perceptron.ARRAY_AXES}
     positive_names = ("deviation_",)
 
     def __init__(self, n_hidden=64, n_noise=8, n_steps=1000, batch_size=128, alpha=5e-3, outlier_weight=1.0):
         self.n_hidden, self.n_noise, self.n_steps = n_hidden, n_noise, n_steps
         self.batch_size, self.alpha, self.outlier_weight = batch_size, alpha, outlier_weight
-        check_settings(self, ("n_hidden", "n_noise", "n_steps", "batch_size"))
+        perceptron.check_settings(self, ("n_hidden", "n_noise", "n_steps", "batch_size"))
 
     def fit_exit(self, logits, labels, rng):
         """Trains the discriminator of an exit, and the generator, which is then forgotten.
@@ -72,15 +64,15 @@ class OpenGan(FittedMeasure):
         x, right = _standardise(logits, mean, deviation), logits.argmax(axis=1) == labels
         if not right.any():
             raise MeasureError(f"{self.name}: expected an exit that is right on some samples, got one that is not")
-        discriminator = Perceptron(x.shape[1], self.n_hidden, 1, rng)
-        generator = Perceptron(self.n_noise, self.n_hidden, x.shape[1], rng)
-        optimizers = [adam(discriminator, self.alpha), adam(generator, self.alpha)]
+        discriminator = perceptron.Perceptron(x.shape[1], self.n_hidden, 1, rng)
+        generator = perceptron.Perceptron(self.n_noise, self.n_hidden, x.shape[1], rng)
+        optimizers = [perceptron.adam(discriminator, self.alpha), perceptron.adam(generator, self.alpha)]
         losses_of_step = functools.partial(self._losses, discriminator, generator, x[right], x[~right], rng)
         best, highest = None, -1.0
         for n_steps in _in_parts(self.n_steps, N_LOOKS):
-            train_steps(losses_of_step, optimizers, n_steps)
+            perceptron.train_steps(losses_of_step, optimizers, n_steps)
             arrays = discriminator.arrays()
-            share_in_order = auroc(no_probability(x, *arrays.values()), right)
+            share_in_order = auroc(perceptron.no_probability(x, *arrays.values()), right)
             # An exit that is always right has no outliers to tell apart: the last look stays.
             if share_in_order is None or share_in_order >= highest:
                 best, highest = arrays, share_in_order or 0.0
@@ -105,7 +97,7 @@ class OpenGan(FittedMeasure):
         """1 - D, (N,)."""
         arrays = self.fitted_at(exit_index, logits)
         x = _standardise(logits, arrays["mean_"], arrays["deviation_"])
-        return no_probability(x, *[arrays[name] for name in ARRAY_NAMES])
+        return perceptron.no_probability(x, *[arrays[name] for name in perceptron.ARRAY_NAMES])
 
 
 def _in_parts(n_steps, n_parts):
