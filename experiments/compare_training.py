@@ -159,35 +159,31 @@ def parse_arguments(argv=None):
 
 
 def _run(arguments, workers):
-    with writing_into(arguments.out, workers) as out:
-        _compare(arguments, workers, out)
-    workers.wait()
-
-
-def _compare(arguments, workers, out):
-    """Trains, evaluates, and leaves record and table in a folder; the first worker prints."""
+    """Trains, evaluates, and leaves record and table in the folder; the first worker prints."""
     name, chosen, seeds = arguments.network, arguments.variants, arguments.seeds
     epochs = arguments.epochs or NETWORKS[name][1]
     plain = arguments.plain_from or zoo.get(name).folder / "plain"
     memory.keep_freed_memory()
-    with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
-        results = train_variants(name, chosen, seeds, epochs, plain, arguments.data_dir, out, workers)
-    if workers.is_first:
-        words = [f"experiments/{SCRIPT}", "--network", name, "--epochs", str(epochs), "--seeds", *map(str, seeds)]
-        record = {
-            "schema": SCHEMA,
-            "command": shlex.join(words + (["--variants", *chosen] if chosen else [])),
-            "network": name,
-            "plain_sha256": read_description(plain)["sha256"],
-            "seeds": seeds,
-            "epochs": epochs,
-            "environment": records.environment(get_device("cpu")),
-            "variants": [{"name": variant, "seeds": results[variant]} for variant in results],
-        }
-        records.write_json(out / "compare_training.json", record)
-        table = ways_to_train(record) + "\n"
-        records.write_text(out / "compare_training.md", table)
-        print(table)
+    with writing_into(arguments.out, workers) as out:
+        with threads.limited(max(1, threads.usable_cores() // workers.on_this_machine)):
+            results = train_variants(name, chosen, seeds, epochs, plain, arguments.data_dir, out, workers)
+        if workers.is_first:
+            words = [f"experiments/{SCRIPT}", "--network", name, "--epochs", str(epochs), "--seeds", *map(str, seeds)]
+            record = {
+                "schema": SCHEMA,
+                "command": shlex.join(words + (["--variants", *chosen] if chosen else [])),
+                "network": name,
+                "plain_sha256": read_description(plain)["sha256"],
+                "seeds": seeds,
+                "epochs": epochs,
+                "environment": records.environment(get_device("cpu")),
+                "variants": [{"name": variant, "seeds": results[variant]} for variant in results],
+            }
+            records.write_json(out / "compare_training.json", record)
+            table = ways_to_train(record) + "\n"
+            records.write_text(out / "compare_training.md", table)
+            print(table)
+    workers.wait()
 
 
 def main(argv=None):

@@ -163,29 +163,24 @@ def parse_arguments(argv=None):
 
 
 def _run(arguments):
+    """Studies the networks; leaves record, report and figures in the folder."""
+    names, budget_s, seed, studied = arguments.networks, arguments.budget, arguments.seed, []
     with writing_into(arguments.out) as out:
-        _study(arguments, out)
-
-
-def _study(arguments, out):
-    """Studies the networks; leaves record, report and figures in a folder."""
-    names, budget_s, seed = arguments.networks, arguments.budget, arguments.seed
-    # All of them first: what is missing is missed now, not after the first network.
-    networks = [(zoo.get(name), zoo.load(name)) for name in names]
-    studied = []
-    for network in networks:
-        studied.append(study_network(*network, arguments.data_dir, budget_s, seed))
-        words = ["--networks", *names[: len(studied)], "--budget", f"{budget_s:g}", "--seed", str(seed)]
-        result = {
-            "schema": SCHEMA,
-            "command": shlex.join(["experiments/future_work.py", *words]),
-            "seed": seed,
-            "environment": records.environment(get_device("cpu"), 1),
-            "networks": studied,
-            "training": read_training(arguments.training),
-        }
-        records.write_json(out / "future.json", result)  # after each, so that none is lost
-        text = write_report(result, out)
+        # All of them first: what is missing is missed now, not after the first network.
+        networks = [(zoo.get(name), zoo.load(name)) for name in names]
+        for network in networks:
+            studied.append(study_network(*network, arguments.data_dir, budget_s, seed))
+            words = ["--networks", *names[: len(studied)], "--budget", f"{budget_s:g}", "--seed", str(seed)]
+            result = {
+                "schema": SCHEMA,
+                "command": shlex.join(["experiments/future_work.py", *words]),
+                "seed": seed,
+                "environment": records.environment(get_device("cpu"), 1),
+                "networks": studied,
+                "training": read_training(arguments.training),
+            }
+            records.write_json(out / "future.json", result)  # after each, so that none is lost
+            text = write_report(result, out)
     print(text)
 
 
