@@ -1,7 +1,5 @@
 """What all scripts share: numbers and paths on a command line, --quiet, and the folder for the results."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import math

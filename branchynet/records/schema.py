@@ -5,8 +5,6 @@ are in the order of the network, the last exit at the end. `end_to_end` is the t
 counts the trunk only, as the timer in the authors' code does (`branchynet.bench.paths`). A record may hold more keys.
 """
 
-from __future__ import annotations
-
 import math
 import numbers
 import typing

@@ -12,8 +12,6 @@ Chainer's own `save_npz` stores None as a pickled object and its `load_npz` unpi
 is ever unpickled.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

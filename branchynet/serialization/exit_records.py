@@ -1,7 +1,5 @@
 """Exit records as `.npz` and `.json`: what every exit said of every sample, kept so that a report needs no network."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fitted measures of confidence as `.npz` and `.json`."""
 
-from __future__ import annotations
-
 from branchynet.confidence import MEASURES
 from branchynet.errors import SnapshotError
 from branchynet.serialization.arrays import paths_of, read_pair, write_pair

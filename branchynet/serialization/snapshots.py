@@ -1,7 +1,5 @@
 """Snapshots of a training: the whole state of a Trainer and the description of its run, in one file."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 

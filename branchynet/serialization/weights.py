@@ -1,7 +1,5 @@
 """Weights: `.npz` with parameters, running statistics and the transform's arrays, `.json` with what they belong to."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which test images a report holds, and how: as tiles of one PNG."""
 
-from __future__ import annotations
-
 import base64
 import io
 import math

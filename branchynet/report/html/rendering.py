@@ -1,7 +1,5 @@
 """Templates filled in, with all values escaped; charts by Vega-Lite, whose JavaScript goes into the page."""
 
-from __future__ import annotations
-
 import functools
 import json
 import pathlib

@@ -1,7 +1,5 @@
 """The report of one run: what of its record and exit records goes into the template, and where."""
 
-from __future__ import annotations
-
 import base64
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The page that a visitor opens first: all released runs, with links to their reports and records."""
 
-from __future__ import annotations
-
 from branchynet.report import formats
 from branchynet.report.html.rendering import render
 from branchynet.report.rows import PAPERS_CLOCK, SAME_ENGINE, our_rows
