@@ -147,12 +147,9 @@ def _gain_at_equal_accuracy(runs):
     found = [point for point in points if point["thresholds"] is not None]
     if not found:
         return "none" if points else ""
-    n_worse = sum(_is_less_accurate(point["against_plain"]) for point in found)
+    compared = [point["against_plain"] for point in found]
+    n_worse = sum(of["difference_pct"] < 0 and of["p"] < 0.05 for of in compared)
     notes = [f"{len(found)} of {len(points)}"] if len(found) < len(points) else []
     notes += [f"{n_worse} less accurate on test"] if n_worse else []
     gain = _pooled_gain([point["end_to_end_gain"] for point in found])
     return gain + (f" ({', '.join(notes)})" if notes else "")
-
-
-def _is_less_accurate(against_plain):
-    return against_plain["difference_pct"] < 0 and against_plain["p"] < 0.05
