@@ -8,11 +8,8 @@ experiment does it in its second step. A run that was stopped goes on where it w
 import argparse
 import dataclasses
 import itertools
-import pathlib
 import shlex
 import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import alexnet_cifar10
 import lenet_mnist

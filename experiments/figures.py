@@ -13,11 +13,8 @@ Writes figures.json, figures.md and figure4.png to figure6.png.
 import argparse
 import dataclasses
 import functools
-import pathlib
 import shlex
 import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
 import numpy as np
 from compare_training import NETWORKS, evaluate_variant, train_from_plain

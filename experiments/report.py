@@ -8,8 +8,6 @@ import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
-
 from table import REFERENCE, RELEASED, released_records
 
 from branchynet import datasets, records, serialization
