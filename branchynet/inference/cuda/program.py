@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from branchynet.errors import CompileError
-from branchynet.inference import operations as ops
 from branchynet.inference.cuda.builders import BUILDERS
 from branchynet.inference.cuda.sharing import VECTOR
 from branchynet.inference.cuda.stages import BLOCK, LONE_BLOCK, TEAMS, Numbers, Segment, Stage
 from branchynet.inference.native.images import rounded_up
+from branchynet.inference.native.program import CProgram
 
 
-class Program:
+class Program(CProgram):
     """The stages of a plan.
 
     Args:
@@ -33,13 +30,13 @@ class Program:
         CompileError: an operation, or a sample of a shape, that the kernels do not know.
     """
 
+    engine, builders, step, slack = "cuda", BUILDERS, VECTOR, VECTOR
+
     def __init__(self, plan):
-        self.plan, self.functions, self._names = plan, {}, {}
-        self._packed, self._n_weights = [], 0
+        super().__init__(plan)
         self._live, self._kept, self.n_floats = {}, set(), 0
         self.n_partial = {team.name: 0 for team in TEAMS}
-        self.segments = []
-        self.source = features = self.new(_as_image(plan.in_shape))
+        self.source = features = self.new(self.sample_shape())
         for segment in plan.segments:
             self._stages = []
             features = self.sequence(segment.trunk, features)
@@ -48,18 +45,11 @@ class Program:
             self._kept.add(logits.at)
             self.segments.append(Segment(tuple(self._stages), logits))
 
-    @property
-    def weights(self) -> np.ndarray:
-        """(n,) float32: all packed weights, one behind the other."""
-        return np.concatenate([*self._packed, np.zeros(VECTOR, np.float32)])
-
     def sequence(self, operations, numbers, keep=False):
         """Adds the stages of a sequence of operations; the `Numbers` that it ends in. `keep`: what it begins with is
         read again later."""
         start = numbers
-        for operation, relu in ops.fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu)):
-            if type(operation) not in BUILDERS:
-                raise CompileError(f"the cuda engine cannot compute {type(operation).__name__}")
+        for operation, relu in self.fused(operations):
             is_kept = numbers.at in self._kept or (keep and numbers is start)
             result = BUILDERS[type(operation)](self, operation, relu, numbers, is_kept)
             if not is_kept and result is not numbers:
@@ -82,13 +72,6 @@ class Program:
         self.n_floats = max(self.n_floats, at + size)
         return Numbers(at, tuple(shape))
 
-    def pack(self, packed):
-        """Keeps packed weights; where they begin."""
-        start, n_floats = self._n_weights, rounded_up(len(packed), VECTOR)
-        self._packed.append(np.pad(packed.astype(np.float32), (0, n_floats - len(packed))))
-        self._n_weights += n_floats
-        return start
-
     def add(self, name, comment, calls, source, target, weights=0, shortcut=None):
         """Adds a stage.
 
@@ -97,25 +80,11 @@ class Program:
             calls: {`Team`: text of the kernel's call}, or the text where it is the same for all.
         """
         calls = calls if isinstance(calls, dict) else dict.fromkeys(TEAMS, calls)
-        functions = {team.name: self._function(team, name, comment, call) for team, call in calls.items()}
-        self._stages.append(Stage(functions, source.at, weights, target.at, shortcut))
-
-    def _function(self, team, name, comment, call):
-        """The name of a C function: that of one with the same text, if there is one."""
-        # What a block computes is inlined: the compiler sees then that its numbers lie in shared memory.
-        kind = "INLINE" if team in (BLOCK, LONE_BLOCK) else "STAGE"
         parameters = "const float *in, const float *shortcut, const float *weights, float *out, struct team team"
-        text = f"({parameters})\n{{\n    {call};\n}}"
-        if (kind, text) not in self._names:
-            unique, number = f"{team.name}_{name}", 2
-            while unique in self.functions:
-                unique, number = f"{team.name}_{name}_{number}", number + 1
-            self._names[kind, text] = unique
-            self.functions[unique] = f"/* {comment} */\n{kind} void {unique}{text}"
-        return self._names[kind, text]
-
-
-def _as_image(shape):
-    if len(shape) not in (1, 3):
-        raise CompileError(f"the cuda engine takes samples (C, H, W) or (K,), got {tuple(shape)}")
-    return tuple(shape) if len(shape) == 3 else (shape[0], 1, 1)
+        functions = {}
+        for team, call in calls.items():
+            # What a block computes is inlined: the compiler sees then that its numbers lie in shared memory.
+            kind = "INLINE" if team in (BLOCK, LONE_BLOCK) else "STAGE"
+            text = f"({parameters})\n{{\n    {call};\n}}"
+            functions[team.name] = self.function(kind, f"{team.name}_{name}", text, comment)
+        self._stages.append(Stage(functions, source.at, weights, target.at, shortcut))

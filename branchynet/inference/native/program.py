@@ -26,7 +26,57 @@ class Segment:
     logits: str
 
 
-class Program:
+class CProgram:
+    """What a plan's program in C is made of, for the CPU or a GPU. A subclass says:
+
+    engine: its name, for errors.
+    builders: {operation: what adds its stage}.
+    step: packed weights begin at a multiple of so many floats.
+    slack: zeros behind the last of them.
+    """
+
+    def __init__(self, plan):
+        self.plan, self.functions, self.segments = plan, {}, []
+        self._names, self._packed = {}, []
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,) float32: all packed weights, one behind the other."""
+        return np.concatenate([*self._packed, np.zeros(self.slack, np.float32)])
+
+    def pack(self, packed) -> int:
+        """Keeps packed weights; where they begin, in floats."""
+        start, n_floats = sum(map(len, self._packed)), images.rounded_up(len(packed), self.step)
+        self._packed.append(np.pad(packed.astype(np.float32), (0, n_floats - len(packed))))
+        return start
+
+    def function(self, kind, name, text, comment) -> str:
+        """The name of a stage's function, of a kind: that of one with the same text, if there is one."""
+        if (kind, text) not in self._names:
+            unique, number = name, 2
+            while unique in self.functions:
+                unique, number = f"{name}_{number}", number + 1
+            self._names[kind, text] = unique
+            self.functions[unique] = f"/* {comment} */\n{kind} void {unique}{text}"
+        return self._names[kind, text]
+
+    def fused(self, operations) -> list:
+        """The pairs of `fuse_relu`, of as many ReLUs as can be; CompileError for an operation without a builder."""
+        pairs = ops.fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu))
+        for operation, _ in pairs:
+            if type(operation) not in self.builders:
+                raise CompileError(f"the {self.engine} engine cannot compute {type(operation).__name__}")
+        return pairs
+
+    def sample_shape(self) -> tuple:
+        """(C, H, W) of a sample; (K, 1, 1) of a vector."""
+        shape = tuple(self.plan.in_shape)
+        if len(shape) not in (1, 3):
+            raise CompileError(f"the {self.engine} engine takes samples (C, H, W) or (K,), got {shape}")
+        return shape if len(shape) == 3 else (*shape, 1, 1)
+
+
+class Program(CProgram):
     """The calls of a plan.
 
     Args:
@@ -38,21 +88,22 @@ class Program:
         segments: list of `Segment`, one for each exit.
         functions: {C function: its text}, the stages.
         buffers: {name: floats}, the workspace; whole cache lines.
-        weights: (n,) float32, all packed weights.
+        weights: (n,) float32, all packed weights, each from the beginning of a cache line on.
         source: `Image` that a sample is copied into, in the order of the plan's input.
 
     Raises:
         CompileError: an operation, or a sample of a shape, that the kernels do not know.
     """
 
+    engine, builders, step, slack = "native", BUILDERS, images.SMALL_GROUP, images.SLACK
+
     def __init__(self, plan, tiles=True):
-        self.plan, self.tiles = plan, tiles
+        super().__init__(plan)
+        self.tiles, self.buffers = tiles, {}
         self.planar = self._planar_is_less_work()
-        self.functions, self.buffers, self._packed, self._n_weights = {}, {}, [], 0
-        self._names = {}
-        self.segments = []
-        shape = _as_image(plan.in_shape)
-        self.source = self.new(_vector("sample", shape[0]) if _is_vector(shape) else Image.planes("sample", shape))
+        shape = self.sample_shape()
+        form = Image.interleaved if shape[1:] == (1, 1) else Image.planes
+        self.source = self.new(form("sample", shape))
         features = self.source
         for index, segment in enumerate(plan.segments):
             following = plan.segments[index + 1].trunk if index + 1 < plan.n_exits else ()
@@ -60,11 +111,6 @@ class Program:
             trunk, features = self.sequence(segment.trunk, features, f"trunk_{index + 1}", readers)
             head, logits = self.sequence(segment.head, features, f"head_{index + 1}", [])
             self.segments.append(Segment(tuple(trunk), tuple(head), logits.at()))
-
-    @property
-    def weights(self) -> np.ndarray:
-        """(n,) float32: all packed weights, one behind the other, each from the beginning of a cache line on."""
-        return np.concatenate([*self._packed, np.zeros(images.SLACK, np.float32)])
 
     def sequence(self, operations, image, where, readers):
         """The calls of a sequence of operations, and the `Image` that they end in.
@@ -76,14 +122,11 @@ class Program:
             readers: operations that will read the result.
         """
         calls = []
-        fused = ops.fuse_relu(ops.exchange(operations, ops.MaxPooling, ops.Relu))
+        fused = self.fused(operations)
         for number, (operation, relu) in enumerate(fused, start=1):
-            if type(operation) not in BUILDERS:
-                raise CompileError(f"the native engine cannot compute {type(operation).__name__}")
             next_readers = [fused[number][0]] if number < len(fused) else readers
-            image = BUILDERS[type(operation)](
-                Stage(self, calls, operation, relu, f"{where}_{number}", next_readers), image
-            )
+            stage = Stage(self, calls, operation, relu, f"{where}_{number}", next_readers)
+            image = BUILDERS[type(operation)](stage, image)
         return calls, image
 
     def new(self, image) -> Image:
@@ -95,39 +138,11 @@ class Program:
         """Adds floats to a buffer, whole cache lines of them."""
         self.buffers[name] = images.rounded_up(self.buffers.get(name, 0) + n_floats, images.SMALL_GROUP)
 
-    def result(self, name, shape, readers) -> Image:
-        """A new image for what an operation computes, padded as the operations that read it want it."""
-        pads = [pad for pad in map(_pad_wanted, readers) if pad is not None]
-        if _is_vector(shape) and not pads:
-            return self.new(_vector(name, shape[0]))
-        if self.planar:
-            # One reader's padding only: another one's would make the runs longer.
-            return self.new(Image.planes(name, shape, pads[0] if pads else (0, 0)))
-        pad = tuple(max((pad[axis] for pad in pads), default=0) for axis in (0, 1))
-        return self.new(Image.interleaved(name, shape, pad))
-
     def tiling(self, operation, out_shape):
         """`branchynet.machine.winograd.best_tiling` of a convolution, whose result has that shape."""
         if not self.tiles:
             return None, 1.0
         return winograd.best_tiling(operation.W.shape, operation.stride, out_shape[1:])
-
-    def pack(self, packed) -> str:
-        """Keeps packed weights; C: their address."""
-        start, n_floats = self._n_weights, images.rounded_up(len(packed), images.SMALL_GROUP)
-        self._packed.append(np.pad(packed.astype(np.float32), (0, n_floats - len(packed))))
-        self._n_weights += n_floats
-        return f"weights + {start}"
-
-    def function(self, name, text, comment) -> str:
-        """The name of a stage's function: that of one with the same text, if there is one."""
-        if text not in self._names:
-            taken, number, unique = set(self._names.values()), 2, name
-            while unique in taken:
-                unique, number = f"{name}_{number}", number + 1
-            self._names[text] = unique
-            self.functions[unique] = f"/* {comment} */\nSTAGE void {unique}{text}"
-        return self._names[text]
 
     def _planar_is_less_work(self):
         """Whether vectors along rows compute less for nothing than vectors across channels, over all convolutions."""
@@ -151,26 +166,3 @@ class Program:
         for segment in self.plan.segments:
             count(segment.head, count(segment.trunk, segment.in_shape))
         return work[True] < work[False]
-
-
-def _as_image(shape):
-    if len(shape) == 3:
-        return tuple(shape)
-    if len(shape) == 1:
-        return (shape[0], 1, 1)
-    raise CompileError(f"the native engine takes samples (C, H, W) or (K,), got {tuple(shape)}")
-
-
-def _is_vector(shape):
-    return tuple(shape[1:]) == (1, 1)
-
-
-def _vector(name, n):
-    return Image.interleaved(name, (n, 1, 1))
-
-
-def _pad_wanted(reader):
-    """The zeros that an operation wants around its input; None if it asks for none."""
-    if isinstance(reader, ops.Residual):
-        return _pad_wanted(reader.body[0])
-    return reader.pad if isinstance(reader, ops.Convolution) else None

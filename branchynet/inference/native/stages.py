@@ -5,6 +5,7 @@ import typing
 
 import numpy as np
 
+from branchynet.inference import operations as ops
 from branchynet.inference.native import images
 from branchynet.inference.native.images import Image
 
@@ -23,8 +24,13 @@ class Stage:
     readers: list  # operations that read the result
 
     def result(self, shape) -> Image:
-        """The image of the result."""
-        return self.program.result(self.name, shape, self.readers)
+        """A new image for what the operation computes, padded as the operations that read it want it."""
+        pads = [pad for pad in map(_pad_wanted, self.readers) if pad is not None]
+        if self.program.planar and (pads or shape[1:] != (1, 1)):
+            # One reader's padding only: another one's would make the runs longer.
+            return self.program.new(Image.planes(self.name, shape, pads[0] if pads else (0, 0)))
+        pad = tuple(max((pad[axis] for pad in pads), default=0) for axis in (0, 1))
+        return self.program.new(Image.interleaved(self.name, shape, pad))
 
     def scratch(self, n) -> str:
         """A buffer of n floats beside the image of the result; C: its address."""
@@ -49,7 +55,7 @@ class Stage:
         """
         arguments = {"in": source.at(-pad[0], -pad[1])}
         if weights is not None:
-            arguments["weights"] = self.program.pack(weights) if len(weights) else "0"
+            arguments["weights"] = f"weights + {self.program.pack(weights)}" if len(weights) else "0"
         arguments["out"] = target.at()
         if extra is not None:
             arguments["extra"] = extra
@@ -59,7 +65,8 @@ class Stage:
         text = f"({', '.join(_PARAMETERS[key] for key in given)})\n{{\n    {kernel}({constants});\n}}"
         name = f"{what.split(',')[0].replace(' ', '_')}_{words(source.shape)}_to_{words(target.shape)}"
         comment = f"{what}: {words(source.shape)} -> {words(target.shape)}{', ReLU' if relu else ''}"
-        self.calls.append(f"{self.program.function(name, text, comment)}({', '.join(given.values())});")
+        function = self.program.function("STAGE", name, text, comment)
+        self.calls.append(f"{function}({', '.join(given.values())});")
         return target
 
     def copy(self, what, source, target, relu=False, weights=()) -> Image:
@@ -75,6 +82,13 @@ class Stage:
     def interleaved(self, image) -> Image:
         """The image as operations of an interleaved program read it: only a sample is not."""
         return self.copied(image, Image.interleaved(f"{self.name}_in", image.shape)) if image.planar else image
+
+
+def _pad_wanted(reader):
+    """The zeros that an operation wants around its input; None if it asks for none."""
+    if isinstance(reader, ops.Residual):
+        return _pad_wanted(reader.body[0])
+    return reader.pad if isinstance(reader, ops.Convolution) else None
 
 
 def words(shape) -> str:
