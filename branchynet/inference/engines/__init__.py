@@ -97,26 +97,18 @@ def make_engine(name, plan, device, threads, measure, precision="f32", calibrati
     """An engine that is ready to run a plan.
 
     Args:
-        name: of `engine_names`; "auto" is the first usable one.
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device.
-        threads: at least 1; what an engine does with them, it says itself.
-        measure: a `branchynet.confidence.Measure`, or None for no score.
-        precision: "auto" is the first usable engine that has it.
-        calibration: (n, ...) float32 samples for "int8".
+        name: of `engine_names`; "auto" is the first usable one that has the precision.
+        plan, device, threads, measure, precision, calibration: as of `Engine`.
 
     Raises:
         CompileError: there is no such engine, it cannot be used here, or not for this plan; other calibration samples.
         NetworkError: these are not finite.
     """
-    classes = engine_classes()
-    if not isinstance(name, str) or (name != "auto" and name not in classes):
-        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {shown(name)}")
+    engines = _engines_of(name)
     threads = whole_number("threads", threads, CompileError, 1, MOST_THREADS)
-    _check_precision(classes, name, precision, calibration, plan)
-    candidates = classes.values() if name == "auto" else [classes[name]]
+    _check_precision(engines, name, precision, calibration, plan)
     problems = []
-    for engine in candidates:
+    for engine in engines:
         if precision not in engine.precisions:
             continue
         problem = engine.problem(device)
@@ -134,19 +126,22 @@ def check_engine(name, device) -> None:
 
     A run that will need it finds out so in its first second, not after its training.
     """
-    classes = engine_classes()
-    if name == "auto":
-        return
-    if name not in classes:
-        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {shown(name)}")
-    problem = classes[name].problem(device)
+    first = _engines_of(name)[0]
+    problem = None if name == "auto" else first.problem(device)
     if problem is not None:
         raise CompileError(problem)
 
 
-def _check_precision(classes, name, precision, calibration, plan):
-    having = {engine.name: engine.precisions for engine in classes.values() if name in ("auto", engine.name)}
-    known = sorted({precision for precisions in having.values() for precision in precisions})
+def _engines_of(name):
+    """The classes that a name means, the first choice first; CompileError if it is none of `engine_names`."""
+    classes = engine_classes()
+    if not isinstance(name, str) or name not in ("auto", *classes):
+        raise CompileError(f"engine: expected one of {', '.join(engine_names())}, got {shown(name)}")
+    return list(classes.values()) if name == "auto" else [classes[name]]
+
+
+def _check_precision(engines, name, precision, calibration, plan):
+    known = sorted({precision for engine in engines for precision in engine.precisions})
     if not isinstance(precision, str) or precision not in known:
         raise CompileError(f"precision: expected one of {', '.join(known)} for engine {name}, got {shown(precision)}")
     if calibration is None and precision != "int8":
