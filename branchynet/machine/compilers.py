@@ -131,26 +131,25 @@ def _compile(command, source, folder):
     """The library of a source, compiled in a folder of its own."""
     (folder / "source.c").write_text(source, encoding="utf-8")
     made = folder / f"library{_LIBRARY_ENDING}"
-    words = [*command, str(folder / "source.c"), "-o", str(made), "-lm"]
+    result = _run([*command, str(folder / "source.c"), "-o", str(made), "-lm"], _TIMEOUT_S)
+    if result.returncode != 0:
+        raise CompileError(f"the C compiler {command[0]} failed: {result.stderr.strip()[-2000:]}")
+    return made
+
+
+def _run(words, timeout_s):
+    """What the compiler answers to a command."""
+    options = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL}
     try:
-        result = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
-        )
+        return subprocess.run(words, timeout=timeout_s, **options)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(f"the C compiler {words[0]} cannot be run: {error}") from error
-    if result.returncode != 0:
-        raise CompileError(f"the C compiler {words[0]} failed: {result.stderr.strip()[-2000:]}")
-    return made
 
 
 @functools.lru_cache(maxsize=4)
 def _identity(command):
     """What tells one compiler from another: its own words."""
-    try:
-        result = subprocess.run([*command, "--version"], capture_output=True, text=True, errors="replace", timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CompileError(f"the C compiler {command[0]} cannot be run: {error}") from error
-    return (*command, result.stdout.split("\n")[0])
+    return (*command, _run([*command, "--version"], 60).stdout.split("\n")[0])
 
 
 def _cache_folder():
