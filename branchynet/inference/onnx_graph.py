@@ -57,11 +57,9 @@ class Graph:
         """
         # ONNX Runtime computes a ReLU right behind a convolution in passing.
         for operation in ops.exchange(operations, ops.MaxPooling, ops.Relu):
-            try:
-                build = _BUILDERS[type(operation)]
-            except KeyError:
-                raise CompileError(f"no ONNX node is known for {type(operation).__name__}") from None
-            x = build(self, operation, x, shape)
+            if type(operation) not in _BUILDERS:
+                raise CompileError(f"no ONNX node is known for {type(operation).__name__}")
+            x = _BUILDERS[type(operation)](self, operation, x, shape)
             shape = operation.out_shape(shape)
         return x
 

@@ -64,19 +64,13 @@ class Program:
         self.result, self._is_fresh = source, False
         # ReLU on what pooling leaves is ReLU of fewer numbers.
         for operation in ops.exchange(operations, ops.Relu, ops.MaxPooling):
-            self._add(operation)
+            if type(operation) not in _BUILDERS:
+                raise CompileError(f"the arrays engine cannot compute {type(operation).__name__}")
+            self.result, self._is_fresh = _BUILDERS[type(operation)](self, operation, self.result), True
 
     def n_bytes(self) -> int:
         """Memory that the buffers take."""
         return sum(buffer.nbytes for buffer in self.buffers)
-
-    def _add(self, operation):
-        try:
-            build = _BUILDERS[type(operation)]
-        except KeyError:
-            raise CompileError(f"the arrays engine cannot compute {type(operation).__name__}") from None
-        self.result = build(self, operation, self.result)
-        self._is_fresh = True
 
     def buffer(self, shape, value=None):
         """A float32 buffer; `value` fills it once and for all."""
