@@ -52,24 +52,8 @@ class Linear:
         return dataclasses.replace(self, W=self.W * scale[:, None], b=self.b * scale + shift)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scale:
-    """``x * scale + shift`` per channel, float32 (C,): batch normalisation with its running statistics."""
-
-    scale: np.ndarray
-    shift: np.ndarray
-
-    def out_shape(self, shape):
-        """The shape of the input."""
-        return shape
-
-    def multiply_adds(self, shape):
-        """Of one sample."""
-        return math.prod(shape)
-
-
-class _ParameterFree:
-    """What operations without parameters share; their arithmetic is not counted, as is the habit."""
+class _OfShape:
+    """What operations share that keep the shape; arithmetic without parameters is not counted, as is the habit."""
 
     def out_shape(self, shape):
         """The shape of the input."""
@@ -80,13 +64,25 @@ class _ParameterFree:
         return 0
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scale(_OfShape):
+    """``x * scale + shift`` per channel, float32 (C,): batch normalisation with its running statistics."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+    def multiply_adds(self, shape):
+        """Of one sample."""
+        return math.prod(shape)
+
+
 @dataclasses.dataclass(frozen=True)
-class Relu(_ParameterFree):
+class Relu(_OfShape):
     """max(x, 0)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pooling(_ParameterFree):
+class _Pooling(_OfShape):
     ksize: tuple
     stride: tuple
     pad: tuple
@@ -109,7 +105,7 @@ class AveragePooling(_Pooling):
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalResponseNormalization(_ParameterFree):
+class LocalResponseNormalization(_OfShape):
     """``x_c / (k + alpha * sum of x ** 2 over the n channels around c) ** beta``."""
 
     n: int
