@@ -48,8 +48,7 @@ def _features(model, x):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs() if output.name == "features"]
-    return session.run(names, {"x": x})[0] if names else None
+    return session.run(["features"], {"x": x})[0] if len(session.get_outputs()) == 2 else None
 
 
 def _quantised(model, x):

@@ -44,8 +44,7 @@ class _Workspace:
         """See `branchynet.inference.engines`."""
         if len(h) == 1:
             return self._single[index].run(h)
-        names = ["logits", "features"] if index < len(self._sessions) - 1 else ["logits"]
-        results = self._sessions[index].run(names, {"x": np.ascontiguousarray(h)})
+        results = self._sessions[index].run(None, {"x": np.ascontiguousarray(h)})
         return results if len(results) == 2 else (results[0], None)
 
 
