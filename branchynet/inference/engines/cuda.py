@@ -42,13 +42,9 @@ _MAX_REQUEST = 1 << 30
 
 
 class CudaEngine(Engine):
-    """See `branchynet.inference.engines`; it decides itself who leaves.
+    """The plan as CUDA C; it decides itself who leaves, by a measure that the kernels know.
 
-    Args:
-        plan: `branchynet.inference.plan.Plan`.
-        device: Chainer device; a GPU, in use.
-        threads: not used.
-        measure: a `branchynet.confidence.Measure` that the kernels know, or None for no score.
+    Its device, a GPU, is in use; threads are not used.
 
     Raises:
         CompileError: an operation or a measure that the kernels do not know.
@@ -157,18 +153,8 @@ class _Workspace:
         return sum(array.nbytes for array in (*on_device, *stagings, self._sample, self._row))
 
     def answers(self, x, rule) -> Answers:
-        """Classifies samples.
-
-        Args:
-            x: (N, ...) float32, or uint8 where the engine `takes_pixels`, of the plan's shape, on the host or the GPU.
-            rule: `branchynet.thresholds.Thresholds`.
-
-        Returns:
-            `Answers` on the host where x is there, and for one sample; else on the GPU.
-
-        Raises:
-            NetworkError: a number is not finite.
-        """
+        """See `branchynet.inference.engines`; x is uint8 where the engine `takes_pixels`, and may be on the GPU: there
+        the answers are then, too."""
         if rule is not self._rule:
             self._thresholds[: len(rule.values)] = rule.values
             self._rule, self._are_on_device = rule, False

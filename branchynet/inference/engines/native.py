@@ -92,15 +92,7 @@ class _Workspace:
         return self._memory.nbytes
 
     def answers(self, x, rule) -> Answers:
-        """Classifies samples.
-
-        Args:
-            x: (N, ...) float32 of the plan's shape, on the host.
-            rule: `branchynet.thresholds.Thresholds`.
-
-        Raises:
-            NetworkError: a number is not finite.
-        """
+        """See `branchynet.inference.engines`."""
         if rule is not self._rule:
             self._thresholds[: len(rule.values)] = rule.values
             self._rule = rule
