@@ -14,16 +14,7 @@ import numpy as np
 from branchynet import functions
 from branchynet.errors import CompileError
 from branchynet.functions.windows import pair
-from branchynet.inference.operations import (
-    AveragePooling,
-    Convolution,
-    Linear,
-    LocalResponseNormalization,
-    MaxPooling,
-    Relu,
-    Residual,
-    Scale,
-)
+from branchynet.inference import operations as ops
 from branchynet.links import FL, BatchNormalization, Convolution2D, Layers, ResBlock
 from branchynet.machine.devices import to_host
 from branchynet.registry import Registry
@@ -103,13 +94,13 @@ def _convolution(link):
     if link.groups != 1 or pair(link.dilate) != (1, 1):
         raise CompileError("cannot compile a grouped or dilated convolution")
     W = _host_copy(link.W.array)
-    return [Convolution(W, _bias(link, len(W)), pair(link.stride), pair(link.pad))]
+    return [ops.Convolution(W, _bias(link, len(W)), pair(link.stride), pair(link.pad))]
 
 
 @register_lowering(L.Linear)
 def _linear(link):
     W = _host_copy(link.W.array)
-    return [Linear(W, _bias(link, len(W)))]
+    return [ops.Linear(W, _bias(link, len(W)))]
 
 
 @register_lowering(L.BatchNormalization)
@@ -119,13 +110,13 @@ def _batch_normalization(link):
     gamma = np.ones_like(mean) if link.gamma is None else _host_copy(link.gamma.array)
     beta = np.zeros_like(mean) if link.beta is None else _host_copy(link.beta.array)
     scale = (gamma / np.sqrt(variance + link.eps)).astype(np.float32)
-    return [Scale(scale, (beta - mean * scale).astype(np.float32))]
+    return [ops.Scale(scale, (beta - mean * scale).astype(np.float32))]
 
 
 @register_lowering(ResBlock)
 def _res_block(link):
     body = lower([link.conv1, link.bn1, FL(F.relu), link.conv2, link.bn2], "residual block")
-    return [Residual(tuple(fold_scales(body)), link.stride, link.added_channels), Relu()]
+    return [ops.Residual(tuple(fold_scales(body)), link.stride, link.added_channels), ops.Relu()]
 
 
 @register_lowering(Layers)
@@ -135,7 +126,7 @@ def _layers(link):
 
 @register_lowering(F.relu)
 def _relu(settings):
-    return [Relu()]
+    return [ops.Relu()]
 
 
 @register_lowering(F.dropout)
@@ -147,19 +138,19 @@ def _dropout(settings):
 @register_lowering(F.max_pooling_2d)
 @register_lowering(functions.max_pooling_2d)
 def _max_pooling(settings):
-    return [MaxPooling(*_window(settings), bool(settings["cover_all"]))]
+    return [ops.MaxPooling(*_window(settings), bool(settings["cover_all"]))]
 
 
 @register_lowering(functions.average_pooling_2d)
 @register_lowering(F.average_pooling_2d)
 def _average_pooling(settings):
-    return [AveragePooling(*_window(settings), False)]
+    return [ops.AveragePooling(*_window(settings), False)]
 
 
 @register_lowering(F.local_response_normalization)
 @register_lowering(functions.local_response_normalization)
 def _local_response_normalization(settings):
-    return [LocalResponseNormalization(*(settings[name] for name in ("n", "k", "alpha", "beta")))]
+    return [ops.LocalResponseNormalization(*(settings[name] for name in ("n", "k", "alpha", "beta")))]
 
 
 def _window(settings):
@@ -171,7 +162,7 @@ def fold_scales(operations) -> list:
     """Takes each per-channel scale that follows a convolution or a fully connected layer into its weights."""
     folded = []
     for operation in operations:
-        if isinstance(operation, Scale) and folded and hasattr(folded[-1], "scaled"):
+        if isinstance(operation, ops.Scale) and folded and hasattr(folded[-1], "scaled"):
             folded[-1] = folded[-1].scaled(operation.scale, operation.shift)
         else:
             folded.append(operation)
