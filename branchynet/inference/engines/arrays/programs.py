@@ -125,14 +125,12 @@ def _convolution(program, operation, x):
         program.call(columns[:, n_weights].fill, 1)
     sample, channel, number = padded.strides
     row = number * padded_w
-    windows = xp.lib.stride_tricks.as_strided(
-        padded,
-        (n_samples, channels, kh, kw, out_h, run_w),
-        (sample, channel, row, number, row * sy, number * sx),
-    )
     if dense:
-        shape = (n_samples, channels, kh, kw, out_h * run_w)
-        windows = xp.lib.stride_tricks.as_strided(padded, shape, (sample, channel, row, number, number))
+        places, steps = (out_h * run_w,), (number,)
+    else:
+        places, steps = (out_h, run_w), (row * sy, number * sx)
+    shape, steps = (n_samples, channels, kh, kw, *places), (sample, channel, row, number, *steps)
+    windows = xp.lib.stride_tricks.as_strided(padded, shape, steps)
     program.call(xp.copyto, columns[:, :n_weights].reshape(windows.shape), windows)
 
     weights = program.constant(
