@@ -57,7 +57,6 @@ class _BatchNormalization(chainer.FunctionNode):
     def __init__(self, eps, relu):
         super().__init__()
         self.eps, self.relu = eps, relu
-        self.mean = self.variance = self.inverse_std = None
 
     def check_type_forward(self, in_types):
         x, gamma, beta, *shortcut = in_types

@@ -110,7 +110,6 @@ class CompiledNet:
         with self._device_in_use():
             self._engine = make_engine(engine, plan, self.device, threads, measure, precision, calibration)
             self._decides = hasattr(self._workspace(), "answers")
-        self._takes_pixels = self._engine.takes_pixels
         self.precision = precision
         self.engine = self._engine.name
         # What CUDA has begun does not outlive a fork.
@@ -118,7 +117,6 @@ class CompiledNet:
         self._last = (_NOTHING, None)  # thresholds and the rule made of them
         # The shape of one sample, where an engine that decides itself takes it as it is; else of nothing.
         self._usual = (1, *plan.in_shape) if self._decides and plan.transform is None else _NOTHING
-        self._is_at_home = self._process is None
         self._current_gpu = self.device.xp.cuda.runtime.getDevice if self._is_on_gpu else None
 
     def run(self, x, thresholds) -> Answers:
@@ -147,7 +145,7 @@ class CompiledNet:
             and type(x) is np.ndarray
             and x.dtype is FLOAT32
             and x.shape == self._usual
-            and (self._is_at_home or self._is_here())
+            and (self._process is None or self._is_here())
         ):
             return self._workspace().answers(x, rule)
         rule = self._rule(thresholds)
@@ -239,7 +237,7 @@ class CompiledNet:
         check_batch(x, FLOAT32 if transform is None else UINT8)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
-        if transform is None or self._takes_pixels:
+        if transform is None or self._engine.takes_pixels:
             return x
         with self._device_in_use():
             return transform(x)

@@ -16,7 +16,7 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, plan, device, threads, measure, precision, calibration):
         from branchynet.inference.int8 import segment_models
 
-        self.plan, self.device = plan, device
+        self.plan = plan
         self.sessions = [make_session(model, threads) for model in segment_models(plan, precision, calibration)]
 
     def new_workspace(self):
