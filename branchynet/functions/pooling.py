@@ -36,15 +36,7 @@ def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True, relu=False):
 def average_pooling_2d(x, ksize, stride=None, pad=0):
     """Average pooling, as `chainer.functions.average_pooling_2d`: numbers of the padding, zeros, count.
 
-    Args:
-        x: (N, C, H, W) float Variable or array.
-        ksize, stride, pad: int or pair (vertical, horizontal); the stride is that of ksize by default.
-
-    Returns:
-        Variable (N, C, out_h, out_w).
-
-    Raises:
-        ValueError: no window fits.
+    Arguments, result and errors are those of `max_pooling_2d`.
     """
     windows = _windows(x, ksize, stride, pad, cover_all=False)
     if not computes_here(x):

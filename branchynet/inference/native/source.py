@@ -63,11 +63,7 @@ def score_expression(measure, exit_index, engine="native") -> str:
 
 
 def header(program) -> str:
-    """The sizes, the workspace, and what can be called.
-
-    Args:
-        program: `branchynet.inference.native.program.Program`.
-    """
+    """The sizes, the workspace and what can be called, of a `branchynet.inference.native.program.Program`."""
     plan = program.plan
     sizes = {
         "N_EXITS": plan.n_exits,
@@ -84,15 +80,7 @@ def header(program) -> str:
 
 
 def body(program, measure) -> str:
-    """The stages and the functions that `header` declares.
-
-    Args:
-        program: `branchynet.inference.native.program.Program`.
-        measure: a `branchynet.confidence.Measure`; None for no score.
-
-    Raises:
-        CompileError: a measure that the kernels do not know.
-    """
+    """The stages and the functions that `header` declares; arguments and errors are those of `whole_source`."""
     parts = list(program.functions.values())
     for number, segment in enumerate(program.segments, start=1):
         parts.append(_calls(f"trunk_{number}", f"The trunk up to exit {number}.", segment.trunk))
