@@ -126,25 +126,19 @@ def _local_response_normalization(program, operation, relu, source, is_kept):
 
 
 def _scale(program, operation, relu, source, is_kept):
-    sizes = (source.shape[0], math.prod(source.shape[1:]), int(relu))
-    return _number_by_number(
-        program,
-        "scale",
-        f"scale(in, weights, out, team, {_listed(sizes)})",
-        source,
-        is_kept,
-        program.pack(np.concatenate([operation.scale, operation.shift])),
-    )
+    weights = program.pack(np.concatenate([operation.scale, operation.shift]))
+    return _number_by_number(program, "scale", relu, source, is_kept, "weights", weights)
 
 
 def _relu(program, operation, relu, source, is_kept):
-    sizes = (source.shape[0], math.prod(source.shape[1:]), 1)
-    return _number_by_number(program, "relu", f"scale(in, 0, out, team, {_listed(sizes)})", source, is_kept)
+    return _number_by_number(program, "relu", relu, source, is_kept, factors="0")
 
 
-def _number_by_number(program, kind, call, source, is_kept, weights=0):
-    """A stage that may write where it reads."""
+def _number_by_number(program, kind, relu, source, is_kept, factors, weights=0):
+    """A stage that may write where it reads; factors: C, the address of scale and shift, 0 for neither."""
     target = program.new(source.shape) if is_kept else source
+    sizes = (source.shape[0], math.prod(source.shape[1:]), int(relu))
+    call = f"scale(in, {factors}, out, team, {_listed(sizes)})"
     program.add(f"{kind}_{words(source.shape)}", f"{kind}: {words(source.shape)}", call, source, target, weights)
     return target
 
