@@ -148,11 +148,6 @@ def statistics_of(link) -> dict:
     return {name: value for name, value in kept.items() if getattr(value, "ndim", 0) > 0 and value.dtype.kind == "f"}
 
 
-def started_by_mpi() -> bool:
-    """Whether a launcher such as mpiexec started this process."""
-    return any(name in os.environ for name in LAUNCHER_VARIABLES)
-
-
 def get_workers(on_gpu: bool = False) -> Workers:
     """The workers that mpiexec started; only this one, where it was not started so.
 
@@ -162,7 +157,7 @@ def get_workers(on_gpu: bool = False) -> Workers:
     Raises:
         DeviceError: mpiexec was used, but mpi4py, or NCCL for GPUs, is not there.
     """
-    if not started_by_mpi():
+    if not any(name in os.environ for name in LAUNCHER_VARIABLES):
         return Workers()
     try:
         import chainermn
