@@ -13,7 +13,7 @@ import numpy as np
 from branchynet.inference import operations as ops
 from branchynet.inference.cuda.sharing import VECTOR, Layer, best_form
 from branchynet.inference.cuda.stages import TEAMS, WARP, Numbers
-from branchynet.inference.native.images import pack_groups, rounded_up
+from branchynet.inference.native.images import fitting_group, pack_groups
 from branchynet.inference.native.stages import words
 
 # Output channels that a thread computes at once: as many sums as it has registers to spare.
@@ -23,11 +23,6 @@ _GROUPS = (8, 7, 6, 5, 4)
 def _listed(values):
     """C: arguments."""
     return ", ".join(map(str, values))
-
-
-def _group_of(n_outputs):
-    """Output channels of a group: as few as can be are computed for nothing."""
-    return min(_GROUPS, key=lambda group: (rounded_up(n_outputs, group), -group))
 
 
 def _pack_groups(weights, bias, group):
@@ -45,7 +40,7 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
     """
     W, (stride_y, stride_x), pad = settings
     (n_outputs, channels, kh, kw), (in_h, in_w) = W.shape, source.shape[1:] if W.ndim == 4 else (1, 1)
-    group, target = _group_of(n_outputs), program.new(out_shape)
+    group, target = fitting_group(n_outputs, _GROUPS), program.new(out_shape)
     added, stride = shortcut or (Numbers(0, (0, 0, 0)), 0)
     numbers = f"in, {{shortcut, {_listed((*added.shape, stride))}}}, weights, out, team"
     sizes = (channels, in_h, in_w, stride_y, *pad, *out_shape, int(relu))

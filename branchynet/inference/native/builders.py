@@ -13,6 +13,9 @@ from branchynet.inference.native import images
 from branchynet.inference.native.images import Image, pack_groups
 from branchynet.inference.native.stages import c_float, distances, words
 
+# Output channels of a block of runs.
+_BLOCKS_OF_RUNS = range(1, 7)
+
 
 def _groups(n_outputs):
     """(how many groups, output channels of each)."""
@@ -70,7 +73,7 @@ def _of_runs(stage, image, out_shape):
     image = _in_planes(stage, image, max(out_shape[2], image.shape[2] + stage.operation.pad[1]))
     # The last vector of a run reaches past its end, but not into the next plane.
     target = stage.program.new(Image.planes(stage.name, out_shape, row=image.row, step=images.SMALL_GROUP))
-    block = images.block_of_runs(n_outputs)
+    block = images.fitting_group(n_outputs, _BLOCKS_OF_RUNS)
     n_blocks = images.rounded_up(n_outputs, block) // block
     stage.program.reserve(stage.name, (n_blocks * block - n_outputs) * target.plane)
     n_positions = (out_shape[1] - 1) * image.row + out_shape[2]

@@ -136,6 +136,6 @@ def pack_linear(operation, image) -> np.ndarray:
     return pack_groups(weights, operation.b, group_of(len(operation.b)))
 
 
-def block_of_runs(n_outputs: int) -> int:
-    """Output channels of a block of runs: up to 6, so that as few as can be are computed for nothing."""
-    return min(range(6, 0, -1), key=lambda block: (rounded_up(n_outputs, block), -block))
+def fitting_group(n_outputs: int, sizes) -> int:
+    """Output channels of a group, of some sizes: the largest with which as few as can be are computed for nothing."""
+    return min(sizes, key=lambda size: (rounded_up(n_outputs, size), -size))
