@@ -97,7 +97,7 @@ class _Workspace:
             self._thresholds[: len(rule.values)] = rule.values
             self._rule = rule
         if len(x) != 1:
-            return self._answers_of_batch(np.ascontiguousarray(x), rule)
+            return self._answers_of_batch(np.ascontiguousarray(x))
         self._sample[...] = x
         if self._classify_one(self._arguments) != 1:
             raise self._refusal(x, 0)
@@ -105,7 +105,7 @@ class _Workspace:
         # Not Answers(...), which takes as long as two of the copies.
         return tuple.__new__(Answers, (labels.copy(), exits.copy(), scores.copy(), logits.copy()))
 
-    def _answers_of_batch(self, x, rule):
+    def _answers_of_batch(self, x):
         n = len(x)
         answers = Answers.empty(np, n, self._engine.plan.n_classes)
         if self._engine.threads == 1 or n < 2 * self._engine.threads:
