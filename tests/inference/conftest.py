@@ -23,3 +23,17 @@ def engine(request):
     if problem := problem or engine_classes()[name].problem(get_device(device)):
         pytest.skip(problem)
     return {"engine": name, "device": device}
+
+
+@pytest.fixture
+def every_net_is_large(monkeypatch):
+    """No network fits one block of a GPU's threads: the cuda engine computes it by the whole grid."""
+    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+
+
+@pytest.fixture(params=[False, True], ids=["one block", "whole grid"])
+def is_large(request):
+    """Whether `every_net_is_large`: both in turn."""
+    if request.param:
+        request.getfixturevalue("every_net_is_large")
+    return request.param

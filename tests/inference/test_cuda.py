@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from cuda_on_cpu import COMPILER, KernelsOnCpu
 from nvrtc import ARCHITECTURES, NVRTC, compile_for
-from tiny import SHAPE, assert_same_answers, mixed_thresholds, tiny_batch, tiny_measure, tiny_net
+from tiny import (
+    SHAPE,
+    assert_same_answers,
+    drawn_net,
+    mixed_thresholds,
+    tiny_batch,
+    tiny_measure,
+    tiny_net,
+    with_statistics,
+)
 
 import networks
 from branchynet import FL, Branch, BranchyNet, datasets, run
@@ -33,48 +42,50 @@ on_cpu = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 with_nvrtc = pytest.mark.skipif(NVRTC is None, reason="CUDA's compiler is not installed: make cuda-check")
 
 
-def every_operation():
-    """A network list with all operations that the kernels know, on (2, 9, 8)."""
-    return [
-        Convolution2D(2, 5, (3, 2), stride=(1, 2), pad=(2, 1)),
-        BatchNormalization(5),
-        FL(F.relu),
-        FL(F.local_response_normalization, 5, 2.0, 1e-2, 0.75),
-        Branch([FL(F.relu), FL(F.average_pooling_2d, 3, 2, 1), L.Linear(None, 4)]),
-        FL(F.max_pooling_2d, 3, 2, 1, True),
-        FL(F.local_response_normalization, 3, 1.0, 1e-2, 0.5),
-        ResBlock(5, 9, stride=2),
-        FL(F.relu),
-        Branch([BatchNormalization(9), L.Linear(None, 4)]),
-        ResBlock(9, 9),
-        L.Linear(None, 17),
-        FL(F.relu),
-        Branch([L.Linear(17, 4)]),
-    ]
+def net_of_every_operation(x):
+    """A net for x (N, 2, 9, 8) with all operations that the kernels know."""
+
+    def build():
+        return [
+            Convolution2D(2, 5, (3, 2), stride=(1, 2), pad=(2, 1)),
+            BatchNormalization(5),
+            FL(F.relu),
+            FL(F.local_response_normalization, 5, 2.0, 1e-2, 0.75),
+            Branch([FL(F.relu), FL(F.average_pooling_2d, 3, 2, 1), L.Linear(None, 4)]),
+            FL(F.max_pooling_2d, 3, 2, 1, True),
+            FL(F.local_response_normalization, 3, 1.0, 1e-2, 0.5),
+            ResBlock(5, 9, stride=2),
+            FL(F.relu),
+            Branch([BatchNormalization(9), L.Linear(None, 4)]),
+            ResBlock(9, 9),
+            L.Linear(None, 17),
+            FL(F.relu),
+            Branch([L.Linear(17, 4)]),
+        ]
+
+    return with_statistics(drawn_net(build, x.shape[1:]), x)
 
 
-def trained_statistics(net, x):
-    """Gives batch normalisation statistics that are not trivial."""
-    with chainer.using_config("train", True), chainer.no_backprop_mode():
-        net(x)
+def released(name):
+    """(a released network, test images, T at which they leave everywhere, the answers of the reference path)"""
+    trained = networks.load(name)
+    images = datasets.load(zoo.NETWORKS[name].dataset).test.images[:N_IMAGES]
+    x = trained.transform(images)
+    thresholds = mixed_thresholds(trained.net, x)
+    return trained, images, thresholds, run(trained.net, x, thresholds)
 
 
-def both_ways(kernels, x, thresholds, **kwargs):
-    """The answers of the kernels for a batch, and of the kernel for one sample."""
-    return [kernels.answers(x, thresholds, one=one, **kwargs) for one in (False, True)]
+def rows_of(answers, rows):
+    return type(answers)(*[array[rows] for array in answers])
 
 
 @on_cpu
 @pytest.mark.parametrize("name", zoo.released_names())
 def test_released_networks_answer_as_the_reference_path(name):
-    trained = networks.load(name)
-    images = datasets.load(zoo.NETWORKS[name].dataset).test.images[:N_IMAGES]
-    x = trained.transform(images)
-    thresholds = mixed_thresholds(trained.net, x)
-    expected, kernels = run(trained.net, x, thresholds), KernelsOnCpu(make_plan(trained.net), ENTROPY)
+    trained, images, thresholds, expected = released(name)
+    x, kernels = trained.transform(images), KernelsOnCpu(make_plan(trained.net), ENTROPY)
     assert_same_answers(kernels.answers(x, thresholds), expected)
-    first = type(expected)(*[array[:3] for array in expected])
-    assert_same_answers(kernels.answers(x[:3], thresholds, one=True, grid=2), first)
+    assert_same_answers(kernels.answers(x[:3], thresholds, one=True, grid=2), rows_of(expected, slice(3)))
 
 
 @pytest.mark.gpu
@@ -82,41 +93,33 @@ def test_released_networks_answer_as_the_reference_path(name):
 def test_on_a_gpu_released_networks_answer_images_as_the_reference_path(name):
     if problem := gpu_problem():
         pytest.skip(problem)
-    trained = networks.load(name)
-    images = datasets.load(zoo.NETWORKS[name].dataset).test.images[:N_IMAGES]
-    x = trained.transform(images)
-    thresholds = mixed_thresholds(trained.net, x)
-    expected = run(trained.net, x, thresholds)
+    trained, images, thresholds, expected = released(name)
     compiled = compile_net(trained.net, engine="cuda", device="gpu", transform=trained.transform)
     assert_same_answers(compiled.run(images, thresholds), expected)
-    for i in range(3):
-        first = type(expected)(*[array[i : i + 1] for array in expected])
-        assert_same_answers(compiled.run(images[i : i + 1], thresholds), first)
+    for one in (slice(i, i + 1) for i in range(3)):
+        assert_same_answers(compiled.run(images[one], thresholds), rows_of(expected, one))
 
 
 @on_cpu
 @pytest.mark.parametrize(("grid", "threads"), [(1, 32), (2, 64), (5, 96)])
-@pytest.mark.parametrize("is_large", [False, True])
-def test_every_operation_by_grids_of_every_form(monkeypatch, rng, is_large, grid, threads):
-    if is_large:
-        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
-    np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
-    net, x = BranchyNet(every_operation()), rng.normal(size=(9, 2, 9, 8)).astype(np.float32)
-    trained_statistics(net, x)
+def test_every_operation_by_grids_of_every_form(rng, is_large, grid, threads):
+    x = rng.normal(size=(9, 2, 9, 8)).astype(np.float32)
+    net = net_of_every_operation(x)
     thresholds = mixed_thresholds(net, x)
-    expected, kernels = run(net, x, thresholds), KernelsOnCpu(make_plan(net, x.shape[1:]), ENTROPY)
+    expected, kernels = run(net, x, thresholds), KernelsOnCpu(make_plan(net), ENTROPY)
     assert kernels.fits_block is not is_large
     assert set(expected.exits) == {0, 1, 2}
-    for answers in both_ways(kernels, x, thresholds, grid=grid, threads=threads):
-        assert_same_answers(answers, expected)
+    for one in (False, True):
+        assert_same_answers(kernels.answers(x, thresholds, one, grid, threads), expected)
 
 
 @on_cpu
+@pytest.mark.usefixtures("every_net_is_large")
 @pytest.mark.parametrize("n_samples", [1, 2, 5])
-def test_few_samples_are_shared_by_many_threads(monkeypatch, rng, n_samples):
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
-    net, x = BranchyNet(every_operation()), rng.normal(size=(n_samples, 2, 9, 8)).astype(np.float32)
-    expected, kernels = run(net, x, 1.3), KernelsOnCpu(make_plan(net, x.shape[1:]), ENTROPY)
+def test_few_samples_are_shared_by_many_threads(rng, n_samples):
+    x = rng.normal(size=(n_samples, 2, 9, 8)).astype(np.float32)
+    net = net_of_every_operation(x)
+    expected, kernels = run(net, x, 1.3), KernelsOnCpu(make_plan(net), ENTROPY)
     assert_same_answers(kernels.answers(x, (1.3, 1.3), grid=24, threads=128), expected)
 
 
@@ -139,11 +142,10 @@ def test_a_sample_among_others_need_not_begin_where_four_numbers_are_read_at_onc
         ("classify_one", "__syncthreads();", False),
         ("classify_one", "grid_barrier(arrived, &all);", True),
     ],
+    indirect=["is_large"],
 )
-def test_a_missing_barrier_shows(monkeypatch, kernel, barrier, is_large):
+def test_a_missing_barrier_shows(kernel, barrier, is_large):
     """The test of the tests: numbers that are read before they are there are NaN."""
-    if is_large:
-        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
     net = networks.load("lenet").net  # large enough for several warps
     x = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
 
@@ -160,8 +162,8 @@ def test_a_missing_barrier_shows(monkeypatch, kernel, barrier, is_large):
 
 
 @on_cpu
-def test_a_missing_barrier_between_warps_that_share_a_tile_shows(monkeypatch):
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+@pytest.mark.usefixtures("every_net_is_large")
+def test_a_missing_barrier_between_warps_that_share_a_tile_shows():
     x, _ = tiny_batch(6)
 
     def without_one(source):
@@ -184,19 +186,15 @@ def test_scores_are_those_of_the_measure(name):
 
 
 @on_cpu
-@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.usefixtures("is_large")
 @pytest.mark.parametrize(
     "transform", [datasets.scale, Normalise((0.3, 0.55), (0.2, 0.07))], ids=lambda transform: transform.name
 )
-def test_pixels_become_samples_in_the_kernel_to_the_bit(monkeypatch, rng, transform, is_large):
-    if is_large:
-        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+def test_pixels_become_samples_in_the_kernel_to_the_bit(rng, transform):
     images = rng.integers(0, 256, (9, 2, 9, 8)).astype(np.uint8)
-    np.random.seed(0)  # noqa: NPY002  (Chainer draws from the global generator)
-    net, x = BranchyNet(every_operation()), transform(images)
-    trained_statistics(net, x)
-    thresholds = mixed_thresholds(net, x)
-    plan = make_plan(net, x.shape[1:])
+    x = transform(images)
+    net = net_of_every_operation(x)
+    thresholds, plan = mixed_thresholds(net, x), make_plan(net)
     of_samples, of_pixels = KernelsOnCpu(plan, ENTROPY), KernelsOnCpu(with_transform(plan, transform), ENTROPY)
     for one in (False, True):
         expected = of_samples.answers(x, thresholds, one=one)
@@ -215,17 +213,15 @@ def test_the_plain_network_has_no_score():
 
 
 @on_cpu
-@pytest.mark.parametrize("is_large", [False, True])
-def test_numbers_that_are_not_finite_are_told(monkeypatch, is_large):
-    if is_large:
-        monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
+@pytest.mark.usefixtures("is_large")
+def test_numbers_that_are_not_finite_are_told():
     net, (x, _) = tiny_net(), tiny_batch(3)
     kernels = KernelsOnCpu(make_plan(net, SHAPE), ENTROPY)
-    for value, message in ((np.nan, "a bad sample"), (-np.inf, "a bad sample"), (2e18, "a bad sample")):
+    for value in (np.nan, -np.inf, 2e18):
         bad = x.copy()
         bad[1, 0, 5, 5] = value
         for one in (False, True):
-            with pytest.raises(ValueError, match=message):
+            with pytest.raises(ValueError, match="a bad sample"):
                 kernels.answers(bad, (0.0, 0.0), one=one)
     assert len(kernels.answers(np.full_like(x, 9e17), (0.0, 0.0)).labels) == 3
     net.exits[1].layers[-1].W.array[0] = 3e38

@@ -10,7 +10,7 @@ from tiny import assert_same_answers, tiny_batch, tiny_net
 
 from branchynet import FL, Branch, BranchyNet, run
 from branchynet.inference import compile_net
-from branchynet.machine.devices import get_device, gpu_problem, to_host
+from branchynet.machine.devices import get_device, gpu_problem
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(gpu_problem() is not None, reason=str(gpu_problem()))]
 
@@ -32,9 +32,9 @@ def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
     assert first.xp.cuda.runtime.getDevice() == 0
 
 
-def test_one_sample_keeps_its_memory_when_a_batch_wants_more(monkeypatch):
+@pytest.mark.usefixtures("every_net_is_large")
+def test_one_sample_keeps_its_memory_when_a_batch_wants_more():
     """The graph for one sample holds addresses: what was there must not be given to others."""
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
     net, (x, _) = tiny_net(), tiny_batch(6)
     compiled, xp = compile_net(net, engine="cuda", device="gpu"), get_device("gpu").xp
     assert_same_answers(compiled.run(x[:1], 0.0), run(net, x[:1], 0.0))
@@ -45,8 +45,8 @@ def test_one_sample_keeps_its_memory_when_a_batch_wants_more(monkeypatch):
     assert all((array == 1).all() for array in of_others)
 
 
-@pytest.mark.parametrize("most_floats", [0, 1 << 14])
-def test_kernels_that_cannot_be_captured_answer_all_the_same(monkeypatch, most_floats):
+@pytest.mark.usefixtures("is_large")
+def test_kernels_that_cannot_be_captured_answer_all_the_same(monkeypatch):
     """And the host, which does not look for the answer of one sample long, waits for it."""
 
     def cannot(xp, calls):
@@ -54,7 +54,6 @@ def test_kernels_that_cannot_be_captured_answer_all_the_same(monkeypatch, most_f
 
     monkeypatch.setattr("branchynet.machine.cuda_graph.CapturedCalls", cannot)
     monkeypatch.setattr("branchynet.inference.engines.cuda._N_LOOKS", 0)
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", most_floats)
     net, (x, _) = tiny_net(), tiny_batch(6)
     with pytest.warns(UserWarning, match="launched one by one"):
         compiled = compile_net(net, engine="cuda", device="gpu")
@@ -64,17 +63,15 @@ def test_kernels_that_cannot_be_captured_answer_all_the_same(monkeypatch, most_f
         assert_same_answers(compiled.run(x[i : i + 1], 0.9), run(net, x[i : i + 1], 0.9))
 
 
-@pytest.mark.parametrize("most_floats", [0, 1 << 14])
-def test_batches_that_grow_and_shrink(monkeypatch, most_floats):
+@pytest.mark.usefixtures("is_large")
+def test_batches_that_grow_and_shrink():
     """The layers of a large network are a graph that holds addresses; a batch too large for it needs another."""
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", most_floats)
     net, (x, _) = tiny_net(), tiny_batch(40)
     compiled, on_gpu = compile_net(net, engine="cuda", device="gpu"), get_device("gpu").send(x)
     for n_samples, threshold in ((3, 0.9), (2, 0.5), (40, 0.9), (3, 0.7), (1, 0.9), (17, 0.9)):
         expected = run(net, x[-n_samples:], threshold)
         assert_same_answers(compiled.run(x[-n_samples:], threshold), expected)
-        answers = compiled.run(on_gpu[-n_samples:], threshold)
-        assert_same_answers(type(answers)(*map(to_host, answers)), expected)
+        assert_same_answers(compiled.run(on_gpu[-n_samples:], threshold), expected)
 
 
 def test_several_threads_whose_batches_grow(monkeypatch):
@@ -122,13 +119,11 @@ def test_a_sample_among_others_begins_anywhere(rng, n_numbers):
     net = BranchyNet([L.Linear(n_numbers, 8), Branch([L.Linear(8, 3)]), FL(F.relu), Branch([L.Linear(8, 3)])])
     x = rng.normal(size=(7, n_numbers)).astype(np.float32)
     compiled = compile_net(net, engine="cuda", device="gpu", sample_shape=x.shape[1:])
-    answers = compiled.run(get_device("gpu").send(x)[1:], 0.9)
-    assert_same_answers(type(answers)(*map(to_host, answers)), run(net, x[1:], 0.9))
+    assert_same_answers(compiled.run(get_device("gpu").send(x)[1:], 0.9), run(net, x[1:], 0.9))
 
 
-@pytest.mark.parametrize("most_floats", [0, 1 << 14])
-def test_many_samples_of_the_host_are_sent_in_parts(monkeypatch, most_floats):
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", most_floats)
+@pytest.mark.usefixtures("is_large")
+def test_many_samples_of_the_host_are_sent_in_parts(monkeypatch):
     for module in ("cuda.source", "engines.cuda"):
         monkeypatch.setattr(f"branchynet.inference.{module}.MOST_SAMPLES", 7)
     net, (x, _) = tiny_net(), tiny_batch(40)
