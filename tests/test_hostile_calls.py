@@ -170,21 +170,6 @@ def test_labels_of_any_integers_are_the_same_labels(labels):
     assert record_exits(NET, X, labels).labels.dtype == np.int32
 
 
-@pytest.mark.parametrize(
-    "T", [np.float32(0.5), np.float64(0.5), np.array(0.5), [0.5, 0.5], np.array([0.5, 0.5]), Thresholds([0.5, 0.5])]
-)
-def test_thresholds_of_any_numbers_are_the_same_thresholds(T):
-    np.testing.assert_array_equal(run(NET, X, T).exits, run(NET, X, (0.5, 0.5)).exits)
-
-
 @pytest.mark.parametrize("weight", [np.float32(0.5), np.float64(0.5), np.array(0.5), 0.5])
 def test_loss_weights_of_numpy_are_numbers(weight):
     assert Branch([L.Linear(3, 3)], weight).weight == 0.5
-
-
-def test_what_a_caller_changes_afterwards_does_not_change_a_rule():
-    given, number = [0.5, np.array(0.5)], np.array(0.5)
-    rule, share, costs = Thresholds(given), PercentExits(number), np.array([1.0, 2.0, 3.0])
-    kept = ExitCosts(costs)
-    given[0] = given[1][...] = number[...] = costs[0] = 9
-    assert (rule.values, share.values) == ((0.5, 0.5), 0.5) and kept.values.tolist() == [1, 2, 3]

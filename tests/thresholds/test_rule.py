@@ -28,10 +28,13 @@ def test_threshold_zero_sends_all_to_the_last_exit_and_one_above_ln_c_to_the_fir
 
 @pytest.mark.parametrize("kind", [Thresholds, PercentExits])
 def test_a_rule_stays_as_it_was_made_whatever_becomes_of_what_it_was_made_from(kind):
-    for given in (np.array([0.5, 0.25]), [0.5, 0.25]):
-        rule = kind(given)
-        given[0] = 9
+    number = np.array(0.25)
+    for given in (np.array([0.5, 0.25]), [0.5, number]):
+        rule, of_one = kind(given), kind(number)
+        given[0] = number[...] = 9
         assert rule.values == (0.5, 0.25) and set(map(type, rule.values)) == {float}
+        assert of_one.values == 0.25
+        number[...] = 0.25
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.1, 1 / 3, 1e-30, 1e30, -0.1])

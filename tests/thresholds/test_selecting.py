@@ -25,7 +25,9 @@ def records(request, rng):
 
 
 def test_what_an_exit_costs_may_be_nothing_and_is_not_changed_afterwards():
-    costs = ExitCosts([0, 1])
+    given = np.array([0.0, 1.0])
+    costs = ExitCosts(given)
+    given[0] = 9
     assert costs.values.tolist() == [0, 1]
     with pytest.raises(dataclasses.FrozenInstanceError):
         costs.values = np.ones(2)
