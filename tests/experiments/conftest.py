@@ -48,6 +48,13 @@ def tiny_experiment():
 
 
 @pytest.fixture
+def forbid_training(monkeypatch):
+    """(why) -> None: from now on a step of training fails the test."""
+    step = "branchynet.training.updater.JointUpdater.update_core"
+    return lambda why: monkeypatch.setattr(step, lambda *arguments, **settings: pytest.fail(why))
+
+
+@pytest.fixture
 def first_of_two(monkeypatch):
     """Scripts run in the first of two workers, without the other; `aborted` holds the statuses that it ended with."""
 

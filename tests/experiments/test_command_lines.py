@@ -48,6 +48,11 @@ LINES = [
     *[("benchmark_training", f"--{line}", "expected a whole number >= ") for line in ("rounds=1", "batch-size=0", "threads=none")],
     *[("benchmark_training", f"--{line}=1000000000", f">= {low} and <= ") for line, low in (("rounds", 2), ("batch-size", 1), ("threads", 1), ("settle", 1))],
     ("benchmark", "--out={folder} --batch-sizes 1 1000000000", "expected a whole number >= 1 and <= 131072"),
+    ("benchmark", "--out=x --networks lenet alexnet-paper --thresholds 0.5", "name it: --networks lenet"),
+    ("benchmark", "--out=x --networks nothing", "invalid choice: 'nothing'"),
+    ("benchmark", "--out=x --budget 0", "--budget: expected a number > 0"),
+    ("benchmark", "--out=x --batch-sizes 0", "--batch-sizes: expected"),
+    ("benchmark", "--out=x --thresholds 0.5 --paper-mix", "not allowed with"),
     ("figures", "--out={folder} --depths 0 1000000000", "expected a whole number >= 0 and <= 100"),
     *[(script, "--processes-timed=1000000000", "expected a whole number >= 1 and <= 100") for script in RUNS],
     *[(script, "--data-dir= --out={folder}", "--data-dir: expected a path, got ''") for script in (*SEEDED, "compare_training", "page") if script != "benchmark_training"],
@@ -214,6 +219,17 @@ def test_ctrl_c_says_how_to_go_on_and_quiet_leaves_nothing_but_errors(script, mo
     assert tuple(capsys.readouterr()) == ("", f"{script}.py: error: what is wrong\n")
     assert module.main([*LONG[script], "--quiet"]) == 0
     assert tuple(capsys.readouterr()) == ("", "")
+
+
+@pytest.mark.parametrize("script", ["benchmark_training", "compare_training"])
+def test_an_error_in_one_of_several_workers_ends_all(script, first_of_two, monkeypatch, capsys):
+    def run(*arguments):
+        raise UserError("what is wrong")
+
+    module = importlib.import_module(script)
+    monkeypatch.setattr(module, "_run", run)
+    assert module.main(LONG[script]) == 2 and first_of_two.aborted == [2]
+    assert capsys.readouterr().err == f"{script}.py: error: what is wrong\n"
 
 
 @pytest.mark.parametrize("script", WRITING)

@@ -25,7 +25,7 @@ def run_script(tiny_network, tiny_experiment, tmp_path, monkeypatch):
     return run
 
 
-def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_on(run_script, monkeypatch, capsys):
+def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_on(run_script, forbid_training, capsys):
     result = run_script("--seeds", 0, 1)
     names = [variant["name"] for variant in result["variants"]]
     assert names == list(script.variants(3)) and len(names) == 5 + len(WEIGHTINGS.names())
@@ -38,11 +38,7 @@ def test_all_variants_start_from_the_same_plain_network_and_a_stopped_run_goes_o
     assert separate[0]["exit_accuracy_pct"] != separate[1]["exit_accuracy_pct"], "each seed draws other branches"
     text = capsys.readouterr().out
     assert "separate: exits on the frozen trunk" in text and "±" in text
-
-    def no_step(*arguments, **settings):
-        raise AssertionError("a finished variant is not trained again")
-
-    monkeypatch.setattr("branchynet.training.updater.JointUpdater.update_core", no_step)
+    forbid_training("a finished variant is not trained again")
     assert run_script("--seeds", 0, 1)["variants"] == result["variants"]
     some = run_script("--seeds", 0, 1, "--variants", *names[2:4])
     assert [variant["name"] for variant in some["variants"]] == names[2:4]
@@ -56,16 +52,6 @@ def test_a_plain_network_of_other_images_is_refused(run_script, tiny_network, tm
     words = ["--network", "tiny", "--plain-from", str(stem), "--out", str(tmp_path / "other")]
     assert script.main(words) == 2
     assert f"{stem}: expected weights trained on " in capsys.readouterr().err
-
-
-def test_an_error_in_one_of_several_workers_ends_all(first_of_two, tmp_path, monkeypatch, capsys):
-    options = ["--plain-from", str(tmp_path / "nothing"), "--out", str(tmp_path)]
-    monkeypatch.setattr(
-        script, "train_variants", lambda *arguments: records.prepare_output(tmp_path / "file" / "in it")
-    )
-    (tmp_path / "file").touch()
-    assert script.main(options) == 2 and first_of_two.aborted == [2]
-    assert "compare_training.py: error: results: expected a folder" in capsys.readouterr().err
 
 
 def test_released_tables_are_those_of_the_released_records():

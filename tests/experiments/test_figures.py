@@ -37,7 +37,7 @@ def run_script(tiny_network, tiny_experiment, tmp_path, monkeypatch):
     return run
 
 
-def test_figures_come_with_their_record_and_a_second_run_trains_nothing(run_script, tmp_path, monkeypatch, capsys):
+def test_figures_come_with_their_record_and_a_second_run_trains_nothing(run_script, tmp_path, forbid_training, capsys):
     (network,) = run_script("--depths", 0, 2)["networks"]
     shares = [row["exit_pct"][0] for row in network["sweep"]]
     assert shares[0] == 0 and shares[-1] == 100 and shares == sorted(shares)
@@ -51,11 +51,7 @@ def test_figures_come_with_their_record_and_a_second_run_trains_nothing(run_scri
     assert (tmp_path / "out" / "figures.md").read_text().strip() in capsys.readouterr().out
     for number in (4, 5, 6):
         assert_is_drawn(tmp_path / "out" / f"figure{number}.png")
-
-    def no_step(*arguments, **settings):
-        raise AssertionError("a finished branch is not trained again")
-
-    monkeypatch.setattr("branchynet.training.updater.JointUpdater.update_core", no_step)
+    forbid_training("a finished branch is not trained again")
     again = run_script("--depths", 0, 2)["networks"][0]["depths"]
     accuracies = [[row["exit_accuracy_pct"] for row in rows] for rows in (again, network["depths"])]
     assert accuracies[0] == accuracies[1]
