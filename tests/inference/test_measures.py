@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from synthetic_records import naive_exits
 from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_measure
 
 from branchynet import PercentExits, run
@@ -34,16 +35,12 @@ def engine(request, device):
     return {"engine": request.param, "device": device.name}
 
 
-def naive_exit(scores, thresholds):
-    return next((n for n, threshold in enumerate(thresholds) if scores[n] < threshold), len(thresholds))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_all_paths_give_the_same_answers(name, measures, net, engine):
     measure, (x, labels) = measures[name], tiny_batch(30)
     records = record_exits(net, x, labels, measure=measure)
     thresholds = [0.75, 0.75] if name == "patience" else mixed_thresholds(net, x, measure)
-    exits = [naive_exit(scores, thresholds) for scores in records.scores.T]
+    exits = naive_exits(records.scores, thresholds)
     assert len(set(exits)) > 1
     expected = run(net, x, thresholds, measure=measure)
     assert to_host(expected.exits).tolist() == exits

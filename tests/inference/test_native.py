@@ -1,4 +1,4 @@
-"""What the native engine is made of: packed weights, C that other compilers take, the cache, and the export as C."""
+"""What the native engine is made of: images, C that other compilers take, the cache, and the export as C."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from tiny import mixed_thresholds, tiny_batch, tiny_net, tiny_samples
+from tiny import assert_same_answers, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 import networks
 from branchynet import run
@@ -21,7 +21,7 @@ from branchynet.errors import CompileError, NetworkError, OutputError, Threshold
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
 from branchynet.inference.engines import check_engine
-from branchynet.inference.native.images import Image, pack_groups
+from branchynet.inference.native.images import Image
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
 from branchynet.inference.reference import LARGEST
@@ -31,11 +31,6 @@ from branchynet.machine.devices import get_device
 from .test_tiles import needs_compiler, wide_net
 
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=fast")
-
-
-def test_weights_are_packed_group_by_group_behind_their_biases():
-    weights, bias = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([10, 11, 12], np.float32)
-    assert pack_groups(weights, bias, 2).tolist() == [10, 11, 0, 2, 1, 3, 12, 0, 4, 0, 5, 0]
 
 
 def test_an_image_says_where_its_numbers_lie():
@@ -104,16 +99,11 @@ def test_it_tells_a_sample_that_is_too_large_from_one_that_may_not_be(largest, m
 
 @needs_compiler
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_batch_is_dealt_out_to_threads(threads, monkeypatch):
+def test_a_batch_that_is_dealt_out_to_threads_is_answered_alike(threads):
     net, (x, _) = tiny_net(), tiny_batch(50)
     compiled, expected = compile_net(net, engine="native", threads=threads), run(net, x, 0.9)
-    fill, parts = compiled._engine.fill, []
-    monkeypatch.setattr(compiled._engine, "fill", lambda *arguments: parts.append(arguments[-1]) or fill(*arguments))
-    compiled.run(x, 0.9)
-    assert sum(part.stop - part.start for part in parts) == 50 and len(parts) == threads
     for _ in range(3):
-        np.testing.assert_array_equal(compiled.run(x, 0.9).exits, expected.exits)
-        np.testing.assert_allclose(compiled.run(x, 0.9).logits, expected.logits, atol=1e-5)
+        assert_same_answers(compiled.run(x, 0.9), expected)
     x[49] = np.nan
     with pytest.raises(NetworkError, match="NaN or infinity"):
         compiled.run(x, 0.9)
@@ -250,27 +240,28 @@ def test_exported_c_answers_as_the_reference_path(tmp_path, command, flags, name
     np.testing.assert_allclose([float(score) for *_, score in found], expected.scores, atol=1e-4)
 
 
+def classified(folder, images):
+    """What an exported program, built by its Makefile, says of each image: (label, exit)."""
+    subprocess.run(["make", "-s"], cwd=folder, check=True)
+    told = subprocess.run(["./classify"], input=images.tobytes(), cwd=folder, capture_output=True, check=True).stdout
+    return [(int(label), int(exit_number)) for label, _, exit_number, *_ in map(str.split, told.decode().splitlines())]
+
+
 @needs_compiler
 def test_the_makefile_builds_it_and_thresholds_may_be_changed_at_run_time(tmp_path):
     export_c(tiny_net(), 0.0, tmp_path, scale)
     main = (tmp_path / "main.c").read_text()
     changed = main.replace("branchynet_prepare(&work);", "branchynet_thresholds[0] = 9; branchynet_prepare(&work);")
     (tmp_path / "main.c").write_text(changed)
-    subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
-    images = tiny_samples(3).images.tobytes()
-    output = subprocess.run(["./classify"], input=images, cwd=tmp_path, capture_output=True, check=True).stdout
-    assert [line.split()[2] for line in output.decode().splitlines()] == ["1", "1", "1"]
+    assert [exit_number for _, exit_number in classified(tmp_path, tiny_samples(3).images)] == [1, 1, 1]
 
 
 @needs_compiler
 def test_the_plain_network_can_be_exported_too(tmp_path):
     net, images = tiny_net(), tiny_samples(20).images
     export_c(net, (), tmp_path, scale, plain=True)
-    subprocess.run(["make", "-s"], cwd=tmp_path, check=True)
-    result = subprocess.run(["./classify"], input=images.tobytes(), cwd=tmp_path, capture_output=True, check=True)
-    rows = [line.split() for line in result.stdout.decode().splitlines()]
-    assert [int(row[0]) for row in rows] == compile_plain(net).run(scale(images), ()).labels.tolist()
-    assert {row[2] for row in rows} == {"1"}
+    labels = compile_plain(net).run(scale(images), ()).labels.tolist()
+    assert classified(tmp_path, images) == [(label, 1) for label in labels]
 
 
 @pytest.mark.parametrize("target", c_export.TARGETS)

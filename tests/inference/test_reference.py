@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny import N_CLASSES, SHAPE, mixed_thresholds, tiny_batch, tiny_net
 
-from branchynet import Branch, BranchyNet, PercentExits, run
+from branchynet import Branch, BranchyNet, run
 from branchynet.confidence import entropy
-from branchynet.errors import NetworkError, ThresholdError
+from branchynet.errors import NetworkError
 from branchynet.inference import record_exits
 from branchynet.inference.reference import check_finite
 from branchynet.machine.devices import to_host
@@ -75,11 +75,6 @@ def test_an_empty_batch_has_no_answers(net):
     assert answers.logits.shape == (0, N_CLASSES)
 
 
-def test_percent_exits_leave_by_share_of_the_batch(net):
-    exits = to_host(run(net, tiny_batch(20)[0], PercentExits((50, 50))).exits)
-    assert np.bincount(exits).tolist() == [10, 5, 5]
-
-
 def test_a_non_contiguous_batch_gives_the_same_answers(net):
     x, _ = tiny_batch(12)
     np.testing.assert_array_equal(to_host(run(net, x[::2], 1.0).logits), to_host(run(net, x[::2].copy(), 1.0).logits))
@@ -132,8 +127,3 @@ def test_where_the_sum_of_the_squares_overflows_each_number_is_looked_at(size, i
     refused = contextlib.nullcontext() if is_taken else pytest.raises(NetworkError, match=r"numbers of at most 1e\+18")
     with refused:
         check_finite(np, x)
-
-
-def test_a_wrong_number_of_thresholds_is_refused():
-    with pytest.raises(ThresholdError, match=r"expected 2 \(the last exit takes all\), got 3"):
-        run(tiny_net(), tiny_batch()[0], [0.1, 0.2, 0.3])

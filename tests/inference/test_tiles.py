@@ -11,12 +11,10 @@ from branchynet.datasets import scale
 from branchynet.inference import compile_net
 from branchynet.inference.c_export import export_c
 from branchynet.inference.native import images
-from branchynet.inference.native.images import pack_tiles
 from branchynet.inference.native.program import Program
 from branchynet.inference.plan import make_plan
 from branchynet.links import Convolution2D
 from branchynet.machine import compilers, winograd
-from branchynet.machine.winograd import Tiling
 
 needs_compiler = pytest.mark.skipif(compilers.find_compiler() is None, reason="no C compiler is here")
 
@@ -54,17 +52,6 @@ def test_tiles_of_every_form(monkeypatch, rng, form, size):
     net, x = drawn_net(lambda: layers, (17, size, size)), rng.normal(size=(3, 17, size, size)).astype(np.float32)
     assert "convolution_of_tiles(" in "".join(Program(make_plan(net)).functions.values())
     np.testing.assert_allclose(compile_net(net, engine="native").run(x, ()).logits, run(net, x, ()).logits, atol=1e-5)
-
-
-def test_weights_of_tiles_are_packed_place_by_place_behind_the_biases():
-    tiling, weights, bias = Tiling(3, 2, 1, 1), np.zeros((3, 2, 3, 3), np.float32), np.array([5, 6, 7], np.float32)
-    weights[0, 0, 1, 1], weights[2, 1, 0, 0] = 4, 8
-    packed = pack_tiles(tiling, weights, bias, 2)
-    assert packed[:4].tolist() == [5, 6, 7, 0]
-    groups = packed[4:].reshape(16, 2, 2, 2)  # place, group, channel, output of the group
-    np.testing.assert_allclose(groups[:, 0, 0, 0], 4 * tiling.transform[:, 4])
-    np.testing.assert_allclose(groups[:, 1, 1, 0], 8 * tiling.transform[:, 0])
-    assert np.count_nonzero(groups) == np.count_nonzero(tiling.transform[:, [0, 4]])
 
 
 def test_the_sizes_of_a_block_are_those_of_the_c():
