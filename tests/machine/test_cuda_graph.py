@@ -5,9 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_batch, tiny_net
 
-from branchynet.inference import compile_net, run
 from branchynet.inference.engines.arrays.product import matrix_product
 from branchynet.machine.cuda_graph import CapturedCalls, captured
 from branchynet.machine.devices import get_device, gpu_problem, to_host
@@ -93,16 +91,3 @@ def test_a_matrix_product_without_cublas(cupy, rng, shape):
     out = cupy.empty((*shape[:-2], 6, shape[-1]), np.float32)
     matrix_product(cupy, cupy.asarray(left), cupy.asarray(right), out)
     np.testing.assert_allclose(to_host(out), left @ right, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.gpu
-def test_one_sample_on_a_gpu_is_answered_by_graphs_again_and_again(cupy):
-    net = tiny_net()
-    x, _ = tiny_batch(20)
-    compiled = compile_net(net, SHAPE, engine="arrays", device="gpu")
-    for thresholds in (0.0, 1.0, 5.0):
-        for sample in x:
-            expected = run(net, sample[None], thresholds)
-            answers = compiled.run(sample[None], thresholds)
-            assert to_host(answers.exits)[0] == expected.exits[0]
-            np.testing.assert_allclose(to_host(answers.logits), expected.logits, atol=1e-4)

@@ -1,7 +1,7 @@
 """Short trainings of the tiny network, and what their tests compare."""
 
 import numpy as np
-from tiny import as_float, tiny_net, tiny_splits
+from tiny import as_float, state_of, tiny_net, tiny_splits
 
 from branchynet.machine.devices import to_host
 from branchynet.training import TrainingSettings, train_joint, train_plain
@@ -67,13 +67,8 @@ def assert_same_arrays(ours, theirs, **tolerance):
             np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
-def weights(net):
-    """{name: values} of all parameters, copied to the host."""
-    return {name: to_host(param.array).copy() for name, param in net.namedparams()}
-
-
 def assert_same_run(ours, theirs):
     """Compares two (net, history) to the bit, but for the times."""
-    assert_same_arrays(weights(ours[0]), weights(theirs[0]))
+    assert_same_arrays(state_of(ours[0]), state_of(theirs[0]))
     histories = [[{**entry, "elapsed_s": None, "piece": None} for entry in history] for _, history in (ours, theirs)]
     assert histories[0] == histories[1]

@@ -16,7 +16,7 @@ from branchynet.machine.files import locked
 from branchynet.training import JointLoss, ShuffledBatches
 from branchynet.training.updater import JointUpdater
 
-from .runs import SETTINGS, acting_at, both, joint, kill, plain, weights
+from .runs import SETTINGS, acting_at, both, joint, kill, plain
 from .test_loss import net_with_statistics, reports_of
 
 NAMES = ("confidence", "distillation", "gradient-equilibrium", "meta")
@@ -24,9 +24,9 @@ NAMES = ("confidence", "distillation", "gradient-equilibrium", "meta")
 
 def test_the_plain_step_moves_trunk_and_last_exit_and_leaves_the_branches_alone(tmp_path):
     net = tiny_net()
-    before = weights(net)
+    before = state_of(net)
     plain(net, tmp_path)
-    assert moved(before, weights(net)) == {name for name in before if not name.startswith(("/exits/0/", "/exits/1/"))}
+    assert moved(before, state_of(net)) == {name for name in before if not name.startswith(("exits/0/", "exits/1/"))}
 
 
 def test_the_joint_step_starts_from_all_weights_of_the_plain_step_the_last_classifier_included(tmp_path):
@@ -37,11 +37,11 @@ def test_the_joint_step_starts_from_all_weights_of_the_plain_step_the_last_class
     assert reports_of(JointLoss(net), x, t)["exit3/loss"][0] == pytest.approx(before, rel=1e-6)
 
 
-@pytest.mark.parametrize("weighting", [None, *NAMES])
-def test_a_frozen_trunk_stays_untouched_and_all_exits_move(tmp_path, weighting):
+@pytest.mark.parametrize("changes", [{}, *({"weighting": name} for name in NAMES), {"average": 0.9}], ids=str)
+def test_a_frozen_trunk_stays_untouched_and_all_exits_move(tmp_path, changes):
     net = net_with_statistics()
     trunk, exits = state_of(net.trunk), state_of(net.exits)
-    history = joint(net, tmp_path, dataclasses.replace(SETTINGS, freeze_trunk=True, weighting=weighting))
+    history = joint(net, tmp_path, dataclasses.replace(SETTINGS, freeze_trunk=True, **changes))
     assert moved(trunk, state_of(net.trunk)) == set()
     still = set(exits) - moved(exits, state_of(net.exits))
     assert still == {"0/0/N"}, "all but a counter that Chainer moves in fine-tuning only"

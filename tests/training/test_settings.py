@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from tiny import tiny_net
+from tiny import state_of, tiny_net
 
 from branchynet.errors import TrainingError
 from branchynet.training import TrainingSettings
 
-from .runs import SETTINGS, assert_same_arrays, weights
+from .runs import SETTINGS, assert_same_arrays
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,9 @@ def test_weight_decay_takes_a_share_off_the_weights_alone_and_follows_alpha(devi
         for param in net.params():
             param.grad = param.array * 0 + 1
         adam.update()
-    plain, decayed = map(weights, nets)
-    shares = {name: 0.02 * 0.5 if first.ndim > 1 else 0 for name, first in weights(tiny_net()).items()}
-    expected = {name: plain[name] - shares[name] * first for name, first in weights(tiny_net()).items()}
-    assert_same_arrays(decayed, expected, rtol=1e-5, atol=1e-6)
+    plain, decayed = map(state_of, nets)
+    taken = {name: 0.02 * 0.5 * first * (first.ndim > 1) for name, first in state_of(tiny_net()).items()}
+    assert_same_arrays(decayed, {name: plain[name] - taken[name] for name in plain}, rtol=1e-5, atol=1e-6)
 
 
 def test_the_papers_constants():

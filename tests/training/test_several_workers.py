@@ -1,13 +1,13 @@
 """Several workers train what one would train."""
 
 import pytest
-from tiny import tiny_net
+from tiny import state_of, tiny_net
 from two_workers import ROOT, run_two
 
 from branchynet import records, serialization
 from branchynet.machine.devices import get_device, gpu_problem
 
-from .runs import assert_same_arrays, both, weights
+from .runs import assert_same_arrays, both
 from .train_tiny import SETTINGS, SPLITS
 
 
@@ -31,14 +31,14 @@ def test_two_workers_give_the_loss_curve_and_the_weights_of_one(tmp_path, device
         ended = run_two("-m", "training.train_tiny", tmp_path / name, device, *n_batches)
         assert ended.returncode == 0 and "was not stopped" not in ended.stderr, ended.stderr
         serialization.load_weights(net, tmp_path / name / "weights")
-    assert_same_arrays(weights(resumed), weights(two))
+    assert_same_arrays(state_of(resumed), state_of(two))
     for phase in ("plain", "joint"):
         logs = [records.read_json(tmp_path / name / f"{phase}.log.json") for name in ("one", "two")]
         assert [len(log) for log in logs] == [SETTINGS.epochs] * 2
         for entry, other in zip(*logs):
             entry.pop("elapsed_time"), other.pop("elapsed_time")
             assert other == pytest.approx(entry, rel=1e-4)
-    assert_same_arrays(weights(two), weights(one), rtol=0, atol=1e-6)
+    assert_same_arrays(state_of(two), state_of(one), rtol=0, atol=1e-6)
     files = {path.name for path in (tmp_path / "one").iterdir()}
     assert {path.name for path in (tmp_path / "two").iterdir()} == files | {"weights.npz", "weights.json"}
 
