@@ -88,15 +88,6 @@ def test_a_damaged_cache_is_a_reason_if_no_source_works(cached, arrays):
         load_spec(tiny.make_spec(arrays, [tiny.Brings("page A")]), folder)
 
 
-def test_what_a_killed_process_left_behind_is_cleared(tmp_path, arrays, works):
-    spec = tiny.make_spec(arrays, [works])
-    left = cache.workshop(spec, tmp_path)
-    left.mkdir()
-    (left / "arrays.npz").write_bytes(b"half")
-    load_spec(spec, tmp_path)
-    assert not left.exists()
-
-
 def test_a_failed_write_keeps_what_was_there(cached, arrays, monkeypatch):
     spec, folder, path = cached
     before = path.read_bytes()

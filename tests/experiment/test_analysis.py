@@ -9,9 +9,10 @@ from tiny import as_float, tiny_net, tiny_splits
 from branchynet.errors import ThresholdError
 from branchynet.experiment.analysis import analyse, uncertainty_of_choice
 from branchynet.inference import record_exits
-from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee, parse_goal
+from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee
 
 GRID = (0.5, 0.9, 1.0, 1.05, 1.2)
+COSTS = ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,17 @@ def results(splits):
     return analyse_tiny(splits)
 
 
-def records_of(net, samples):
-    return record_exits(net, as_float(samples.images), samples.labels)
+def records_of(samples):
+    return record_exits(tiny_net(), as_float(samples.images), samples.labels)
 
 
-def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
+@pytest.fixture(scope="module")
+def recorded(splits):
+    """Exit records of validation and test samples."""
+    return records_of(splits.validation), records_of(splits.test)
+
+
+def test_t_is_chosen_on_validation_and_reported_on_test(recorded, results):
     validation = [p for p in results["points"] if p["split"] == "validation"]
     assert len(validation) == len(results["points"]) - len(validation) == len(GRID) ** 2
     chosen = results["points"][results["chosen"]]
@@ -49,11 +56,10 @@ def test_t_is_chosen_on_validation_and_reported_on_test(splits, results):
     times_ms, accuracies = zip(*[(p["end_to_end_ms"], p["accuracy_pct"] / 100) for p in validation])
     assert results["chosen"] == knee(times_ms, accuracies, 60)
     assert results["choice"]["rule"] == KNEE_RULE
-    of_validation = records_of(tiny_net(), splits.validation).evaluate([chosen["thresholds"]])
+    of_validation, on_test = (records.evaluate([chosen["thresholds"]]) for records in recorded)
     assert chosen["accuracy_pct"] == 100 * of_validation.accuracies[0]
     measured, choice = results["measured"], results["choice"]
     assert measured["thresholds"] == choice["thresholds"] == chosen["thresholds"]
-    on_test = records_of(tiny_net(), splits.test).evaluate([chosen["thresholds"]])
     assert measured["split"] == "test"
     assert measured["accuracy_pct"] == 100 * on_test.accuracies[0]
     assert measured["exit_pct"] == (100 * on_test.exit_shares[0]).tolist()
@@ -75,7 +81,7 @@ def test_times_of_the_sweep_follow_from_the_measured_cost_of_each_path(results, 
         assert sum(point["exit_pct"]) == pytest.approx(100)
 
 
-def test_the_front_is_marked_on_each_split(splits, results):
+def test_the_front_is_marked_on_each_split(results):
     for split in ("validation", "test"):
         points = [p for p in results["points"] if p["split"] == split]
         marked = [p for p in points if p["on_front"]]
@@ -119,15 +125,14 @@ def test_the_cost_that_a_goal_expects_is_that_of_its_unit(splits):
 
 
 @pytest.mark.parametrize("n_resamples", [1, 30])
-def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits, n_resamples):
-    net, costs, goal = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms"), "exits=50,50"
-    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
-    chosen = choose_thresholds(validation, costs, parse_goal(goal)).thresholds
-    found = uncertainty_of_choice(validation, test, costs, goal, None, chosen, n_resamples, seed=7)
+def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(recorded, n_resamples):
+    (validation, test), goal = recorded, "exits=50,50"
+    chosen = choose_thresholds(validation, COSTS, goal).thresholds
+    found = uncertainty_of_choice(validation, test, COSTS, goal, None, chosen, n_resamples, seed=7)
     rng, others, accuracies, cost = np.random.default_rng(7), 0, [], []
     for _ in range(n_resamples):
         resample = validation.take(rng.integers(60, size=60))
-        again = choose_thresholds(resample, costs, parse_goal(goal)).thresholds
+        again = choose_thresholds(resample, COSTS, goal).thresholds
         others += tuple(again) != tuple(chosen)
         accuracies.append(100 * test.right_at(again).mean())
         cost.append(1 + test.exits_at(again).mean())
@@ -135,29 +140,25 @@ def test_the_uncertainty_of_t_is_that_of_choosing_anew_on_resamples(splits, n_re
     relative = np.array(cost) / (1 + test.exits_at(chosen).mean())
     for key, values in (("accuracy_pct", accuracies), ("relative_cost", relative)):
         np.testing.assert_allclose([found[key]["low"], found[key]["high"]], np.percentile(values, (2.5, 97.5)))
-    seeded = [uncertainty_of_choice(validation, test, costs, goal, None, chosen, 5, *seed) for seed in ([], [0])]
+    seeded = [uncertainty_of_choice(validation, test, COSTS, goal, None, chosen, 5, *seed) for seed in ([], [0])]
     assert seeded[0] == seeded[1]
 
 
-def test_the_uncertainty_of_t_on_a_grid_is_that_of_the_settings_of_the_grid(splits):
-    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
-    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
-    found = uncertainty_of_choice(validation, test, costs, "knee", np.array([(0.0, 0.0)]), (0.0, 0.0), n_resamples=5)
+def test_the_uncertainty_of_t_on_a_grid_is_that_of_the_settings_of_the_grid(recorded):
+    found = uncertainty_of_choice(*recorded, COSTS, "knee", np.array([(0.0, 0.0)]), (0.0, 0.0), n_resamples=5)
     assert found["another_T_pct"] == 0 and found["relative_cost"] == {"low": 1, "high": 1}
 
 
-def test_where_all_validation_samples_are_one_t_is_certain(splits):
-    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
-    test, same = records_of(net, splits.test), records_of(net, splits.validation).take(np.zeros(30, int))
-    chosen = choose_thresholds(same, costs, parse_goal("exits=100,100")).thresholds
-    found = uncertainty_of_choice(same, test, costs, "exits=100,100", None, chosen, n_resamples=5)
+def test_where_all_validation_samples_are_one_t_is_certain(recorded):
+    (validation, test), goal = recorded, "exits=100,100"
+    same = validation.take(np.zeros(30, int))
+    chosen = choose_thresholds(same, COSTS, goal).thresholds
+    found = uncertainty_of_choice(same, test, COSTS, goal, None, chosen, n_resamples=5)
     assert found["another_T_pct"] == 0 and found["relative_cost"] == {"low": 1, "high": 1}
 
 
-def test_a_goal_that_no_resample_can_serve_leaves_no_interval(splits):
-    net, costs = tiny_net(), ExitCosts(np.array([1.0, 2.0, 3.0]), "ms")
-    validation, test = records_of(net, splits.validation), records_of(net, splits.test)
-    found = uncertainty_of_choice(validation, test, costs, "latency<=0.5ms", None, (0.0, 0.0), n_resamples=5)
+def test_a_goal_that_no_resample_can_serve_leaves_no_interval(recorded):
+    found = uncertainty_of_choice(*recorded, COSTS, "latency<=0.5ms", None, (0.0, 0.0), n_resamples=5)
     assert (found["none_pct"], found["accuracy_pct"]) == (100, None)
 
 
@@ -171,22 +172,22 @@ def test_a_goal_that_cannot_be_had_is_told(splits):
         analyse_tiny(splits, goal="latency<=0.000001ms")
 
 
-def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(splits, results):
-    for split in ("validation", "test"):
-        expected = 100 * records_of(tiny_net(), getattr(splits, split)).exit_accuracies()
+def test_accuracies_of_the_exits_are_those_of_all_samples_leaving_there(recorded, results):
+    for split, records in zip(("validation", "test"), recorded):
+        expected = 100 * records.exit_accuracies()
         np.testing.assert_allclose([entry["accuracy_pct"][split] for entry in results["exits"]], expected)
     assert [entry["exit"] for entry in results["exits"]] == [1, 2, 3]
 
 
-def test_the_accuracy_of_the_plain_network_is_that_of_its_last_exit(splits, results):
+def test_the_accuracy_of_the_plain_network_is_that_of_its_last_exit(results):
     assert results["plain_accuracy_pct"] == results["exits"][-1]["accuracy_pct"]["test"]
     assert len({entry["accuracy_pct"]["test"] for entry in results["exits"]}) == 3
 
 
-def test_the_test_records_are_given_on(splits):
+def test_the_test_records_are_given_on(splits, recorded):
     results, by_measure, kept = analysed(splits)
     assert kept["images"].tolist() == np.random.default_rng(0).permutation(40).tolist()
     test = by_measure["entropy"]
-    np.testing.assert_array_equal(test.scores, records_of(tiny_net(), splits.test).scores)
+    np.testing.assert_array_equal(test.scores, recorded[1].scores)
     shares = np.bincount(test.exits_at(results["choice"]["thresholds"]), minlength=3) / len(splits.test)
     assert results["measured"]["exit_pct"] == (100 * shares).tolist()

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import shlex
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +14,6 @@ from tiny_experiment import EXPERIMENT, LENET, N_TEST, QUICKLY, RESULTS, ROOT, m
 from branchynet import datasets, records
 from branchynet.experiment import main as run_main
 from branchynet.inference.engines import engine_classes
-from branchynet.machine.files import locked
 
 
 def test_a_run_leaves_records_table_and_figures(tmp_path, capsys, drawn):
@@ -229,14 +227,6 @@ def test_weights_of_other_data_or_of_another_run_are_refused(first, tmp_path, ca
     for argv in (again, ["--out", str(tmp_path / "again"), "--plain-from", str(first)]):
         assert main(EXPERIMENT, argv) == 2
         assert "expected weights trained on" in capsys.readouterr().err
-
-
-def test_one_run_at_a_time_writes_into_a_folder(tmp_path, capsys):
-    with ThreadPoolExecutor(1) as pool, locked(tmp_path, "run"):
-        assert pool.submit(main, EXPERIMENT, ["--out", str(tmp_path)]).result() == 2
-    assert "expected a folder that no other run writes into" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-    assert main(EXPERIMENT, ["--out", str(tmp_path)]) == 0, "and it is free afterwards"
 
 
 def test_a_disk_that_cannot_hold_the_results_is_told_before_the_training(tmp_path, capsys, monkeypatch):

@@ -39,23 +39,21 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says(rng):
     assert 0.92 < covered / 400 < 0.98
 
 
-def exit_records(scores, predictions):
-    return ExitRecords(np.array(scores, np.float32), np.array(predictions), np.zeros(4, np.int32))
+COSTS = ExitCosts(np.array([1.0, 2.0]), "ms")
+# Of four samples the first exit has the two surest right, the last one all but the fourth.
+SCORES = np.array([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0]], np.float32)
+RECORDS = ExitRecords(SCORES, np.array([[0, 0, 1, 1], [0, 0, 0, 1]]), np.zeros(4, np.int32))
 
 
 def test_equal_accuracy_is_the_fastest_t_as_accurate_as_the_plain_net_on_validation_samples():
-    # The first exit has the two surest samples right, the last one three of four.
-    found = exit_records([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0]], [[0, 0, 1, 1], [0, 0, 0, 1]])
-    costs = ExitCosts(np.array([1.0, 2.0]), "ms")
-    asked = operating.settings_asked_for(found, right("1110"), costs, None)
+    asked = operating.settings_asked_for(RECORDS, right("1110"), COSTS, None)
     assert list(asked) == ["equal accuracy"] and 0.2 < asked["equal accuracy"][0] <= 0.3
-    assert operating.settings_asked_for(found, right("1111"), costs, None) == {"equal accuracy": None}
+    assert operating.settings_asked_for(RECORDS, right("1111"), COSTS, None) == {"equal accuracy": None}
 
 
 def test_the_papers_t_is_taken_as_it_is_and_its_shares_are_those_of_validation_samples():
-    found = exit_records([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0]], [[0, 0, 1, 1], [0, 0, 0, 1]])
     paper = {"thresholds": (0.025,), "exit_pct": (75, 25)}
-    asked = operating.settings_asked_for(found, right("1110"), ExitCosts(np.array([1.0, 2.0]), "ms"), paper)
+    asked = operating.settings_asked_for(RECORDS, right("1110"), COSTS, paper)
     assert asked["paper's T"] == (0.025,) and 0.3 < asked["paper's exit shares"][0] <= 0.4
 
 
@@ -63,5 +61,5 @@ def test_the_papers_shares_are_met_to_the_sample():
     scores = np.array([np.arange(200), np.zeros(200)], np.float32)
     found = ExitRecords(scores, np.zeros((2, 200), int), np.zeros(200, np.int32))
     paper = {"thresholds": (1.0,), "exit_pct": (75, 25)}
-    asked = operating.settings_asked_for(found, right("1" * 200), ExitCosts(np.array([1.0, 2.0]), "ms"), paper)
+    asked = operating.settings_asked_for(found, right("1" * 200), COSTS, paper)
     assert found.evaluate([asked["paper's exit shares"]]).exit_shares[0].tolist() == [0.75, 0.25]

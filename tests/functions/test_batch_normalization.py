@@ -11,29 +11,26 @@ from branchynet.links import BatchNormalization
 
 from .compare import assert_same_results
 
+CPU = chainer.get_device("@numpy")
 SHAPES = [(1, 3, 4, 5), (2, 1, 3, 3), (9, 4, 6, 5), (130, 2, 3, 4)]
-
-
-def outputs_and_gradients(function, x, gamma, beta, gy):
-    """y, running mean and variance, and the gradients of x, gamma and beta."""
-    variables = [chainer.Variable(array.copy()) for array in (x, gamma, beta)]
-    running = [np.full(len(gamma), 0.5, x.dtype), np.full(len(gamma), 2.0, x.dtype)]
-    y = function(*variables, eps=1e-3, running_mean=running[0], running_var=running[1], decay=0.8)
-    y.grad = gy
-    y.backward()
-    return [y.array, *running, *[variable.grad for variable in variables]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_values_running_statistics_and_gradients_are_chainers(rng, shape, dtype):
-    x, gy = ((rng.normal(size=shape) * 3 + 5).astype(dtype) for _ in range(2))
-    gamma, beta = rng.normal(size=(2, shape[1])).astype(dtype)
-    ours = outputs_and_gradients(batch_normalization, x, gamma, beta, gy)
-    theirs = outputs_and_gradients(F.batch_normalization, x, gamma, beta, gy)
-    for own, their in zip(ours, theirs):
+    x, (gamma, beta) = (5 + 3 * rng.normal(size=shape)).astype(dtype), rng.normal(size=(2, shape[1])).astype(dtype)
+    running, tolerance = [], {"rtol": 1e-3, "atol": 2e-3 if dtype == np.float32 else 1e-8}
+
+    def normalising(function):
+        mean, var = np.full(shape[1], 0.5, dtype), np.full(shape[1], 2.0, dtype)
+        running.append((mean, var))
+        return lambda *given: function(*given, eps=1e-3, running_mean=mean, running_var=var, decay=0.8)
+
+    functions = [normalising(function) for function in (batch_normalization, F.batch_normalization)]
+    assert_same_results(*functions, CPU, x, gamma, beta, **tolerance)
+    for own, their in zip(*running):
         assert own.dtype == dtype
-        np.testing.assert_allclose(own, their, rtol=1e-3, atol=2e-3 if dtype == np.float32 else 1e-8)
+        np.testing.assert_allclose(own, their, **tolerance)
 
 
 @pytest.mark.parametrize("relu", [False, True])

@@ -88,6 +88,9 @@ def changed(**changes):
         changed(measures=[]),
         changed(measures=5),
         changed(measures=["entropy", "margin"]),
+        # Scores of a second measure that are of other samples; and weights, which are no exit records.
+        changed(**{"scores/max-probability": np.zeros((3, 7), np.float32)}),
+        lambda stem: write_pair(stem, {"trunk/0/W": np.zeros(3)}, {"loss_weights": [1.0]}, {}),
     ],
 )
 def test_foreign_files_are_refused(stem, spoil):
@@ -96,19 +99,7 @@ def test_foreign_files_are_refused(stem, spoil):
         load_exit_records(stem)
 
 
-def test_scores_of_a_second_measure_that_are_of_other_samples_are_refused(stem):
-    changed(**{"scores/max-probability": np.zeros((3, 7), np.float32)})(stem)
-    with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores in "):
-        load_exit_records(stem)
-
-
 def test_an_unknown_measure_is_named(stem):
     changed(measures=["mine"], **{"scores/mine": np.zeros((3, 200), np.float32)})(stem)
     with pytest.raises(MeasureError, match="mine"):
-        load_exit_records(stem)
-
-
-def test_weights_are_no_exit_records(stem):
-    write_pair(stem, {"trunk/0/W": np.zeros(3)}, {"loss_weights": [1.0]}, {})
-    with pytest.raises(SnapshotError, match="exit records: expected labels, predictions and scores"):
         load_exit_records(stem)
