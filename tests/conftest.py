@@ -9,7 +9,7 @@ import branchynet  # noqa: F401  (before Chainer, which needs it on a NumPy of t
 import numpy as np
 import pytest
 import threadpoolctl
-from tiny import tiny_net
+from tiny import tiny_measure, tiny_net
 
 from branchynet.confidence import MEASURES
 from branchynet.inference.lowering import LOWERINGS
@@ -32,6 +32,12 @@ def device(request):
 def net(device):
     """An initialised `BranchyNet` with two early exits, on the device."""
     return tiny_net(device=device)
+
+
+@pytest.fixture(scope="session")
+def measures():
+    """Every registered measure, ready for use on three exits."""
+    return {name: tiny_measure(name) for name in MEASURES.names()}
 
 
 @pytest.fixture(autouse=True)

@@ -24,14 +24,15 @@ from networks import lenet_mnist
 GOLDEN = np.load(pathlib.Path(__file__).parent / "data" / "upstream_golden_lenet.npz")
 
 
-def golden_net():
-    """Our LeNet with the authors' weights and equal loss weights, as in their code."""
+@pytest.fixture
+def net(device):
+    """Our LeNet with the authors' weights and equal loss weights, as in their code, on the device."""
     layers = lenet_mnist.get_network()
     layers[-1] = Branch(layers[-1].layers, weight=1.0)
     net = BranchyNet(layers)
     for path, param in paths_to_params(net):
         param.array[...] = GOLDEN[f"weights/{path}"]
-    return net
+    return net.to_device(device)
 
 
 def paths_to_params(net):
@@ -45,9 +46,7 @@ def paths_to_params(net):
                     yield f"exit{exit_number}/link{position:02d}{name}", param
 
 
-def test_softmax_and_entropies_are_the_authors(device):
-    net = golden_net()
-    net.to_device(device)
+def test_softmax_and_entropies_are_the_authors(net, device):
     with chainer.using_config("train", False):
         logits = [z.array for z in net(device.send(as_float(GOLDEN["x"])))]
     for number, z in enumerate(logits, start=1):
@@ -56,9 +55,7 @@ def test_softmax_and_entropies_are_the_authors(device):
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])
-def test_exit_decisions_and_accuracy_are_the_authors(device, batch_size):
-    net = golden_net()
-    net.to_device(device)
+def test_exit_decisions_and_accuracy_are_the_authors(net, batch_size):
     answers = run(net, as_float(GOLDEN["x"]), GOLDEN["thresholds"], batch_size)
     exits, correct = to_host(answers.exits), to_host(answers.labels) == GOLDEN["y"]
     assert np.bincount(exits).tolist() == GOLDEN["test/numexits"].tolist()
@@ -67,9 +64,7 @@ def test_exit_decisions_and_accuracy_are_the_authors(device, batch_size):
     np.testing.assert_allclose([correct[exits == n].mean() for n in (0, 1)], GOLDEN["test/accuracies"])
 
 
-def test_one_joint_step_gives_the_authors_losses_and_parameters(device):
-    net = golden_net()
-    net.to_device(device)
+def test_one_joint_step_gives_the_authors_losses_and_parameters(net, device):
     settings = TrainingSettings(epochs=1, batch_size=64, alpha=1e-3, beta1=0.9, beta2=0.999, schedule="constant")
     batches = ShuffledBatches(Samples(GOLDEN["step/x"], GOLDEN["step/y"]), 64, as_float)
     updater = JointUpdater(batches, JointLoss(net), settings, 1, device)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from synthetic_records import naive_exits
-from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_measure
+from tiny import N_CLASSES, mixed_thresholds, tiny_batch
 
 from branchynet import PercentExits, run
 from branchynet.bench import paths as benchmark
@@ -19,12 +19,6 @@ from branchynet.machine.devices import to_host
 from branchynet.thresholds import ExitRecords
 
 NAMES = MEASURES.names()
-
-
-@pytest.fixture(scope="module")
-def measures():
-    """Every registered measure, ready for use on three exits."""
-    return {name: tiny_measure(name) for name in NAMES}
 
 
 @pytest.fixture(params=["arrays", "onnxruntime"])

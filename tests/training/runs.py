@@ -52,6 +52,17 @@ def trained(steps, out, **options):
     return net, steps(net, out, **options)
 
 
+def naive_softmax(z):
+    """Along the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def cross_entropies(z, t):
+    """Of each sample: logits (N, n_classes) on any device, labels (N,)."""
+    return np.array([-np.log(p[label]) for p, label in zip(naive_softmax(to_host(z).astype(float)), t)])
+
+
 def gradients(net):
     """{name: gradient, or None} of all parameters, on the host."""
     return {name: None if p.grad is None else to_host(p.grad).copy() for name, p in net.namedparams()}

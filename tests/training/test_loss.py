@@ -5,9 +5,9 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import tiny_batch, tiny_net
+from tiny import SHAPE, drawn_net, tiny_batch, tiny_net
 
-from branchynet import FL, Branch, BranchyNet
+from branchynet import FL, Branch
 from branchynet.confidence import entropy
 from branchynet.errors import TrainingError
 from branchynet.links import Convolution2D
@@ -34,12 +34,15 @@ def reports_of(loss, x, t):
     return observation
 
 
-def net_with_statistics(seed=0):
+def net_with_statistics():
     """A net with batch normalisation and dropout in the trunk and in a branch."""
-    np.random.seed(seed)  # noqa: NPY002
-    layers = [Convolution2D(1, 2, 3), L.BatchNormalization(2), FL(F.dropout, 0.5)]
-    branch = Branch([L.BatchNormalization(2), L.Linear(32, 3)])
-    return BranchyNet([*layers, branch, FL(F.relu), L.Linear(32, 8), Branch([L.Linear(8, 3)], weight=0.3)])
+
+    def build():
+        layers = [Convolution2D(1, 2, 3), L.BatchNormalization(2), FL(F.dropout, 0.5)]
+        branch = Branch([L.BatchNormalization(2), L.Linear(32, 3)])
+        return [*layers, branch, FL(F.relu), L.Linear(32, 8), Branch([L.Linear(8, 3)], weight=0.3)]
+
+    return drawn_net(build, SHAPE)
 
 
 def test_the_joint_gradient_is_the_sum_of_the_exits_own_gradients(device):

@@ -13,7 +13,7 @@ from branchynet.thresholds import assign_exits
 from branchynet.training import ExitOutput, JointLoss
 from branchynet.training.weightings.meta import HeadSamples, MetaWeighting, WeightPrediction, meta_gradient, quotas
 
-from .runs import assert_same_arrays
+from .runs import assert_same_arrays, cross_entropies, naive_softmax
 
 
 def head_samples(rng, n, n_exits=2, n_inputs=4, n_classes=3):
@@ -26,11 +26,6 @@ def head_samples(rng, n, n_exits=2, n_inputs=4, n_classes=3):
         return [HeadSamples(x_k, p_k, one_hot) for x_k, p_k in zip(x, parameters)]
 
     return draw(n), draw(n + 1)
-
-
-def naive_softmax(z):
-    e = np.exp(z - z.max())
-    return e / e.sum()
 
 
 def naive_meta_loss(train, meta, weights, step_size, leaves_at):
@@ -94,11 +89,7 @@ def test_the_loss_is_that_of_the_predicted_weights(device, n):
     with chainer.using_config("train", False):
         exits = [out.array for out in net(device.send(x))]
         loss = JointLoss(net, weighting=weighting)(device.send(x), device.send(t))
-    sample_losses = []
-    for z in exits:
-        p = np.array([naive_softmax(row) for row in to_host(z).astype(float)])
-        sample_losses.append(-np.log(p[np.arange(n), t]))
-    sample_losses = np.stack(sample_losses, axis=1).astype(np.float32)
+    sample_losses = np.stack([cross_entropies(z, t) for z in exits], axis=1).astype(np.float32)
     halves = [sample_losses[: n // 2], sample_losses[n // 2 :]] if n > 1 else [sample_losses]
     weights = np.concatenate([to_host(weighting.link(device.send(half)).array) for half in halves])
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=1e-6)

@@ -14,18 +14,9 @@ from branchynet.machine.devices import to_host
 from branchynet.training import WEIGHTINGS, JointLoss, Weighting, register_weighting
 from branchynet.training.weightings.fixed import ConfidenceWeighting, Distillation, confidence_weights
 
-from .runs import SETTINGS, assert_same_arrays, joint
+from .runs import SETTINGS, assert_same_arrays, cross_entropies, joint, naive_softmax
 from .test_loss import loss_and_gradients, reports_of
 from .test_run import NAMES
-
-
-def softmax(z):
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def cross_entropies(z, t):
-    return np.array([-math.log(p[label]) for p, label in zip(softmax(z.astype(float)), t)])
 
 
 def with_weighting(net, x, t, weighting, **options):
@@ -105,7 +96,7 @@ def test_constants_out_of_range_are_refused(make):
 
 def naive_confidence_weights(z, place, strength):
     weights = []
-    for row in softmax(z.astype(float)):
+    for row in naive_softmax(z.astype(float)):
         confidence = 1 + sum(p * math.log(p) for p in row if p > 0) / math.log(len(row))
         weights.append(1 + strength * (1 - 2 * place) * (2 * confidence - 1))
     return np.array(weights) / np.mean(weights)
@@ -117,7 +108,7 @@ def test_confidence_weights(device, rng, number, place):
     weights = to_host(confidence_weights(device.send(z), number, 3, 0.8))
     assert weights.dtype == np.float32 and weights.mean() == pytest.approx(1, abs=1e-6) and (weights > 0).all()
     np.testing.assert_allclose(weights, naive_confidence_weights(z, place, 0.8), rtol=1e-4)
-    surest = softmax(z).max(axis=1).argmax()
+    surest = naive_softmax(z).max(axis=1).argmax()
     assert weights[surest] == {1: weights.max(), 2: weights[0], 3: weights.min()}[number]
 
 
@@ -154,10 +145,10 @@ def test_the_distillation_loss(device):
     on_device = device.send(x), device.send(t)
     a, tau = 0.3, 2.0
     logits = logits_of(net, *on_device)
-    teacher = softmax(logits[-1].astype(float) / tau)
+    teacher = naive_softmax(logits[-1].astype(float) / tau)
     expected = net.loss_weights[-1] * cross_entropies(logits[-1], t).mean()
     for weight, z in zip(net.loss_weights[:-1], logits[:-1]):
-        student = softmax(z.astype(float) / tau)
+        student = naive_softmax(z.astype(float) / tau)
         kl = np.mean([sum(p * math.log(p / q) for p, q in zip(*rows)) for rows in zip(teacher, student)])
         expected += weight * ((1 - a) * cross_entropies(z, t).mean() + a * tau**2 * kl)
     assert with_weighting(net, *on_device, Distillation(net, a, tau))[0] == pytest.approx(expected, rel=1e-5)
