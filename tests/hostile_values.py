@@ -26,6 +26,11 @@ class Unspeakable:
         raise RuntimeError("no text")
 
 
+def without(values, *names):
+    """A table less what a door does take."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
 def with_one(value):
     x = X.copy()
     x[3, 0, 2, 2] = value
@@ -37,11 +42,11 @@ NOTHING |= {"unspeakable": Unspeakable(), "function": len, "class": int, "comple
 NO_NUMBERS = {**NOTHING, "nan": NAN, "huge": 10**400, "list of lists": [[1], [2]], "decimal": decimal.Decimal("0.1")}
 NO_NUMBERS |= {"nan array": np.array(NAN), "masked": np.ma.array(1.0, mask=True), "texts": ["1", "2"]}
 NO_WHOLE_NUMBERS = {
-    **{k: v for k, v in NO_NUMBERS.items() if k != "huge"},
+    **without(NO_NUMBERS, "huge"),
     "0": 0, "-1": -1, "2.5": 2.5, "infinity": INF, "True": True, "np.True_": np.True_,
     "2.0": 2.0, "np.float32(2)": np.float32(2), "[3]": [3],
 }  # fmt: skip
-NO_WHOLE_NUMBERS_FROM_0 = {k: v for k, v in NO_WHOLE_NUMBERS.items() if k != "0"}
+NO_WHOLE_NUMBERS_FROM_0 = without(NO_WHOLE_NUMBERS, "0")
 NO_BATCHES = {
     **NO_NUMBERS, "0-d": np.float32(3), "1-d": X[0, 0, 0], "float64": X.astype(float), "float16": X.astype(np.float16),
     "uint8": X.astype(np.uint8), "bool": X > 0, "objects": X.astype(object), "big-endian": X.astype(">f4"),
@@ -65,11 +70,10 @@ NO_THRESHOLDS = {
     "huge in a list": [10**400, 1], "None in a list": [None, 1], "Variable": chainer.Variable(np.zeros(2, np.float32)),
 }  # fmt: skip
 NO_SHAPES = {
-    **NO_NUMBERS, "a number": 3, "()": (), "(0, 6, 6)": (0, 6, 6), "negative": (1, -6, 6), "float": (1, 6.0, 6), "NaN": (NAN, 6, 6),
+    **without(NO_NUMBERS, "None"), "a number": 3, "()": (), "(0, 6, 6)": (0, 6, 6), "negative": (1, -6, 6), "float": (1, 6.0, 6), "NaN": (NAN, 6, 6),
     "(6, 6)": (6, 6), "one axis more": (1, 6, 6, 1), "other": (1, 5, 5), "huge": (10**9,) * 3, "large": (1, 10**6, 10**6),
     "bool": (True, 6, 6), "array": np.array([1, 6, 6]), "text in it": (1, "6", 6), "None in it": (1, None, 6), "2**63": (2**63, 1, 1),
 }  # fmt: skip
-del NO_SHAPES["None"]  # the shape that the net knows
 NO_NETS = {
     **NO_NUMBERS, "a list": tiny_list(), "plain net": NET.plain(), "compiled": compile_net(NET, engine="arrays"),
     "link": L.Linear(3, 3),
@@ -80,11 +84,10 @@ NO_COSTS = {
     "a number": 3, "too few": [1, 2], "too many": [1] * 4, "masked costs": np.ma.array([1.0, 2, 3], mask=[0, 1, 0]),
 }  # fmt: skip
 NO_GRIDS = {
-    **NO_NUMBERS, "[]": [], "NaN in it": [[NAN, 0.1]], "-1": [[-1, 0.1]], "too few": [[0.1]], "1-D": [0.1, 0.2],
+    **without(NO_NUMBERS, "None"), "[]": [], "NaN in it": [[NAN, 0.1]], "-1": [[-1, 0.1]], "too few": [[0.1]], "1-D": [0.1, 0.2],
     "a number": 3, "ragged": [[1], [1, 2]], "masked grid": np.ma.array([[0.1, 0.2]], mask=[[1, 0]]),
     "3 columns": np.zeros((3, 3)),
 }  # fmt: skip
-del NO_GRIDS["None"]
 GOALS = ("", "knees", "latency<=", "latency<=nanms", "latency<=-1ms", "latency<=1e999ms", "latency<=0ms", "exits=60", "exits=a,b",
          "risk<=0.5%@200%", "risk<=%@%", "accuracy>=101%", "accuracy>=last-nan%", "quantile=2", "quantile=-1", "x" * 10**5,
          "budget<=1e-300ms", "latency<=" + "9" * 500 + "ms", "multiply-adds<=3", "knee;knee", "latency<=1s", "expected-risk<=-1%")  # fmt: skip
@@ -105,14 +108,9 @@ NO_CHANNELS = {
     **NO_NUMBERS, "3": 3, "none": [], "too many": [1.0, 1.0], "NaN in it": [NAN], "2-D": [[1.0]], "text in it": ["1"],
 }  # fmt: skip
 NO_IMAGES = {**NO_NUMBERS, "float32": X, "3": 3, "2-D": np.zeros((9, 36), np.uint8), "none": [], "lists": X.tolist()}
-NO_CLASS_NAMES = {
-    **{k: v for k, v in NO_NUMBERS.items() if k != "None"},
-    "too few": ["a"] * 2, "too many": ["a"] * 4, "numbers": [1, 2, 3],
-}  # fmt: skip
-NO_DICTIONARIES = {k: v for k, v in NO_NUMBERS.items() if k not in ("None", "dict")} | {"array": X, "[]": []}
+NO_CLASS_NAMES = {**without(NO_NUMBERS, "None"), "too few": ["a"] * 2, "too many": ["a"] * 4, "numbers": [1, 2, 3]}
+NO_DICTIONARIES = without(NO_NUMBERS, "None", "dict") | {"array": X, "[]": []}
 NO_WEIGHTS = {**NO_NUMBERS, "-1": -1, "infinity": INF, "True": True, "array": np.ones(3)}
 NO_SETTINGS = {**NO_NUMBERS, "-1": -1, "infinity": INF, "np.nan": np.float32(NAN)}
-NO_FUNCTIONS = {k: v for k, v in NO_NUMBERS.items() if k not in ("function", "class", "None")}
-NO_FUNCTIONS |= {"of another kind": len}
-NO_FOLDERS = {k: v for k, v in NO_NUMBERS.items() if k != "text"}
-NO_FOLDERS |= {"empty": "", "null": "a\0b", "long": "/tmp/" + "x" * 300}
+NO_FUNCTIONS = without(NO_NUMBERS, "function", "class", "None") | {"of another kind": len}
+NO_FOLDERS = without(NO_NUMBERS, "text") | {"empty": "", "null": "a\0b", "long": "/tmp/" + "x" * 300}

@@ -72,8 +72,7 @@ DOORS = {
     "choose: costs that are none": (lambda value: choose_thresholds(RECORDS, value, "knee"), bad.NO_COSTS),
     "choose: records": (lambda value: choose_thresholds(value, COSTS, "knee"), bad.NO_NUMBERS),
     "choose: goal": (lambda value: choose_thresholds(RECORDS, COSTS, value), bad.NO_GOALS),
-    "parse_goal": (lambda value: parse_goal(value).check(3), {k: v for k, v in bad.NO_GOALS.items() if k not in (
-        "latency<=0ms", "budget<=1e-300ms", "multiply-adds<=3")}),
+    "parse_goal": (lambda value: parse_goal(value).check(3), bad.without(bad.NO_GOALS, "latency<=0ms", "budget<=1e-300ms", "multiply-adds<=3")),
     "choose: seed": (lambda value: choose_thresholds(RECORDS, COSTS, "knee", value), bad.NO_WHOLE_NUMBERS_FROM_0),
     "run: net": (lambda value: run(value, X, 0.5), bad.NO_NETS),
     "record_exits: net": (lambda value: record_exits(value, X, LABELS), bad.NO_NETS),
@@ -88,7 +87,7 @@ DOORS = {
     "compile_net: measure": (lambda value: compile_net(NET, measure=value), bad.NO_NAMES),
     "compile_net: precision": (lambda value: compile_net(NET, precision=value), bad.NO_NAMES),
     "run: measure": (lambda value: run(NET, X, 0.5, measure=value), bad.NO_NAMES),
-    "run: batch_size": (lambda value: run(NET, X, 0.5, value), {k: v for k, v in bad.NO_WHOLE_NUMBERS.items() if k != "None"}),
+    "run: batch_size": (lambda value: run(NET, X, 0.5, value), bad.without(bad.NO_WHOLE_NUMBERS, "None")),
     "record_exits: batch_size": (lambda value: record_exits(NET, X, LABELS, value), bad.NO_WHOLE_NUMBERS),
     "record_logits: batch_size": (lambda value: record_logits(NET, X, value), bad.NO_WHOLE_NUMBERS),
     "BranchyNet": (BranchyNet, bad.NO_LISTS),
@@ -98,7 +97,7 @@ DOORS = {
        for name in ("epochs", "alpha", "beta1", "batch_size", "seed", "weight_decay", "keep", "schedule", "freeze_trunk")},
     **{f"TrainingSettings: {name}": (
         lambda value, name=name: TrainingSettings(**{"epochs": 1, name: value}),
-        {k: v for k, v in bad.NO_NAMES.items() if k != "None"}) for name in ("weighting", "loss_weights")},
+        bad.without(bad.NO_NAMES, "None")) for name in ("weighting", "loss_weights")},
     **{f"{step.__name__}: {name}": (lambda value, step=step, name=name: train(step, **{name: value}), bad.NO_NUMBERS)
        for step in (train_plain, train_joint) for name in ("splits", "settings", "net")},
     **{f"{step.__name__}: {name}": (lambda value, step=step, name=name: train(step, **{name: value}), bad.NO_FUNCTIONS)
@@ -119,7 +118,7 @@ DOORS = {
     **{f"{kind.__name__}.fit": (kind.fit, bad.NO_IMAGES) for kind in (Normalise, Whiten)},
     **{f"{transform.name} of images": (transform, bad.NO_IMAGES) for transform in (Normalise([0.5], [0.5]), Whiten(np.zeros(36), np.eye(36)))},
     "load": (lambda value: load(value, TRASH.name), bad.NO_NAMES),
-    "load: data_dir": (lambda value: load("mnist", value), {k: v for k, v in bad.NO_FOLDERS.items() if k not in ("None", "empty")}),
+    "load: data_dir": (lambda value: load("mnist", value), bad.without(bad.NO_FOLDERS, "None", "empty")),
     "load_weights: net": (lambda value: load_weights(value, STEM), bad.NO_NETS),
     "load_plain_network: net": (lambda value: load_plain_network(value, STEM), bad.NO_NETS),
     "load_weights: stem": (lambda value: load_weights(NET, value), bad.NO_FOLDERS),

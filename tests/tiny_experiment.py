@@ -43,9 +43,9 @@ def main(experiment, argv):
     return run_main(experiment, [*argv, *QUICKLY])
 
 
-def tiny_dataset(seed=0):
+def tiny_dataset(seed=0, n_test=N_TEST):
     """So many images that the last 5,000 of them can be validation images."""
-    return Dataset("mnist", tuple("abc"), tiny_samples(5100, seed), tiny_samples(N_TEST, 1), "made by the test")
+    return Dataset("mnist", tuple("abc"), tiny_samples(5100, seed), tiny_samples(n_test, 1), "made by the test")
 
 
 def in_a_tiny_world(patch, draws=False):

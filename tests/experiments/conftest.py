@@ -4,10 +4,10 @@ import pathlib
 import sys
 
 import pytest
-from tiny import tiny_list, tiny_net, tiny_samples
+from tiny import tiny_list, tiny_net
+from tiny_experiment import tiny_dataset
 
 from branchynet import datasets, save_weights
-from branchynet.datasets import Dataset
 from branchynet.experiment import Experiment, Preset
 from branchynet.machine.workers import Workers
 from branchynet.training import TrainingSettings
@@ -29,7 +29,7 @@ def tiny_network(tmp_path, monkeypatch):
 
     Every data set has 5,100 training and 70 test images. No seed that tests train with draws the weights.
     """
-    dataset = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(70, 1), "made by the test")
+    dataset = tiny_dataset(n_test=70)
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
     network = zoo.Network("tiny", "Tiny", tiny_list, "mnist", "scale", (0.5, 1.05), paper_exit_shares=(0.5, 0.25))
     monkeypatch.setattr(zoo, "NETWORKS", {"tiny": network})

@@ -5,6 +5,7 @@ import dataclasses
 import future_work as script
 import pytest
 from tiny import assert_is_drawn, tiny_samples
+from tiny_experiment import tiny_dataset
 
 from branchynet import datasets, records
 from branchynet.bench import paths
@@ -20,7 +21,7 @@ SOME = ("entropy", "calibrated-entropy", "opengan", "openmax")
 def a_released_network(tiny_network, monkeypatch):
     """A network whose weights are "released", one whose weights are not, and data of two kinds."""
     monkeypatch.setitem(zoo.NETWORKS, "later", dataclasses.replace(tiny_network, name="later"))
-    known = Dataset("mnist", tuple("abc"), tiny_samples(5100), tiny_samples(150, 1), "made by the test")
+    known = tiny_dataset(n_test=150)
     unknown = Dataset("fashion-mnist", tuple("def"), tiny_samples(9), tiny_samples(40, 2), "made by the test")
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"mnist": known, "fashion-mnist": unknown}[name])
     monkeypatch.setattr(script, "SETTINGS_TO_TRY", {"opengan": {"n_steps": (2, 3)}})

@@ -37,30 +37,27 @@ def test_one_file_and_one_for_each_segment(exported):
     ]  # fmt: skip
 
 
-def assert_answers(answers, expected, index):
-    label, exit_index, entropy, logits = answers
-    assert (label.tolist(), exit_index.tolist()) == ([expected.labels[index]], [expected.exits[index]])
-    np.testing.assert_allclose(entropy, expected.scores[index : index + 1], atol=1e-5)
-    np.testing.assert_allclose(logits, expected.logits[index : index + 1], atol=1e-5)
+def assert_file_answers(path, x, expected, **others):
+    """One sample after another, each with the other inputs, is answered by a file as expected."""
+    session = onnxruntime.InferenceSession(path)
+    for i in range(len(x)):
+        answers = session.run(["label", "exit", "entropy", "logits"], {"x": x[i : i + 1], **others})
+        label, exit_index, entropy, logits = answers
+        assert (label.tolist(), exit_index.tolist()) == ([expected.labels[i]], [expected.exits[i]])
+        np.testing.assert_allclose(entropy, expected.scores[i : i + 1], atol=1e-5)
+        np.testing.assert_allclose(logits, expected.logits[i : i + 1], atol=1e-5)
 
 
 def test_the_one_file_answers_as_the_reference_path(exported):
     net, x, thresholds, paths = exported
-    session = onnxruntime.InferenceSession(paths[0])
-    expected = run(net, x, thresholds)
-    for i in range(N_SAMPLES):
-        assert_answers(session.run(["label", "exit", "entropy", "logits"], {"x": x[i : i + 1]}), expected, i)
+    assert_file_answers(paths[0], x, run(net, x, thresholds))
 
 
 def test_thresholds_can_be_an_input(tmp_path):
     net, (x, _) = tiny_net(), tiny_batch(N_SAMPLES)
-    paths = export_onnx(net, 0.5, tmp_path / "net.onnx", thresholds_as_input=True)
-    session = onnxruntime.InferenceSession(paths[0])
+    whole, *_ = export_onnx(net, 0.5, tmp_path / "net.onnx", thresholds_as_input=True)
     for thresholds in ([0.0, 0.0], [0.0, 9.0], [9.0, 0.0]):
-        expected = run(net, x, thresholds)
-        for i in range(3):
-            inputs = {"x": x[i : i + 1], "thresholds": np.array(thresholds, np.float32)}
-            assert_answers(session.run(["label", "exit", "entropy", "logits"], inputs), expected, i)
+        assert_file_answers(whole, x, run(net, x, thresholds), thresholds=np.array(thresholds, np.float32))
 
 
 def test_segments_serve_batches(exported):
@@ -169,13 +166,10 @@ def test_logits_have_a_column_for_each_class(exported):
 def test_with_its_transform_the_file_takes_pixels(tmp_path, name):
     net, images = tiny_net(), tiny_samples(N_SAMPLES).images
     transform = TRANSFORMS[name].fit(tiny_samples(200, seed=1).images)
-    expected = run(net, transform(images), 0.0)
-    paths = export_onnx(net, 0.0, tmp_path / "net.onnx", transform)
-    whole, first_segment = (onnxruntime.InferenceSession(path) for path in paths[:2])
-    for i in range(N_SAMPLES):
-        assert_answers(whole.run(["label", "exit", "entropy", "logits"], {"x": images[i : i + 1]}), expected, i)
-    logits = run(net, transform(images), 9.0).logits
-    np.testing.assert_allclose(first_segment.run(["logits"], {"x": images})[0], logits, atol=1e-4)
+    whole, first_segment, *_ = export_onnx(net, 0.0, tmp_path / "net.onnx", transform)
+    assert_file_answers(whole, images, run(net, transform(images), 0.0))
+    (logits,) = onnxruntime.InferenceSession(first_segment).run(["logits"], {"x": images})
+    np.testing.assert_allclose(logits, run(net, transform(images), 9.0).logits, atol=1e-4)
 
 
 def test_a_transform_that_onnx_does_not_know_is_refused(tmp_path):
