@@ -50,25 +50,22 @@ def test_layers_are_counted_as_in_the_paper(name, trunk, branches):
     assert [count_convolutions(branch.layers) for branch in net.exits] == branches
 
 
-def test_branches_of_alexnet_follow_the_convolutions_they_are_said_to_follow():
-    def convolutions_before_exits(placement):
-        net = BranchyNet(alexnet_cifar10.get_network(placement=placement))
-        return [count_convolutions(stage.layers)[0] for stage in net.trunk]
-
-    assert convolutions_before_exits("paper") == [1, 1, 3]
-    assert convolutions_before_exits("authors") == [2, 1, 2]
-
-
-def test_depth_18_is_resnet_110_with_branches_after_convolutions_1_and_37():
-    net = BranchyNet(resnet_cifar10.get_network(n=18))
-    convolutions = [count_convolutions(stage.layers)[0] for stage in net.trunk]
-    assert convolutions == [1, 36, 72]
-    assert sum(convolutions) + 1 == 110
-
-
-@pytest.mark.parametrize(("n", "convolutions"), [(1, [3, 2, 2]), (3, [7, 4, 8]), (18, [37, 24, 48])])
-def test_pooled_branches_follow_the_first_group_and_two_thirds_of_the_second(n, convolutions):
-    net = BranchyNet(resnet_cifar10.get_network(n=n, branches="pooled"))
+@pytest.mark.parametrize(
+    ("networks", "settings", "convolutions"),
+    [
+        (alexnet_cifar10, {"placement": "paper"}, [1, 1, 3]),
+        (alexnet_cifar10, {"placement": "authors"}, [2, 1, 2]),
+        # ResNet-110 has branches after convolutions 1 and 37; the last of its layers is no convolution.
+        (resnet_cifar10, {"n": 18}, [1, 36, 109 - 37]),
+        # Pooled branches follow the first group of blocks, and two thirds of the second.
+        (resnet_cifar10, {"n": 1, "branches": "pooled"}, [3, 2, 2]),
+        (resnet_cifar10, {"n": 3, "branches": "pooled"}, [7, 4, 8]),
+        (resnet_cifar10, {"n": 18, "branches": "pooled"}, [37, 24, 48]),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_branches_follow_the_convolutions_they_are_said_to_follow(networks, settings, convolutions):
+    net = BranchyNet(networks.get_network(**settings))
     assert [count_convolutions(stage.layers)[0] for stage in net.trunk] == convolutions
 
 

@@ -66,27 +66,24 @@ def test_a_plain_network_is_taken_over_by_a_net_with_branches_elsewhere(tmp_path
     assert moved(branch_before, state_of(net.exits[0])) == set()
 
 
-def test_another_plain_network_is_refused_with_the_first_difference(tmp_path):
-    save_weights(tiny_net(), tmp_path / "w")
-    other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
-    with pytest.raises(
-        SnapshotError, match=r"w\.npz holds another plain network: expected .*\(4, 8\).*, got .*\(3, 8\)"
-    ):
-        load_plain_network(other, tmp_path / "w")
-    longer = BranchyNet([*tiny_list()[:-1], chainer.links.Linear(8, 8), tiny_list()[-1]])
-    with pytest.raises(SnapshotError, match=r"another plain network: expected .*\(8, 8\).*, got .*\(3, 8\)"):
-        load_plain_network(longer, tmp_path / "w")
+FOUR_CLASSES = [Branch([chainer.links.Linear(8, 4)])]
+ONE_LAYER_MORE = [chainer.links.Linear(8, 8), tiny_list()[-1]]
 
 
-def test_weights_of_another_network_are_refused_with_the_first_difference_and_change_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("load", "end", "message"),
+    [
+        (load_plain_network, FOUR_CLASSES, r"holds another plain network: expected .*\(4, 8\).*, got .*\(3, 8\)"),
+        (load_plain_network, ONE_LAYER_MORE, r"holds another plain network: expected .*\(8, 8\).*, got .*\(3, 8\)"),
+        (load_weights, FOUR_CLASSES, r"another network: at exit 3, branch: expected .*\(4, 8\).*, got .*\(3, 8\)"),
+    ],
+)
+def test_another_network_is_refused_with_the_first_difference_and_changes_nothing(tmp_path, load, end, message):
     save_weights(tiny_net(), tmp_path / "w")
-    other = BranchyNet([*tiny_list()[:-1], Branch([chainer.links.Linear(8, 4)])])
+    other = BranchyNet([*tiny_list()[:-1], *end])
     before = state_of(other)
-    with pytest.raises(
-        SnapshotError,
-        match=r"w\.npz belongs to another network: at exit 3, branch: expected .*\(4, 8\).*, got .*\(3, 8\)",
-    ):
-        load_weights(other, tmp_path / "w")
+    with pytest.raises(SnapshotError, match=rf"w\.npz .*{message}"):
+        load(other, tmp_path / "w")
     assert moved(before, state_of(other)) == set()
 
 

@@ -6,17 +6,6 @@ from fake_clock import FakeClock
 from branchynet.bench.energy import energy_of
 
 
-def answering(clock, ms, watts):
-    """A function of a batch that takes so long at so much power, and () -> the energy used."""
-    used = [0.0]
-
-    def answer(batch):
-        clock.ms += ms
-        used[0] += watts * ms / 1e3
-
-    return answer, lambda: used[0]
-
-
 @pytest.mark.parametrize(
     ("ms", "watts", "expected"),
     [
@@ -28,6 +17,5 @@ def answering(clock, ms, watts):
 )
 def test_energy_is_of_all_samples_that_were_answered_in_the_time(ms, watts, expected):
     clock = FakeClock()
-    answer, joules = answering(clock, ms, watts)
-    found = energy_of(answer, ["ab", "cd", "ef"], joules, clock, seconds=0.1)
+    found = energy_of(clock.spending(ms), ["ab", "cd", "ef"], lambda: watts * clock.ms / 1e3, clock, seconds=0.1)
     assert found == pytest.approx(expected)

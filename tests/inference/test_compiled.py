@@ -21,9 +21,8 @@ from tiny import (
 
 from branchynet import FL, Branch, PercentExits, run
 from branchynet.datasets.transforms import TRANSFORMS, Normalise
-from branchynet.errors import CompileError, DataError, NetworkError, ThresholdError
+from branchynet.errors import DataError, NetworkError, ThresholdError
 from branchynet.inference import compile_net, compile_plain, record_exits
-from branchynet.inference.engines import engine_names
 from branchynet.links import Convolution2D
 from branchynet.machine.devices import get_device, to_host
 from branchynet.thresholds import Thresholds, as_exit_rule
@@ -254,11 +253,6 @@ def test_thresholds_that_are_changed_in_place_are_looked_at_again_unless_they_ar
         for rows in (slice(1), slice(None)):
             assert_same_answers(compiled.run(x[rows], thresholds), run(net, x[rows], thresholds))
     assert set(run(net, x, thresholds).exits.tolist()) == {2 if isinstance(thresholds, Thresholds) else 0}
-
-
-def test_engines_and_devices_that_do_not_exist_are_refused():
-    with pytest.raises(CompileError, match=f"expected one of {', '.join(engine_names())}, got 'tpu'"):
-        compile_net(tiny_net(), engine="tpu")
 
 
 @pytest.mark.parametrize("thresholds", [0.9, (0.5, 0.9), Thresholds([0.5, 0.9])], ids=["number", "tuple", "rule"])

@@ -114,9 +114,12 @@ def test_an_engine_of_another_device_says_which_it_computes_on():
         check_engine("cuda", CPU)
 
 
-def test_an_engine_that_is_none_is_no_engine_to_check():
-    with pytest.raises(CompileError, match="engine: expected one of auto, native, .*, got 'tpu'"):
-        check_engine("tpu", CPU)
+@pytest.mark.parametrize(
+    "use", [lambda name: check_engine(name, CPU), lambda name: compile_net(tiny_net(), engine=name)]
+)
+def test_an_engine_that_is_none_is_refused(use):
+    with pytest.raises(CompileError, match=f"engine: expected one of {', '.join(engine_names())}, got 'tpu'"):
+        use("tpu")
 
 
 def test_packages_that_are_missing_are_named_with_the_extra_that_brings_them(monkeypatch):

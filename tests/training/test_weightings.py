@@ -45,8 +45,6 @@ def test_one_of_ones_own_is_one_function(tmp_path):
     expected = sum(w * ((1 - np.exp(-ce)) ** 2 * ce).mean() for w, ce in zip(net.loss_weights, losses))
     assert with_weighting(net, x, t, "focal")[0] == pytest.approx(expected, rel=1e-5)
     assert len(joint(tiny_net(), tmp_path, dataclasses.replace(SETTINGS, weighting="focal"))) == SETTINGS.epochs
-    with pytest.raises(TrainingError, match="got 'focal', which is taken"):
-        register_weighting("focal")(focal)
 
 
 def test_one_of_ones_own_may_be_a_class_with_parameters():
