@@ -12,20 +12,38 @@ import threadpoolctl
 from tiny import tiny_measure, tiny_net
 
 from branchynet.confidence import MEASURES
+from branchynet.inference.engines import engine_classes
 from branchynet.inference.lowering import LOWERINGS
 from branchynet.machine.devices import get_device, gpu_problem
 from branchynet.thresholds.goals import GOALS
 from branchynet.training import WEIGHTINGS
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
-    """Each device in turn, in use; the GPU is skipped, visibly and with the reason, where there is none."""
-    if request.param == "gpu" and (problem := gpu_problem()):
+@pytest.fixture
+def gpu():
+    """The GPU, in use; the test is skipped, visibly and with the reason, where there is none."""
+    if problem := gpu_problem():
         pytest.skip(problem)
-    device = get_device(request.param)
+    device = get_device("gpu")
     device.use()
     return device
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request):
+    """Each device in turn, in use."""
+    if request.param == "gpu":
+        return request.getfixturevalue("gpu")
+    get_device("cpu").use()
+    return get_device("cpu")
+
+
+@pytest.fixture(params=engine_classes())
+def engine_name(request):
+    """Each engine in turn, on the CPU; what is missing is skipped, visibly."""
+    if problem := engine_classes()[request.param].problem(get_device("cpu")):
+        pytest.skip(problem)
+    return request.param
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from tiny import tiny_batch, tiny_net
 
 from branchynet import records, run
 from branchynet.inference import compile_net, record_exits
-from branchynet.inference.engines import engine_classes
-from branchynet.machine.devices import get_device
 from branchynet.serialization import load_exit_records, save_exit_records
 from branchynet.thresholds import ExitRecords, parse_goal
 from branchynet.thresholds.goals import GOALS
@@ -37,14 +35,6 @@ def compiled(engine):
     return compile_net(recorded()[0], engine=engine)
 
 
-@pytest.fixture(params=engine_classes())
-def engine(request):
-    """The name of each engine; what is missing is skipped, visibly."""
-    if problem := engine_classes()[request.param].problem(get_device("cpu")):
-        pytest.skip(problem)
-    return request.param
-
-
 # T of any size, among them the scores of samples: a sample does not leave whose score is T itself.
 THRESHOLD = st.one_of(
     st.floats(0, 2, width=32),
@@ -55,10 +45,10 @@ THRESHOLD = st.one_of(
 
 @given(start=st.integers(0, N_SAMPLES - 1), n=st.integers(0, N_SAMPLES), thresholds=st.tuples(THRESHOLD, THRESHOLD))
 @QUIETLY
-def test_any_batch_at_any_thresholds_is_answered_as_on_the_reference_path(engine, start, n, thresholds):
+def test_any_batch_at_any_thresholds_is_answered_as_on_the_reference_path(engine_name, start, n, thresholds):
     net, x, of_all = recorded()
     batch, scores = x[start : start + n], of_all.scores[:2, start : start + n]
-    answers, expected = compiled(engine).run(batch, thresholds), run(net, batch, thresholds)
+    answers, expected = compiled(engine_name).run(batch, thresholds), run(net, batch, thresholds)
     # An engine's scores differ by rounding: at T itself a sample may go either way.
     is_clear = (np.abs(scores - np.array(thresholds, np.float32)[:, None]) > 1e-5).all(axis=0)
     np.testing.assert_array_equal(answers.exits[is_clear], expected.exits[is_clear])

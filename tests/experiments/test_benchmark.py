@@ -16,7 +16,7 @@ from branchynet import datasets, records
 from branchynet.bench import paths
 from branchynet.inference.engines import engine_classes
 from branchynet.machine import threads
-from branchynet.machine.devices import get_device, gpu_problem
+from branchynet.machine.devices import get_device
 from branchynet.machine.files import locked
 from branchynet.report.rows import CLOCKS
 from branchynet.thresholds import as_exit_rule
@@ -120,9 +120,8 @@ def test_both_clocks_are_read_one_sample_at_a_time(run_script):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
 def test_on_a_gpu_samples_come_from_both_memories_and_a_cpu_stands_beside(run_script, tmp_path):
-    if problem := gpu_problem():
-        pytest.skip(problem)
     result = run_script("--device", "gpu", "--batch-sizes", 1, 256)
     assert {(row["samples_in"], row["batch_size"]) for row in result["rows"]} == set(
         product(("host", "host, uint8", "device"), (1, 256))

@@ -33,7 +33,6 @@ from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import fits_block, whole_source
 from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.links import BatchNormalization, Convolution2D, ResBlock
-from branchynet.machine.devices import gpu_problem
 from networks import zoo
 
 # `make cuda-check` asks for a thousand.
@@ -89,10 +88,9 @@ def test_released_networks_answer_as_the_reference_path(name):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", zoo.released_names())
 def test_on_a_gpu_released_networks_answer_images_as_the_reference_path(name):
-    if problem := gpu_problem():
-        pytest.skip(problem)
     trained, images, thresholds, expected = released(name)
     compiled = compile_net(trained.net, engine="cuda", device="gpu", transform=trained.transform)
     assert_same_answers(compiled.run(images, thresholds), expected)

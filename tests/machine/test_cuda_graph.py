@@ -8,17 +8,7 @@ import pytest
 
 from branchynet.inference.engines.arrays.product import matrix_product
 from branchynet.machine.cuda_graph import CapturedCalls, captured
-from branchynet.machine.devices import get_device, gpu_problem, to_host
-
-
-@pytest.fixture
-def cupy():
-    """CuPy; skips the test where there is no GPU."""
-    if problem := gpu_problem():
-        pytest.skip(problem)
-    device = get_device("gpu")
-    device.use()
-    return device.xp
+from branchynet.machine.devices import to_host
 
 
 class FakeStream:
@@ -86,8 +76,8 @@ def test_what_cannot_be_captured_is_launched_call_by_call():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", [(3, 4), (1, 4, 5), (2, 4, 1)])
-def test_a_matrix_product_without_cublas(cupy, rng, shape):
+def test_a_matrix_product_without_cublas(gpu, rng, shape):
     left, right = rng.normal(size=(6, shape[-2])).astype(np.float32), rng.normal(size=shape).astype(np.float32)
-    out = cupy.empty((*shape[:-2], 6, shape[-1]), np.float32)
-    matrix_product(cupy, cupy.asarray(left), cupy.asarray(right), out)
+    out = gpu.xp.empty((*shape[:-2], 6, shape[-1]), np.float32)
+    matrix_product(gpu.xp, gpu.send(left), gpu.send(right), out)
     np.testing.assert_allclose(to_host(out), left @ right, rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 from synthetic_records import costs_of, make_records, naive_exits, next_float, records_of
 
 from branchynet.errors import ThresholdError
-from branchynet.thresholds import ExitCosts, ExitRecords, PercentExits, Thresholds, choose_thresholds
+from branchynet.thresholds import ExitCosts, ExitRecords, PercentExits, Thresholds, choose_thresholds, parse_goal
 from branchynet.thresholds.candidates import candidate_thresholds
 
 # Two early exits and a last one; four samples.
@@ -80,6 +80,8 @@ def test_some_of_the_samples_keep_all_that_is_known_of_them(rows):
         RECORDS.evaluate([(0.6, 0.8)]),
         Thresholds((0.6, 0.8)),
         PercentExits((50, 50)),
+        ExitCosts([1, 2, 4]),
+        parse_goal("knee"),
         choose_thresholds(RECORDS, ExitCosts([1, 2, 4]), "knee"),
     ],
     ids=lambda value: type(value).__name__,

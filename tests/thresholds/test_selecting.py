@@ -1,6 +1,5 @@
 """Goals that pick one of the candidates, against a brute force over all settings."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from synthetic_records import costs_of, make_records
 
 from branchynet.errors import ThresholdError
-from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee, parse_goal
+from branchynet.thresholds import KNEE_RULE, ExitCosts, choose_thresholds, knee
 
 
 def brute_force(records, costs):
@@ -24,15 +23,11 @@ def records(request, rng):
     return make_records(rng, 30 if request.param == 2 else 12, request.param)
 
 
-def test_what_an_exit_costs_may_be_nothing_and_is_not_changed_afterwards():
+def test_what_an_exit_costs_may_be_nothing_and_is_not_changed_with_what_it_was_made_from():
     given = np.array([0.0, 1.0])
     costs = ExitCosts(given)
     given[0] = 9
     assert costs.values.tolist() == [0, 1]
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        costs.values = np.ones(2)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        parse_goal("knee").text = "quantile=0.5"
 
 
 def test_the_knee_is_that_of_the_candidates(records):

@@ -1,34 +1,24 @@
 """Several workers train what one would train."""
 
+import numpy as np
 import pytest
 from tiny import state_of, tiny_net
 from two_workers import ROOT, run_two
 
 from branchynet import records, serialization
-from branchynet.machine.devices import get_device, gpu_problem
 
 from .runs import assert_same_arrays, both
 from .train_tiny import SETTINGS, SPLITS
 
 
-def skip_without_two_gpus():
-    if problem := gpu_problem():
-        pytest.skip(problem)
-    if get_device("gpu").xp.cuda.runtime.getDeviceCount() < 2:
-        pytest.skip("one GPU is here, two are needed")
-
-
-@pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def test_two_workers_give_the_loss_curve_and_the_weights_of_one(tmp_path, device):
     """And those that were stopped within an epoch and resumed give the weights of those that were not, to the bit."""
-    if device == "gpu":
-        skip_without_two_gpus()
-    one, two, resumed = tiny_net(), tiny_net(seed=9), tiny_net(seed=9)
-    get_device(device).use()
-    one.to_device(get_device(device))
+    if device.xp is not np and device.xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one GPU is here, two are needed")
+    one, two, resumed = tiny_net(device=device), tiny_net(seed=9), tiny_net(seed=9)
     both(one, tmp_path / "one", settings=SETTINGS, splits=SPLITS)
     for net, name, n_batches in ((two, "two", ()), (resumed, "resumed", (6,))):
-        ended = run_two("-m", "training.train_tiny", tmp_path / name, device, *n_batches)
+        ended = run_two("-m", "training.train_tiny", tmp_path / name, "cpu" if device.xp is np else "gpu", *n_batches)
         assert ended.returncode == 0 and "was not stopped" not in ended.stderr, ended.stderr
         serialization.load_weights(net, tmp_path / name / "weights")
     assert_same_arrays(state_of(resumed), state_of(two))
