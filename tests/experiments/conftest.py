@@ -55,6 +55,17 @@ def forbid_training(monkeypatch):
 
 
 @pytest.fixture
+def torch():
+    """PyTorch, with the number of its threads put back."""
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed; in the project's folder: pip install -e '.[bench]'"
+    )
+    n_threads = torch.get_num_threads()
+    yield torch
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
 def first_of_two(monkeypatch):
     """Scripts run in the first of two workers, without the other; `aborted` holds the statuses that it ended with."""
 

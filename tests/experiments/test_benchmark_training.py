@@ -37,17 +37,15 @@ def test_every_contender_takes_the_same_step(without_pytorch):
     np.testing.assert_allclose(found["branchynet"], found["plain Chainer"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("torch")
 @pytest.mark.parametrize("name", ["lenet", "resnet"])
 def test_the_losses_of_several_steps_are_those_of_pytorch(name):
     """Forward, backward and Adam: each loss follows from the steps before."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    n_threads = torch.get_num_threads()
     layers = {"lenet": zoo.LENET.build, "resnet": lambda: resnet_cifar10.get_network(n=1, branches="pooled")}[name]
     batch = script.random_batch(zoo.get({"lenet": "lenet", "resnet": "resnet-20"}[name]), 4, seed=0)
     losses = {}
     for contender, make in script.contenders(1, Workers()).items():
         losses[contender] = losses_of_steps(make(drawn_net(layers, batch[0].shape[1:])), batch)
-    torch.set_num_threads(n_threads)
     assert list(losses) == ["branchynet", "plain Chainer", "PyTorch eager, 1 thread"]
     ours = losses["branchynet"]
     assert ours[2] < ours[0]

@@ -4,8 +4,9 @@ import chainer
 import numpy as np
 import peers
 import pytest
+from tiny import drawn_net, with_statistics
 
-from branchynet import FL, BranchyNet, run
+from branchynet import FL, run
 from networks import alexnet_cifar10, lenet_mnist, resnet_cifar10
 
 NETWORKS = {
@@ -15,23 +16,10 @@ NETWORKS = {
 }
 
 
-@pytest.fixture
-def torch():
-    """PyTorch, with the number of its threads put back."""
-    torch = pytest.importorskip(
-        "torch", reason="PyTorch is not installed; in the project's folder: pip install -e '.[bench]'"
-    )
-    n_threads = torch.get_num_threads()
-    yield torch
-    torch.set_num_threads(n_threads)
-
-
 def net_and_input(name):
     build, shape = NETWORKS[name]
-    net = BranchyNet(build(), shape)
     x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
-    net(x)  # in training mode: the running statistics of batch normalisation move away from their first values
-    return net, x
+    return with_statistics(drawn_net(build, shape), x), x
 
 
 @pytest.mark.parametrize("name", NETWORKS)
