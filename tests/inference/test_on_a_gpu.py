@@ -74,9 +74,9 @@ def test_batches_that_grow_and_shrink():
         assert_same_answers(compiled.run(on_gpu[-n_samples:], threshold), expected)
 
 
+@pytest.mark.usefixtures("every_net_is_large")
 def test_several_threads_whose_batches_grow(monkeypatch):
     """Each captures graphs of its own while the others answer."""
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
     monkeypatch.setattr("branchynet.inference.engines.cuda._STEP", 1)
     net, (x, _) = tiny_net(), tiny_batch(8)
     compiled = compile_net(net, engine="cuda", device="gpu")
@@ -87,8 +87,8 @@ def test_several_threads_whose_batches_grow(monkeypatch):
             assert_same_answers(found, expected[1 + number % 8])
 
 
+@pytest.mark.usefixtures("every_net_is_large")
 def test_a_batch_that_is_interrupted_leaves_nothing_behind(monkeypatch):
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
     monkeypatch.setattr("branchynet.inference.engines.cuda._STEP", 1)
     net, (x, _) = tiny_net(), tiny_batch(8)
     compiled = compile_net(net, engine="cuda", device="gpu")
@@ -104,14 +104,13 @@ def test_a_batch_that_is_interrupted_leaves_nothing_behind(monkeypatch):
         assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
 
 
+@pytest.mark.usefixtures("every_net_is_large")
 def test_a_batch_with_too_many_numbers_for_the_kernels_is_taken_in_parts(monkeypatch):
-    monkeypatch.setattr("branchynet.inference.cuda.source.BLOCK_FLOATS", 0)
     net, (x, _) = tiny_net(), tiny_batch(8)
     monkeypatch.setattr("branchynet.inference.engines.cuda._MOST_NUMBERS", 1)  # a sample at a time
     compiled = compile_net(net, engine="cuda", device="gpu")
     for samples in (x, get_device("gpu").send(x)):
-        answers = compiled.run(samples, 0.9)
-        assert_same_answers(type(answers)(*map(to_host, answers)), run(net, x, 0.9))
+        assert_same_answers(compiled.run(samples, 0.9), run(net, x, 0.9))
 
 
 @pytest.mark.parametrize("n_numbers", [4, 5, 6])
