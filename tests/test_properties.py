@@ -49,11 +49,12 @@ def test_any_batch_at_any_thresholds_is_answered_as_on_the_reference_path(engine
     net, x, of_all = recorded()
     batch, scores = x[start : start + n], of_all.scores[:2, start : start + n]
     answers, expected = compiled(engine_name).run(batch, thresholds), run(net, batch, thresholds)
-    # An engine's scores differ by rounding: at T itself a sample may go either way.
+    counted = of_all.exits_at(thresholds)[start : start + n]
+    # Scores of another engine, or of a batch of another size, differ by rounding: at T itself either may be right.
     is_clear = (np.abs(scores - np.array(thresholds, np.float32)[:, None]) > 1e-5).all(axis=0)
     np.testing.assert_array_equal(answers.exits[is_clear], expected.exits[is_clear])
     np.testing.assert_array_equal(answers.labels[is_clear], expected.labels[is_clear])
-    np.testing.assert_array_equal(expected.exits, of_all.exits_at(thresholds)[start : start + n], "as it is counted")
+    np.testing.assert_array_equal(expected.exits[is_clear], counted[is_clear], "as it is counted")
 
 
 def forms():
