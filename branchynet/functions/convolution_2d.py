@@ -2,7 +2,6 @@
 
 import ctypes
 import itertools
-import math
 
 import chainer
 import numpy as np
@@ -154,9 +153,8 @@ def _convolve(x, W, b, stride, pad, y, relu=False, tiles=True):
     bias[:n_outputs] = 0 if b is None else b
     tiling, _ = best_tiling(W.shape, stride, y.shape[2:]) if tiles else (None, 1.0)
     if tiling:
-        transform = tiling.transform.astype(np.float32)
-        places = transform @ W.reshape(-1, math.prod(ksize)).T  # (places, O * C)
-        weights = _in_groups(places.reshape(-1, n_outputs, channels).swapaxes(0, 1)).swapaxes(0, 1)
+        kernels = np.moveaxis(_in_groups(W.reshape(n_outputs, channels, -1)), 2, 0)  # (k * k, groups, C, outputs)
+        weights = tiling.transform.astype(np.float32) @ kernels.reshape(len(kernels), -1)  # (places, ...)
         name, description = "convolve_tiles", _Tiling.of(tiling, description)
     else:
         weights, name = _in_groups(W.transpose(0, 2, 3, 1)), "convolve"

@@ -1,5 +1,6 @@
-/* Threads that share the strips of a batch. They wait spinning for a moment, since the next call follows soon in training
- * and a sleeping thread takes longer to wake than a small kernel to compute; then they sleep. C11 and POSIX threads.
+/* Threads that share the strips of a batch. They wait spinning for a moment, then as long as Python takes between two
+ * calls of a training step, giving way to other threads; for a sleeping thread takes longer to wake than a small kernel
+ * to compute. Then they sleep. C11 and POSIX threads.
  */
 
 #include <pthread.h>
@@ -18,7 +19,8 @@ struct work {
     atomic_int next, failed;
 };
 
-#define N_SPINS 20000 /* some hundred microseconds */
+#define N_SPINS 20000 /* some ten microseconds */
+#define N_YIELDS 5000 /* one or two milliseconds, where nobody else wants the core */
 
 static struct {
     pthread_mutex_t used, lock; /* by one caller at a time; of what follows */
@@ -43,7 +45,8 @@ static void *help(void *number_and_generation)
     int seen = ((int *)number_and_generation)[1];
     free(number_and_generation);
     for (;;) {
-        for (int i = 0; i < N_SPINS && atomic_load(&team.generation) == seen; i++) atomic_signal_fence(memory_order_seq_cst);
+        for (int i = 0; i < N_SPINS + N_YIELDS && atomic_load(&team.generation) == seen; i++)
+            if (i >= N_SPINS) sched_yield();
         pthread_mutex_lock(&team.lock);
         while (atomic_load(&team.generation) == seen) pthread_cond_wait(&team.wake, &team.lock);
         seen = atomic_load(&team.generation);

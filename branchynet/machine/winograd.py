@@ -52,6 +52,7 @@ def _transform(side, ksize):
     return np.kron(at_points, at_points)
 
 
+@functools.cache
 def best_tiling(shape, stride, out_size):
     """The fastest tiling of a convolution.
 
