@@ -103,7 +103,8 @@ def _gpu_table(record):
             found = [rows.get((place, name, size), {}) for size in batch_sizes]
             if any(found):
                 lines.append([place, name, *(formats.mean_ms(row.get("ms_per_sample")) for row in found)])
-        gains = [row.get("gain_over", {}).get("cuda, plain net") for row in found]
+        early = [rows.get((place, "cuda, early exit", size), {}) for size in batch_sizes]
+        gains = [row.get("gain_over", {}).get("cuda, plain net") for row in early]
         lines.append([place, "gain of early exit", *map(formats.gain, gains)])
     headings = ["Samples in", f"{record['network']}, mean ms a sample", *(f"batch {size:,}" for size in batch_sizes)]
     return formats.markdown_table(headings, lines)
