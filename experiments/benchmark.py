@@ -22,7 +22,7 @@ from subjects import DEVICE, HOST, PIXELS, load_subject
 
 from branchynet import plots, records, report
 from branchynet.bench import agreement, limits, paths
-from branchynet.bench.energy import energy_of
+from branchynet.bench.energy import LEAST_S, energy_of
 from branchynet.bench.timing import Clock, gain, latency_summary
 from branchynet.errors import CompileError, DeviceError
 from branchynet.experiment import (
@@ -101,7 +101,7 @@ def bench(subject, contenders, batch_size, budget_s, samples_in=HOST, joules=Non
         subject: a `Subject`.
         contenders: of `make_contenders`.
         batch_size: samples; beyond the number of the images they come again.
-        budget_s: seconds for the times, and again for the energy where `joules` () -> J tells it.
+        budget_s: seconds for the times, and as long, or longer, for the energy where `joules` () -> J tells it.
         samples_in: `HOST`, `PIXELS`, or `DEVICE` for the memory of the GPU.
 
     Returns:
@@ -117,7 +117,7 @@ def bench(subject, contenders, batch_size, budget_s, samples_in=HOST, joules=Non
         row = {"name": name, "batch_size": batch_size, "samples_in": samples_in, "n_batches": len(batch_ms)}
         row["ms_per_sample"] = latency_summary(batch_ms / batch_size)
         if joules:
-            row["energy"] = energy_of(able[name], batches, joules, clock, budget_s / len(able))
+            row["energy"] = energy_of(able[name], batches, joules, clock, max(budget_s / len(able), LEAST_S))
         if name.endswith(EARLY):
             row.update(_early_exit_figures(subject, batch_ms, answers))
             plain = [other for other in results if other.endswith(PLAIN)]

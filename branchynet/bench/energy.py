@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+# A card brings its count up to date every 20 to 100 ms: of less than a second, energy is not known to a tenth.
+LEAST_S = 1.0
+
 
 def energy_of(answer, batches, joules, clock, seconds) -> dict:
     """Answers batches, one after the other and from the first again, for some seconds.
@@ -13,7 +16,7 @@ def energy_of(answer, batches, joules, clock, seconds) -> dict:
         batches: list of them.
         joules: () -> energy used since some moment.
         clock: `branchynet.bench.timing.Clock`.
-        seconds: how long, at least; one batch is answered in any case.
+        seconds: how long, at least; one batch is answered in any case. `LEAST_S`, or more, for a real card.
 
     Returns:
         JSON-able: {mj_per_sample, watts, n_samples, seconds}; the first two are None where no energy was counted: the

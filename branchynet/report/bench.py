@@ -1,6 +1,7 @@
 """The tables of benchmarks: every contender, early exit over each, what the multiply-adds allow, how answers agree; and
 early exit's gain by engine and precision."""
 
+from branchynet.bench.energy import LEAST_S
 from branchynet.report import formats
 from branchynet.report.rows import CLOCKS
 
@@ -69,7 +70,9 @@ def _contenders(rows):
         latency = [f"{row['ms_per_sample'][key]:.4f}" for key in ("mean", "p50", "p90", "p99")]
         by_exit = ", ".join(f"{exit_ms['mean']:.4f}" if exit_ms else "-" for exit_ms in row.get("ms_per_exit", []))
         gain = row.get("gain_over", {}).get(row["name"].replace("early exit", "plain net"))
-        energy = formats.ms(row["energy"]["mj_per_sample"]) if "energy" in row else ""
+        energy = ""
+        if "energy" in row:  # an earlier record may have counted for too short a time
+            energy = formats.ms(row["energy"]["mj_per_sample"] if row["energy"]["seconds"] >= LEAST_S else None)
         cells = [row["name"], row["samples_in"], str(row["batch_size"]), *latency, by_exit]
         lines.append([*cells, formats.gain(gain) if gain else "", energy])
     return formats.markdown_table((*headings, "Same-engine gain", "Energy (mJ per sample)"), lines)

@@ -172,12 +172,15 @@ def test_energy_is_that_of_the_card_per_sample_or_said_to_be_not_measured(monkey
     assert "energy" not in result["rows"][0]
     joules = count(step=2.0)
     monkeypatch.setattr(script, "nvml", lambda device: SimpleNamespace(joules=lambda: next(joules)))
+    monkeypatch.setattr(script, "LEAST_S", 0.02)
     result = run_script("--batch-sizes", 8)
     for row in result["rows"]:
         energy = row["energy"]
         assert energy["mj_per_sample"] == pytest.approx(2000 / energy["n_samples"])
         assert energy["watts"] == pytest.approx(2 / energy["seconds"])
-    assert "nvmlDeviceGetTotalEnergyConsumption" in (tmp_path / "out" / "tiny" / "bench.md").read_text("utf-8")
+    text = (tmp_path / "out" / "tiny" / "bench.md").read_text("utf-8")
+    assert "nvmlDeviceGetTotalEnergyConsumption" in text
+    assert text.count(" | not measured ") == len(result["rows"]), "counted for less than a second each"
 
 
 def test_no_engine_is_nothing_measured(options, monkeypatch, capsys):

@@ -204,7 +204,8 @@ KERNEL(classify_one, {team.block}, {team.resident})
     SHARED_MEMORY(shared);
     float *const work = {work}, *const limits = work + {program.n_floats};
     const struct team team = {who}_team({partial});
-    const int request = team.rank == 0 ? messages[REQUEST] : 0;{counting}
+    /* One block asks for it and tells: what many ask of the host's memory comes to them one after another. */
+    const int request = blockIdx.x == 0 && threadIdx.x == 0 ? messages[REQUEST] : 0;{counting}
     for (int sample = {first}; sample < n; sample += {step}) {{
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         const float *logits;
