@@ -54,7 +54,9 @@ class Steps:
         self._save(net, "plain", provenance)
         history = history + self._run(train_joint, net, request.joint_settings)
         self._save(net, "weights", {**self._provenance(), "step": "joint training", "history": history})
-        longer, history_of_longer = self._train_longer(request.out, request.joint_settings, request.preset)
+        longer, history_of_longer = self._take_longer() or self._train_longer(
+            request.out, request.joint_settings, request.preset
+        )
         training = {
             "history": history + history_of_longer,
             "plain_accuracy_pct": accuracy_pct,
@@ -104,12 +106,28 @@ class Steps:
         options = {"augment": self.request.augment, **options, "resume": self.request.resume, "workers": self.workers}
         return step(net, self.splits, self.transform, settings, self.request.out, **options)
 
+    def _take_longer(self):
+        """What `_train_longer` returns, from the run that step 1 is taken of; None if there is none, or it was trained
+        otherwise."""
+        folder, request = self.request.plain_from, self.request
+        if folder is None or not (folder / "longer.npz").exists():
+            return None
+        earlier = self._read_run(folder)
+        settings = _without_exits(TrainingSettings(**earlier["training_settings"]["joint"]))
+        is_augmented = [preset != "paper" for preset in (earlier["preset"], request.preset)]
+        if settings != _without_exits(request.joint_settings) or len(set(is_augmented)) > 1:
+            return None
+        net = self._new_net()
+        provenance = serialization.load_plain_network(net, folder / "longer")["provenance"]
+        self._save(net, "longer", provenance)
+        return net, provenance["history"]
+
     def _train_longer(self, folder, joint_settings, preset):
         """A net whose plain network was trained on from the weights of step 1 in a folder, with the settings of step 2
         and of a preset; and the history."""
         net = self._new_net()
         serialization.load_plain_network(net, folder / "plain")
-        settings = dataclasses.replace(joint_settings, weighting=None, loss_weights=None, keep=1.0, freeze_trunk=False)
+        settings = _without_exits(joint_settings)
         augment = None if preset == "paper" else self.request.augment
         history = self._run(train_longer, net, settings, augment=augment)
         provenance = {**self._provenance(), "seed": settings.seed, "preset": preset, "history": history}
@@ -156,3 +174,8 @@ class Steps:
                     f"weights: {folder} is of a run with --{name} {found}; give the same, or other weights"
                 )
         return earlier
+
+
+def _without_exits(joint_settings):
+    """Settings of step 2 for the plain network alone: a loss of one exit, of all samples, through all weights."""
+    return dataclasses.replace(joint_settings, weighting=None, loss_weights=None, keep=1.0, freeze_trunk=False)

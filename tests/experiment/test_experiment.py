@@ -203,6 +203,22 @@ def test_step_2_starts_from_the_plain_network_of_an_earlier_run(finished, tmp_pa
     assert records.read_json(tmp_path / "again" / "run.json")["plain_from"] == second["plain_from"]
 
 
+def test_a_plain_network_that_the_earlier_run_trained_on_alike_is_taken_with_its_step_1(finished, tmp_path):
+    for name, options in {
+        "alike": ["--seed", "4", "--loss-weights", "1", "2", "1"],
+        "otherwise": ["--seed", "5"],
+    }.items():
+        assert main(EXPERIMENT, ["--plain-from", str(finished), "--out", str(tmp_path / name), *options]) == 0
+    trained, taken, otherwise = (folder / "longer" for folder in (finished, tmp_path / "alike", tmp_path / "otherwise"))
+    assert taken.with_suffix(".json").exists() and not (tmp_path / "alike" / "longer.snapshot.npz").exists()
+    provenance = [records.read_json(stem.with_suffix(".json"))["provenance"] for stem in (trained, taken, otherwise)]
+    assert provenance[0] == provenance[1] and provenance[2]["seed"] == 5
+    run = records.read_json(tmp_path / "alike" / "run.json")
+    assert [row for row in run["history"] if row["phase"] == "longer"] == provenance[0]["history"]
+    with np.load(trained.with_suffix(".npz")) as expected, np.load(taken.with_suffix(".npz")) as found:
+        assert all((expected[key] == found[key]).all() for key in expected.files if key.startswith("trunk"))
+
+
 @pytest.mark.parametrize("option", ["--weights", "--plain-from"])
 @pytest.mark.parametrize("other", [["--dataset", "fashion-mnist"], ["--transform", "zca"]])
 def test_weights_for_other_images_are_refused(finished, tmp_path, capsys, option, other):
