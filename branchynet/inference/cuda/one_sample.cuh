@@ -58,8 +58,8 @@ INLINE void fetch(const float *weights, int n, struct team team)
 
 /* Brings a sample, and the thresholds behind all numbers, to where the network reads them: from the host's memory, or a
  * sample of a batch from the GPU's. */
-INLINE void take_from_host(const SAMPLE *sample, const float *thresholds, float *to, float *thresholds_to,
-                           const float *weights, int n_weights, struct team team, volatile int *messages)
+INLINE void take_lone_sample(const SAMPLE *sample, const float *thresholds, float *to, float *thresholds_to,
+                             const float *weights, int n_weights, struct team team, volatile int *messages)
 {
     /* A sample among others need not begin where four numbers can be read at once. */
     const int rank = team.rank, fours = (unsigned long long)sample % sizeof(SAMPLE4) ? 0 : N_INPUTS / 4;

@@ -211,8 +211,8 @@ KERNEL(classify_one, {team.block}, {team.resident})
         const float *logits;
         float score;
         if (sample >= {step}) {barrier} /* all have read the logits of the sample before */
-        take_from_host(samples + (long long)sample * N_INPUTS, thresholds, work + {program.source.at}, limits, weights,
-                       {n_weights}, team, messages);
+        take_lone_sample(samples + (long long)sample * N_INPUTS, thresholds, work + {program.source.at}, limits,
+                         weights, {n_weights}, team, messages);
         {barrier}
 {passage}
     }}
