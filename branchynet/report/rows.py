@@ -43,6 +43,7 @@ class Row:
     clock: Clock | None = None  # by which time and gain are meant
     plain: Row | None = None  # the row of the plain network that the gain is over; None for a plain network
     is_published: bool = False  # the figures are others', and keep the digits that stand there
+    machine: str = ""  # that timed it, where that is known
 
     def cells(self, decimals: int) -> list:
         """Accuracy, time, gain, T and exits as text; shares of our own with that many decimals."""
@@ -60,9 +61,10 @@ def our_rows(run: dict, clocks=CLOCKS) -> list:
     rows = []
     for clock in clocks:
         plain_ms, branchy_ms = (formats.mean_of(measured[key]) for key in (clock.plain_ms, clock.branchy_ms))
-        plain = Row("Ours", run["network"], run["baselines"][0]["accuracy_pct"], plain_ms, clock=clock)
+        clocked = {"clock": clock, "machine": formats.machine(run)}
+        plain = Row("Ours", run["network"], run["baselines"][0]["accuracy_pct"], plain_ms, **clocked)
         figures = branchy_ms, measured[clock.gain] or None, tuple(measured["thresholds"]), tuple(measured["exit_pct"])
-        rows.append(Row("Ours", run["branchy_network"], measured["accuracy_pct"], *figures, clock, plain))
+        rows.append(Row("Ours", run["branchy_network"], measured["accuracy_pct"], *figures, plain=plain, **clocked))
     return rows
 
 

@@ -181,6 +181,15 @@ def test_seeds_become_one_row_with_mean_and_interval():
     ]
 
 
+def test_times_of_several_machines_are_not_averaged():
+    runs = [make_run(seed=seed) for seed in range(3)]
+    runs[1]["environment"] = {**runs[1]["environment"], "device": "Another"}
+    for run, factor in zip(runs, (1, 4, 3)):
+        run["measured"]["plain_ms"]["mean"] *= factor
+    plain, branchy = rows_of(report.front_table(runs, PUBLISHED))[3][3:5]
+    assert plain == "4.00; 8.00" and branchy == "1.23; 1.23"
+
+
 def at_equal_accuracy(given):
     """A record's entry of the setting of T for equal accuracy, of a gain, or of a gain, a difference from the plain
     network and its p; None: there is no such T."""
