@@ -169,7 +169,7 @@ comma := ,
 $(STAMP): setup.py pyproject.toml constraints.txt | interpreter
 	@$(INTERPRETER) -c 'import ensurepip, venv' 2>/dev/null \
 	    || { echo "$(PYTHON) lacks the modules venv and ensurepip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@echo "Making $(VENV) with Python $(VERSION); this takes a minute or two ..."
+	@echo "Making $(VENV) with Python $(VERSION); this takes a minute or two ..." >&2
 	@$(INTERPRETER) -m venv --clear '$(VENV)'
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	    $(VENV)/bin/python -m pip install --quiet --no-compile --editable '$(EXTRAS)'

@@ -107,7 +107,7 @@ def import_chainer():
         version = importlib.metadata.version("chainer")
     except importlib.metadata.PackageNotFoundError:
         raise ImportError(
-            f"branchynet needs Chainer {CHAINER_VERSION}, which is not installed: see 'Install' in the README"
+            f"branchynet needs Chainer {CHAINER_VERSION}, which is not installed: see 'Without make' in the README"
         ) from None
     if version != CHAINER_VERSION:
         raise ImportError(f"branchynet expected Chainer {CHAINER_VERSION}, got Chainer {version}")

@@ -129,20 +129,18 @@ def load(name: str, folder=None) -> TrainedNet:
             f"{', '.join(released_names()) or 'no network'}"
         )
     folder = network.folder if folder is None else pathlib.Path(folder)
-    return TrainedNet.load(network.build(), folder / "weights", chosen_thresholds(folder))
+    return TrainedNet.load(network.build(), folder / "weights", _chosen_thresholds(folder, name))
 
 
-def chosen_thresholds(folder):
-    """T of each early exit that the run in a folder of results chose; None where there is no record of a run.
-
-    Raises:
-        SnapshotError: the record is damaged, or of another run than the weights beside it.
-    """
+def _chosen_thresholds(folder, name):
+    """T of each early exit that the run in a folder of results chose; None where there is no record of a run."""
     path = pathlib.Path(folder) / "run.json"
     if not path.exists():
         return None
     try:
         run = read_json(path)
+        if run.get("name", name) != name:
+            raise SnapshotError(f"{folder}: expected results of {name}, got those of {run['name']}")
         check_record(run, path.with_name("weights"))
         return tuple(run["choice"]["thresholds"])
     except (BadFile, AttributeError, KeyError, TypeError) as error:

@@ -113,6 +113,8 @@ def test_networks_are_asked_for_by_the_names_of_the_zoo(tmp_path):
         networks.load("resnet-110-paper")
     with pytest.raises(SnapshotError, match="expected weights.npz and weights.json"):
         networks.load("lenet", tmp_path)
+    with pytest.raises(SnapshotError, match="expected results of lenet, got those of resnet-20"):
+        networks.load("lenet", zoo.get("resnet-20").folder)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def _add_training_options(add):
     add("--freeze-trunk", help="train the exits alone, on the trunk of step 1 as it is", action="store_true")
     text = "folder of results to take step 1, the plain network, from"
     add(_PLAIN_FROM, help=text, type=nonempty_path, metavar="DIR")
-    text = "take the weights in this folder of results and train nothing; 'released' are those that come with the code"
+    text = "take the weights in this folder of results, train only what is not there; 'released': those of the clone"
     add("--weights", help=text, metavar="DIR|released")
     add("--resume", help="go on from the snapshots in the folder for the results", action="store_true")
 

@@ -159,7 +159,7 @@ class CompiledNet:
         if self._process is not None and self._process != os.getpid():
             raise CompileError(f"engine {self.engine}: expected the process that compiled the net, got a fork of it")
         if self._decides and not isinstance(rule, Thresholds):
-            raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: take another engine")
+            raise ThresholdError(f"engine {self.engine}: expected thresholds, got percentages: arrays takes them")
         if not self._is_on_gpu:
             return self._answers(to_host(x), rule)
         with self._device_in_use():

@@ -64,7 +64,7 @@ class Engine:
             needs = f"the {cls.name} engine needs {' and '.join(missing)}"
             return f"{needs}; in the project's folder: pip install -e '.[{cls.extra}]'"
         if device.xp is not np:
-            return f"the {cls.name} engine computes on the CPU; on a GPU take the arrays engine"
+            return f"the {cls.name} engine computes on the CPU; on a GPU take engine cuda or arrays"
         for name in cls.packages:
             try:
                 importlib.import_module(name)
