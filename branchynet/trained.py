@@ -8,6 +8,7 @@ trained.class_names[answers.labels[0]]
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import typing
 
 from branchynet import serialization
@@ -22,12 +23,13 @@ def check_record(run, stem) -> None:
 
     Args:
         run: the content of run.json; an older one, which does not say what weights it is of, is taken as it is.
-        stem: path of the weights without an ending.
+        stem: path of the weights without an ending; its name is one of those in the record: plain, weights, longer.
 
     Raises:
         SnapshotError: it is of other weights, or the weights are missing or damaged.
     """
-    recorded, found = run.get("weights_sha256", {}).get("weights"), serialization.read_description(stem)["sha256"]
+    stem = pathlib.Path(stem)
+    recorded, found = run.get("weights_sha256", {}).get(stem.name), serialization.read_description(stem)["sha256"]
     if recorded not in (None, found):
         raise SnapshotError(f"{stem}: expected the record of the run that made the weights, got another run's")
 

@@ -189,8 +189,8 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def _command(options):
-    words = ["--networks", *options.networks, "--depths", *options.depths]
+def _command(options, names):
+    words = ["--networks", *names, "--depths", *options.depths]
     words += ["--epochs", options.epochs] if options.epochs else []
     words += ["--freeze-trunk"] * options.freeze_trunk + ["--budget", f"{options.budget:g}", "--seed", options.seed]
     return shlex.join(map(str, [f"experiments/{SCRIPT}", *words]))
@@ -199,16 +199,18 @@ def _command(options):
 def _run(options):
     memory.keep_freed_memory()
     with writing_into(options.out) as out:
-        result = {
-            "schema": SCHEMA,
-            "command": _command(options),
-            "seed": options.seed,
-            "networks": [measure_network(name, options, out) for name in options.networks],
-            "environment": records.environment(get_device("cpu"), 1),
-        }
-        published = records.load_published(REFERENCE)
-        records.write_json(out / "figures.json", result)
-        records.write_text(out / "figures.md", report.paper_figures(result, published) + "\n")
+        published, measured = records.load_published(REFERENCE), []
+        for name in options.networks:
+            measured.append(measure_network(name, options, out))
+            result = {
+                "schema": SCHEMA,
+                "command": _command(options, options.networks[: len(measured)]),
+                "seed": options.seed,
+                "networks": measured,
+                "environment": records.environment(get_device("cpu"), 1),
+            }
+            records.write_json(out / "figures.json", result)  # after each, so that none is lost
+            records.write_text(out / "figures.md", report.paper_figures(result, published) + "\n")
         plots.paper_figures(result, published, out)
         print(report.paper_figures(result, published))
 

@@ -17,7 +17,14 @@ from future import plots, report
 from branchynet import datasets, records
 from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
-from branchynet.experiment import add_quiet, nonempty_path, positive_number, seed_number, writing_into
+from branchynet.experiment import (
+    add_quiet,
+    existing_folder,
+    nonempty_path,
+    positive_number,
+    seed_number,
+    writing_into,
+)
 from branchynet.inference.plan import make_plain_plan
 from branchynet.machine import threads
 from branchynet.machine.devices import get_device
@@ -154,7 +161,7 @@ def parse_arguments(argv=None):
     add("--networks", choices=names, nargs="+", default=released, help="default: all that are released")
     add("--data-dir", type=nonempty_path, metavar="DIR", help="folder of the data sets")
     text = "results of experiments/compare_training.py (default: those released)"
-    add("--training", type=pathlib.Path, metavar="DIR", default=zoo.RELEASED / "compare-training", help=text)
+    add("--training", type=existing_folder, metavar="DIR", default=zoo.RELEASED / "compare-training", help=text)
     add("--budget", type=positive_number, default=8.0, metavar="S", help="seconds of timing for each measure")
     add("--seed", type=seed_number, default=0, metavar="N", help="of parts, order and fitting")
     add("--out", type=nonempty_path, metavar="DIR", default=HERE / "results" / "future")

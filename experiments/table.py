@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clon
 
 from branchynet import records, report
 from branchynet.errors import RecordError
-from branchynet.experiment import nonempty_path
+from branchynet.experiment import existing_folder, nonempty_path
 from branchynet.machine.ending import exit_status
 from branchynet.serialization import read_description
 
@@ -67,6 +67,8 @@ def _gpu_run(found):
     of_gpu = {key: found[key] for key in ("environment", "engine", "command")}
     more = {"device": "gpu", "measured": measured, "operating_points": []}  # those were timed on the CPU
     made = {**records.read_run(run / "run.json"), **of_gpu, **more}
+    if list(made["choice"]["thresholds"]) != list(found["thresholds"]):
+        made["choice"] = {**made["choice"], "goal": None}  # T was given to the benchmark
     records.check_run(made)
     return made
 
@@ -79,7 +81,7 @@ def main(argv=None):
     add("records", nargs="*", type=pathlib.Path, default=released, metavar="FOLDER", help=text)
     add("--out", type=nonempty_path, metavar="DIR", default=out, help="default: %(default)s")
     text = "folder of benchmarks on a GPU (default: those released, where there are any)"
-    add("--gpu", type=pathlib.Path, metavar="DIR", default=RELEASED / "bench-gpu", help=text)
+    add("--gpu", type=existing_folder, metavar="DIR", default=RELEASED / "bench-gpu", help=text)
     arguments = parser.parse_args(argv)
 
     def run():

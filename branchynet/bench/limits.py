@@ -6,8 +6,9 @@ from __future__ import annotations
 def gain_limits(plan, plain_plan, exit_pct) -> dict:
     """What the multiply-adds allow early exit to gain, and the break-even of each early exit.
 
-    An early exit's head is paid by every sample that reaches it, and spares those that leave all that lies behind; it
-    pays for itself from that share of leavers on at which both are equal.
+    An early exit's head is paid by every sample that reaches it, and spares those that leave the rest of the trunk and
+    the last head; it pays for itself from that share of leavers on at which both are equal. The heads of later early
+    exits are left out: whether those pay is told of them.
 
     Args:
         plan: of the branchy network.

@@ -18,6 +18,9 @@ import numpy as np
 from branchynet.machine.devices import synchronise
 from branchynet.machine.workers import Workers
 
+# Of fewer measurements a bootstrap is too narrow.
+_FEW = 20
+
 
 class Clock:
     """Milliseconds between two readings, with all work on the device done at both.
@@ -144,7 +147,8 @@ def gain(
 
     Measured in one process, the interval is a bootstrap over the samples (percentile method; Efron and Tibshirani, An
     Introduction to the Bootstrap, 1993, chapter 13), and says nothing of how another process would differ. Measured in
-    several, it is Student's, of the logarithms of their ratios, and so has both terms: samples and processes.
+    several, it is Student's, of the logarithms of their ratios, and so has both terms: samples and processes. It is
+    Student's of the samples' ratios, too, where there are few: a bootstrap of three covers 73 % in place of 95.
 
     Args:
         baseline_ms, latency_ms: (N,) latencies of the same samples; a resample keeps the pairs together.
@@ -162,12 +166,14 @@ def gain(
     """
     pairs = np.stack([baseline_ms, latency_ms])  # (2, N)
     value = float(np.divide(*statistic(pairs, axis=1)))
+    blocks = pairs.reshape(2, -1, block)
+    n_blocks = blocks.shape[1]
     parts = [] if processes is None else [pairs[:, processes == process] for process in np.unique(processes)]
+    if len(parts) <= 1 < n_blocks < _FEW:
+        parts = list(blocks.swapaxes(0, 1))
     if len(parts) > 1:
-        low, high = _interval_over_processes([np.divide(*statistic(part, axis=1)) for part in parts], value, level)
+        low, high = _interval_of_ratios([np.divide(*statistic(part, axis=1)) for part in parts], value, level)
     else:
-        blocks = pairs.reshape(2, -1, block)
-        n_blocks = blocks.shape[1]
         rows = np.random.default_rng(seed).integers(n_blocks, size=(n_resamples, n_blocks))
         resampled = blocks[:, rows].reshape(2, n_resamples, -1)
         ratios = np.divide(*statistic(resampled, axis=2))
@@ -175,8 +181,8 @@ def gain(
     return {"value": value, "low": float(low), "high": float(high)}
 
 
-def _interval_over_processes(ratios, value, level):
-    """Around a value, from the ratio of each process."""
+def _interval_of_ratios(ratios, value, level):
+    """Around a value, from independent ratios: Student's, of their logarithms."""
     from scipy import stats  # takes a while to load
 
     n, logarithms = len(ratios), np.log(ratios)

@@ -8,6 +8,7 @@ from branchynet.experiment.experiment import main
 from branchynet.experiment.request import Experiment, Preset, Request
 from branchynet.experiment.scripts import (
     add_quiet,
+    existing_folder,
     finite_number,
     nonempty_path,
     positive_number,

@@ -68,11 +68,13 @@ def parse_request(experiment: Experiment, argv=None) -> Request:
     recorded = {key: value for key, value in vars(options).items() if _option(key) not in _FOLDER_OPTIONS + _TELLING}
     clone = experiment.script.parents[1]
     for key in ("plain_from", "weights"):
-        if recorded[key] not in (None, RELEASED):
+        if str(recorded[key]) == RELEASED:
+            recorded[key] = RELEASED
+        elif recorded[key] is not None:
             recorded[key] = _relative(recorded[key], clone)
     plain_settings, joint_settings = _settings_of_steps(experiment.presets[options.preset], options)
     results = experiment.script.parent / "results"
-    weights = results / RELEASED / network.name if options.weights == RELEASED else options.weights
+    weights = results / RELEASED / network.name if recorded["weights"] == RELEASED else options.weights
     as_given = ("dataset", "transform", "preset", "device", "data_dir", "seed", "engine", "resume", "quiet")
     return Request(
         network=network,
@@ -188,7 +190,7 @@ def _add_training_options(add):
     text = "folder of results to take step 1, the plain network, from"
     add(_PLAIN_FROM, help=text, type=nonempty_path, metavar="DIR")
     text = "take the weights in this folder of results, train only what is not there; 'released': those of the clone"
-    add("--weights", help=text, metavar="DIR|released")
+    add("--weights", help=text, type=nonempty_path, metavar="DIR|released")
     add("--resume", help="go on from the snapshots in the folder for the results", action="store_true")
 
 

@@ -130,7 +130,7 @@ def _record(request, device, dataset, training, results):
         "weights_sha256": _weights_sha256(request),
         "device": "gpu" if is_gpu(device) else "cpu",
         "preset": earlier["preset"],
-        "tuned_on_test": training.get("run", {}).get("tuned_on_test", []),
+        "tuned_on_test": training.get("run", training).get("tuned_on_test", []),
         "seed": earlier["seed"],
         "command": request.command,
         "arguments": request.recorded,

@@ -17,6 +17,7 @@ import numpy as np
 
 from branchynet import serialization
 from branchynet.bench import paths
+from branchynet.errors import DeviceError
 from branchynet.experiment.command_line import TIMING_JOB
 from branchynet.machine import terminal, threads
 from branchynet.machine.devices import get_device
@@ -88,4 +89,6 @@ def _start_process(request, folder):
     """
     environment = {name: value for name, value in os.environ.items() if name not in LAUNCHER_VARIABLES}
     command = [sys.executable, *request.argv, TIMING_JOB, str(folder)]
-    subprocess.run(command, env=environment, check=True, start_new_session=True)
+    status = subprocess.run(command, env=environment, start_new_session=True).returncode
+    if status:
+        raise DeviceError(f"timing: expected a process that times, got exit status {status}; its error stands above")

@@ -63,3 +63,11 @@ def nonempty_path(text):
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     return pathlib.Path(text)
+
+
+def existing_folder(text):
+    """An argparse type: the path of a folder that is there."""
+    path = nonempty_path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder that is there, got {text!r}")
+    return path

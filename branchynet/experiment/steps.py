@@ -36,7 +36,8 @@ class Steps:
 
         Returns:
             (dictionary, longer). Dictionary: history, plain_accuracy_pct (test, after step 1), settings, workers, and
-            plain_from if step 1 was taken. longer: the `BranchyNet` whose plain network was trained as long.
+            plain_from and tuned_on_test if step 1 was taken. longer: the `BranchyNet` whose plain network was trained
+            as long.
 
         Raises:
             SnapshotError: snapshots or the earlier run's weights are damaged, or belong to another network or data.
@@ -47,8 +48,8 @@ class Steps:
             settings = dataclasses.asdict(request.plain_settings)
             provenance = {**self._provenance(), "step": "plain network trained alone"}
         else:
-            history, settings, provenance = self._take_plain_network(net)
-            taken = {"plain_from": provenance}
+            history, settings, provenance, tuned = self._take_plain_network(net)
+            taken = {"plain_from": provenance, "tuned_on_test": tuned}
         # Between the steps the last exit is the plain network: the branches are not trained yet.
         accuracy_pct = self._last_exit_accuracy_pct(net)
         self._save(net, "plain", provenance)
@@ -79,8 +80,10 @@ class Steps:
         description = serialization.load_weights(net, folder / "weights")
         earlier = self._read_run(folder)
         self.dataset.check_trained_on(folder / "weights", description.get("dataset"))
-        check_record(earlier, folder / "weights")
+        for stem in ("plain", "weights"):
+            check_record(earlier, folder / stem)
         if (folder / "longer.npz").exists():
+            check_record(earlier, folder / "longer")
             longer = self._new_net()
             history_of_longer = serialization.load_weights(longer, folder / "longer")["provenance"]["history"]
         else:
@@ -117,6 +120,7 @@ class Steps:
         is_augmented = [preset != "paper" for preset in (earlier["preset"], request.preset)]
         if settings != _without_exits(request.joint_settings) or len(set(is_augmented)) > 1:
             return None
+        check_record(earlier, folder / "longer")
         net = self._new_net()
         provenance = serialization.load_plain_network(net, folder / "longer")["provenance"]
         self._save(net, "longer", provenance)
@@ -136,7 +140,7 @@ class Steps:
 
     def _new_net(self):
         net = BranchyNet(self.request.network.build(), self.transform(self.splits.train.images[:1]).shape[1:])
-        net.to_device(get_device(self.request.device))
+        net.to_device(get_device(self.request.device, default_gpu=self.workers.rank_on_this_machine))
         return net
 
     def _provenance(self):
@@ -153,13 +157,16 @@ class Steps:
         return 100 * float((logits[-1].argmax(axis=1) == test.labels).mean())
 
     def _take_plain_network(self, net):
-        """Step 1 from an earlier run's folder: its history, its settings and where its weights come from."""
+        """Step 1 from an earlier run's folder: its history, its settings, where its weights come from, and what was
+        tuned on test images."""
         folder = self.request.plain_from
         description = serialization.load_plain_network(net, folder / "plain")
         self.dataset.check_trained_on(folder / "plain", description.get("dataset"))
         earlier = self._read_run(folder)
+        check_record(earlier, folder / "plain")
         history = [entry for entry in earlier["history"] if entry["phase"] == "plain"]
-        return history, earlier["training_settings"]["plain"], description["provenance"]
+        tuned = earlier.get("tuned_on_test", [])
+        return history, earlier["training_settings"]["plain"], description["provenance"], tuned
 
     def _read_run(self, folder):
         """The record of an earlier run, which must have seen the same data set, prepared by the same transform."""

@@ -143,8 +143,8 @@ def _timed(measured):
     plain, chainer = formats.mean_ms(measured["plain_ms"]), formats.mean_ms(measured["plain_chainer_ms"])
     return (
         f"{measured['n_samples_timed']} of its samples{shares}, one at a time, the baseline and the branchy network in "
-        f"turn; gain over the {plain} ms that the plain network took then ({chainer} ms in plain Chainer; its own rows "
-        f"are from the timing of each exit before), with its {words}"
+        f"turn; gain over the {plain} ms that the plain network took then ({chainer} ms in plain Chainer; the table "
+        f"of latencies is from the timing of each exit before), with its {words}"
     )
 
 

@@ -132,6 +132,7 @@ def _train(phase, net, splits, transform, settings, out, augment, resume, show_p
         trainer.run(show_loop_exception_msg=False)
         if updater.iteration < n_iterations:
             save(trainer)
+        if workers.any(stop.requested):  # in the last step or validation, too
             raise KeyboardInterrupt
     if updater.average is not None:
         updater.average.exchange()

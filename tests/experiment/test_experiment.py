@@ -203,17 +203,20 @@ def test_step_2_starts_from_the_plain_network_of_an_earlier_run(finished, tmp_pa
     assert records.read_json(tmp_path / "again" / "run.json")["plain_from"] == second["plain_from"]
 
 
-def test_a_plain_network_that_the_earlier_run_trained_on_alike_is_taken_with_its_step_1(finished, tmp_path):
+def test_a_plain_network_that_the_earlier_run_trained_on_alike_is_taken_with_its_step_1(first, tmp_path):
+    record = records.read_json(first / "run.json")
+    records.write_json(first / "run.json", {**record, "tuned_on_test": ["weight decay"]})
     for name, options in {
         "alike": ["--seed", "4", "--loss-weights", "1", "2", "1"],
         "otherwise": ["--seed", "5"],
     }.items():
-        assert main(EXPERIMENT, ["--plain-from", str(finished), "--out", str(tmp_path / name), *options]) == 0
-    trained, taken, otherwise = (folder / "longer" for folder in (finished, tmp_path / "alike", tmp_path / "otherwise"))
+        assert main(EXPERIMENT, ["--plain-from", str(first), "--out", str(tmp_path / name), *options]) == 0
+    trained, taken, otherwise = (folder / "longer" for folder in (first, tmp_path / "alike", tmp_path / "otherwise"))
     assert taken.with_suffix(".json").exists() and not (tmp_path / "alike" / "longer.snapshot.npz").exists()
     provenance = [records.read_json(stem.with_suffix(".json"))["provenance"] for stem in (trained, taken, otherwise)]
     assert provenance[0] == provenance[1] and provenance[2]["seed"] == 5
     run = records.read_json(tmp_path / "alike" / "run.json")
+    assert run["tuned_on_test"] == ["weight decay"]
     assert [row for row in run["history"] if row["phase"] == "longer"] == provenance[0]["history"]
     with np.load(trained.with_suffix(".npz")) as expected, np.load(taken.with_suffix(".npz")) as found:
         assert all((expected[key] == found[key]).all() for key in expected.files if key.startswith("trunk"))
@@ -224,6 +227,24 @@ def test_a_plain_network_that_the_earlier_run_trained_on_alike_is_taken_with_its
 def test_weights_for_other_images_are_refused(finished, tmp_path, capsys, option, other):
     assert main(EXPERIMENT, [option, str(finished), "--out", str(tmp_path / "next"), *other]) == 2
     assert f"a run with {other[0]} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "taken", "instead"),
+    [
+        ("--plain-from", "plain", "longer"),
+        ("--plain-from", "longer", "plain"),
+        ("--weights", "plain", "longer"),
+        ("--weights", "longer", "plain"),
+    ],
+)
+def test_weights_of_a_run_that_left_no_record_are_not_taken_for_those_of_the_run_before(
+    first, tmp_path, capsys, option, taken, instead
+):
+    for ending in ("npz", "json"):
+        shutil.copy(first / f"{instead}.{ending}", first / f"{taken}.{ending}")
+    assert main(EXPERIMENT, [option, str(first), "--seed", "4", "--out", str(tmp_path / "next")]) == 2
+    assert f"{taken}: expected the record of the run that made the weights" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_there_are_missed(tmp_path, capsys):

@@ -60,6 +60,8 @@ LINES = [
     ("page", "--out={file}/x.html", "expected a folder that can be written"),
     ("benchmark", "--weights= --out={folder}", "--weights: expected a path, got ''"),
     *[(script, "--plain-from= --out={folder}", "--plain-from: expected a path, got ''") for script in (*RUNS, "compare_training")],
+    *[(script, "--weights= --out={folder}", "--weights: expected a path, got ''") for script in RUNS],
+    *[(script, f"--{option}=/nowhere --out={{folder}}", "expected a folder that is there, got '/nowhere'") for script, option in (("table", "gpu"), ("future_work", "training"))],
     ("resnet_cifar10", "--n=1000000000", "expected a whole number >= 1 and <= 200"),
     ("resnet_cifar10", "--n=0", "expected a whole number >= 1"),
     *[(script, "--budget=nan --out=/proc/no", "expected a finite number") for script in ("benchmark", "future_work")],

@@ -67,6 +67,16 @@ def test_a_benchmark_of_other_weights_or_a_damaged_one_is_no_part_of_table_one(c
         table.gpu_runs(tmp_path)
 
 
+def test_a_benchmark_on_a_gpu_at_another_t_says_that_t_was_given(tmp_path):
+    (tmp_path / "lenet").mkdir()
+    for thresholds, goal in (
+        (records.read_run(table.RELEASED / "lenet" / "run.json")["choice"]["thresholds"], "knee"),
+        ([0.7], None),
+    ):
+        records.write_json(tmp_path / "lenet" / "bench.json", {**on_gpu(), "thresholds": thresholds})
+        assert table.gpu_runs(tmp_path)[0]["choice"]["goal"] == goal
+
+
 def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
     readme = (docs.ROOT / "README.md").read_text(encoding="utf-8")
     is_measured = any(docs.RELEASED.glob("bench-gpu/*/bench.json"))

@@ -42,6 +42,16 @@ def test_ctrl_c_leaves_a_snapshot_from_which_the_run_goes_on_to_the_same_result(
     assert_same_run(trained(both, tmp_path, resume=True), whole)
 
 
+def test_ctrl_c_in_the_last_validation_of_a_phase_keeps_the_next_one_from_starting(tmp_path, whole):
+    counted = acting_at(None, kill)
+    trained(plain, tmp_path / "plain", transform=counted)
+    transform = acting_at(len(counted.calls), lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trained(both, tmp_path / "both", transform=transform)
+    assert len(transform.calls) == len(counted.calls)
+    assert_same_run(trained(both, tmp_path / "both", resume=True), whole)
+
+
 def test_the_history_tells_which_piece_of_a_run_made_an_epoch(tmp_path, whole):
     settings = dataclasses.replace(SETTINGS, epochs=3)
     assert [entry["piece"] for entry in whole[1]] == [1, 1, 1, 1]
