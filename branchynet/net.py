@@ -12,7 +12,11 @@ import numpy as np
 
 from branchynet.errors import NetworkError
 from branchynet.gate import is_shape, shown
-from branchynet.links import Branch, Layers, apply_layers, count_common
+from branchynet.links import Branch, Layers, apply_layers, count_common, describe_layer
+
+# Of layers that do not fit. Chainer raises the last two of a sample that is smaller than the window of a convolution or
+# of a pooling.
+_MISFITS = (chainer.utils.type_check.InvalidType, ValueError, IndexError, RuntimeError, AssertionError)
 
 
 class BranchyNet(chainer.Chain):
@@ -115,13 +119,30 @@ class BranchyNet(chainer.Chain):
         try:
             with chainer.using_config("train", False), chainer.no_backprop_mode():
                 logits = self(x)
-        # Chainer raises the last two of a sample that is smaller than the window of a convolution or of a pooling.
-        except (chainer.utils.type_check.InvalidType, ValueError, IndexError, RuntimeError, AssertionError) as error:
-            raise NetworkError(f"the network does not take a sample of shape {tuple(sample_shape)}: {error}") from error
+        except _MISFITS as error:
+            with chainer.using_config("train", False), chainer.no_backprop_mode():
+                where = self._misfit(x)
+            raise NetworkError(
+                f"the network does not take a sample of shape {tuple(sample_shape)}: {where}{error}"
+            ) from error
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
             raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
         self.sample_shape, self.n_classes = sample_shape, shapes[0][1]
+
+    def _misfit(self, x):
+        """The first layer that does not take what comes to it, as the beginning of a message."""
+        for number, (trunk_piece, head) in enumerate(self.segments(), start=1):
+            for layers in (trunk_piece, head):
+                h = x
+                for layer in layers:
+                    try:
+                        result = layer(h)
+                    except _MISFITS:
+                        return f"{describe_layer(layer)}, on the way to exit {number}, got shape {h.shape[1:]}: "
+                    h = result
+                x = h if layers is trunk_piece else x
+        return ""
 
     def describe(self) -> list:
         """The architecture as text: for each exit, the lines of its stage and of its branch."""

@@ -235,6 +235,11 @@ def test_initialise_gives_open_shapes_their_size():
 def test_initialise_refuses_a_network_that_does_not_fit():
     with pytest.raises(NetworkError, match="does not take a sample of shape"):
         tiny_net().initialise((1, 9, 9))
+    layers = [Convolution2D(1, 8, 3), Branch([L.Linear(None, 3)]), Convolution2D(9, 8, 1), Branch([L.Linear(None, 3)])]
+    with pytest.raises(
+        NetworkError, match=r"Convolution2D\(W\(8, 9, 1, 1\).*, on the way to exit 2, got shape \(8, 4, 4\)"
+    ):
+        BranchyNet(layers, (1, 6, 6))
     with pytest.raises(NetworkError, match="logits .* of one shape"):
         BranchyNet([Branch([L.Linear(36, 3)]), Branch([L.Linear(36, 4)])]).initialise(SHAPE)
     with pytest.raises(NetworkError, match="logits"):

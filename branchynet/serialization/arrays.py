@@ -39,7 +39,7 @@ def paths_of(stem, error=SnapshotError):
     """The `.npz` and the `.json` file of a stem; an `error` if it is no path with a name."""
     expected = "a path with a name, without an ending"
     found = as_path(stem, error, expected)
-    if not found.name:
+    if not found.name or found.suffix in (".npz", ".json"):
         raise error(f"expected {expected}, got {shown(stem)}")
     return found.with_name(found.name + ".npz"), found.with_name(found.name + ".json")
 
