@@ -131,30 +131,36 @@ def check_weighting(weighting, net, x, labels) -> None:
     Raises:
         TrainingError: it does not hold to that.
     """
-    found = []
-    for rows in (slice(None), slice(None), slice(0, 1)):
-        loss = JointLoss(net, weighting=weighting)
-        net.cleargrads()
-        exits = loss._exit_outputs(x[rows], labels[rows], 1.0)
-        before = [out.logits.array.copy() for out in exits]
-        losses = loss.weighting.losses(exits)
-        if len(losses) != net.n_exits or not all(
-            isinstance(one, chainer.Variable) and one.shape == () for one in losses
-        ):
-            raise TrainingError(f"weighting: expected {net.n_exits} Variables (), one loss for each exit, got {losses}")
-        if not all(np.isfinite(float(one.array)) for one in losses):
-            raise TrainingError(f"weighting: expected finite losses, got {[float(one.array) for one in losses]}")
-        if not all((out.logits.array == kept).all() for out, kept in zip(exits, before)):
-            raise TrainingError("weighting: expected logits that stay as they were")
-        sum(losses).backward()
-        for number, branch in enumerate(net.exits, start=1):
-            grads = [param.grad for param in branch.params()]
-            if any(grad is None or not net.xp.isfinite(grad).all() for grad in grads):
-                raise TrainingError(f"weighting: expected finite gradients at exit {number}, got none or NaN")
-        found.append([float(one.array) for one in losses])
+    with chainer.using_config("train", False):  # dropout would draw anew at each call
+        found = [
+            _checked_losses(weighting, net, x[rows], labels[rows]) for rows in (slice(None), slice(None), slice(1))
+        ]
     net.cleargrads()
     if not np.allclose(found[0], found[1], rtol=_TOLERANCE):
         raise TrainingError(f"weighting: expected the same losses at every call, got {found[0]} and {found[1]}")
+
+
+def _checked_losses(weighting, net, x, labels):
+    """The losses of a batch, checked, as numbers."""
+    loss = JointLoss(net, weighting=weighting)
+    exits = loss._exit_outputs(x, labels, 1.0)
+    before = [out.logits.array.copy() for out in exits]
+    losses = loss.weighting.losses(exits)
+    if len(losses) != net.n_exits or not all(isinstance(one, chainer.Variable) and one.shape == () for one in losses):
+        raise TrainingError(f"weighting: expected {net.n_exits} Variables (), one loss for each exit, got {losses}")
+    if not all(np.isfinite(float(one.array)) for one in losses):
+        raise TrainingError(f"weighting: expected finite losses, got {[float(one.array) for one in losses]}")
+    if not all((out.logits.array == kept).all() for out, kept in zip(exits, before)):
+        raise TrainingError("weighting: expected logits that stay as they were")
+    for number, (one, branch) in enumerate(zip(losses, net.exits), start=1):
+        net.cleargrads()
+        one.backward(retain_grad=False)
+        grads = [param.grad for param in branch.params()]
+        if any(grad is None or not net.xp.isfinite(grad).all() for grad in grads):
+            raise TrainingError(f"weighting: expected finite gradients at exit {number}, got none or NaN")
+        if len(x) > 1 and not any(grad.any() for grad in grads):
+            raise TrainingError(f"weighting: expected gradients at exit {number} from its own loss, got zeros")
+    return [float(one.array) for one in losses]
 
 
 def check_lowering(net, x, thresholds=0.0, engines=("arrays",)) -> None:
@@ -178,11 +184,13 @@ def check_lowering(net, x, thresholds=0.0, engines=("arrays",)) -> None:
     for engine in engines:
         compiled = compile_net(net, engine=engine)
         kept = [param.array.copy() for param in net.params()]
-        for param in net.params():
-            param.array[...] += 1
-        answers = [compiled.run(x, thresholds), *(compiled.run(x[n : n + 1], thresholds) for n in range(2))]
-        for param, array in zip(net.params(), kept):
-            param.array[...] = array
+        try:
+            for param in net.params():
+                param.array[...] += 1
+            answers = [compiled.run(x, thresholds), *(compiled.run(x[n : n + 1], thresholds) for n in range(2))]
+        finally:
+            for param, array in zip(net.params(), kept):
+                param.array[...] = array
         for found, rows in zip(answers, (slice(None), slice(0, 1), slice(1, 2))):
             if not np.allclose(found.logits, expected.logits[rows], rtol=1e-3, atol=_TOLERANCE):
                 difference = float(np.abs(found.logits - expected.logits[rows]).max())

@@ -38,7 +38,7 @@ def make_report(folder, data_dir=None) -> pathlib.Path:
     folder = pathlib.Path(folder)
     run = records.read_run(folder / "run.json")
     dataset = datasets.load(run["dataset"], data_dir)
-    if dataset.test.sha256() != run["dataset_sha256"]["test"]:
+    if dataset.test.sha256() != run.get("dataset_sha256", {}).get("test"):
         raise ReportError(f"{folder}: expected the test images of the run, got others of {run['dataset']}")
     if (folder / f"{EXIT_RECORDS}.npz").exists():
         by_measure = serialization.load_exit_records(folder / EXIT_RECORDS)

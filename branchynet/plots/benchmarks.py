@@ -25,7 +25,8 @@ def latencies(result: dict, path) -> None:
     figure = style.new_figure(9.5, sum(heights))
     bars, shares = figure.subplots(2, 1, height_ratios=heights)
     _draw_latencies(bars, rows)
-    words = f"one sample at a time, one thread ({result['environment']['device']}): mean, line to p90"
+    at_a_time = "one sample at a time" if smallest == 1 else f"batches of {smallest:,}"
+    words = f"{at_a_time}, one thread ({result['environment']['device']}): mean, line to p90"
     style.label(bars, "ms per sample, end to end", "", f"{result['network']}, {words}")
     _draw_break_even(shares, limits["early_exits"])
     title = f"the multiply-adds allow a gain of {limits['multiply_add_limit_of_gain']:.2f}x at this exit mix"

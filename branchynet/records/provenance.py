@@ -27,6 +27,9 @@ _DISTRIBUTIONS = {
 # Also recorded, but too many for a table.
 _MORE = ("scipy", "pillow", "onnx", "openvino", "torch", "mpi4py", "filelock", "threadpoolctl", "tqdm", "ziglang")
 _GIT_TIMEOUT_S = 10
+# What git calls the files that decide what is computed and written: results are none of them.
+_CODE = [f":(top)*.{ending}" for ending in ("py", "c", "h", "cuh", "html", "js")]
+_CODE.append(":(top,exclude)experiments/results")
 _LOAD_AT_START = processor.load()
 
 
@@ -81,7 +84,10 @@ def _blas():
 
 
 def _git_state(source):
-    """(commit, dirty) of the checkout that a source file belongs to; (None, None) where it belongs to none."""
+    """(commit, dirty) of the checkout that a source file belongs to; (None, None) where it belongs to none.
+
+    Dirty is what differs in anything that is code: kernels and templates too, but no results.
+    """
 
     def git(*arguments):
         command = ["git", "-C", str(source.parent), *arguments]
@@ -93,6 +99,6 @@ def _git_state(source):
         # Installed into an environment inside somebody's checkout, the file is not that checkout's.
         git("ls-files", "--error-unmatch", source.name)
         commit = git("rev-parse", "HEAD")
-        return commit, bool(git("status", "--porcelain", "--untracked-files=all", "--", ":/*.py"))
+        return commit, bool(git("status", "--porcelain", "--untracked-files=all", "--", *_CODE))
     except (OSError, subprocess.SubprocessError):
         return None, None

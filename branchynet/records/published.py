@@ -9,7 +9,7 @@ import pathlib
 from branchynet.errors import RecordError
 
 # The data sets of the paper (section IV): on another one its figures say nothing.
-_DATASETS = {"LeNet": "mnist", "AlexNet": "cifar10", "ResNet-110": "cifar10"}
+DATASETS = {"LeNet": "mnist", "AlexNet": "cifar10", "ResNet-110": "cifar10"}
 _COLUMNS = ("network", "accuracy_pct", "time_ms", "gain", "thresholds", "exit_pct")
 
 
@@ -53,7 +53,7 @@ def load_published(directory) -> dict:
 
 def select(run: dict, published: dict) -> Published:
     """The rows of `load_published` to compare a run with: same network and data set and, for the paper, same device."""
-    if _DATASETS.get(run["network"]) != run["dataset"]:
+    if DATASETS.get(run["network"]) != run["dataset"]:
         return Published()
     paper = {row["network"]: row for row in published["paper"] if row["device"] == run["device"]}
     paper_branchy = paper.get(run["branchy_network"])

@@ -106,7 +106,7 @@ def _notes(run, published):
         f"- ({_NOTE_OF_OURS}) Accuracy and exits: the whole test split; time: mean over {_timed(run['measured'])}. "
         f"{formats.machine(run)}; "
         f"engine {run['engine']}; preset {run['preset']}, seed {run['seed']}; `{run['command']}`; "
-        f"{formats.commit(environment)}; {formats.versions(environment)}; {environment.get('utc', 'no date')}. "
+        f"{formats.commit(environment)}; {formats.versions(environment)}; {environment.get('utc') or 'no date'}. "
         f"T was chosen on the {choice['split']} split: {choice['rule']}.{_uncertainty(choice)}",
         f"- ({_NOTE_OF_CHOICE}) Chosen on the test split itself, as the paper did: the knee of the sweep there, so its "
         "accuracy is optimistic. The time is computed from the shares and the latency of each exit.",
@@ -144,7 +144,8 @@ def _timed(measured):
     return (
         f"{measured['n_samples_timed']} of its samples{shares}, one at a time, the baseline and the branchy network in "
         f"turn; gain over the {plain} ms that the plain network took then ({chainer} ms in plain Chainer; the table "
-        f"of latencies is from the timing of each exit before), with its {words}"
+        "of latencies is from the timing of each exit before; step 1 and the joint one's last exit are that network "
+        f"with other weights, and were not timed by themselves), with its {words}"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import statistics
 
+from branchynet.records.published import DATASETS
 from branchynet.report import formats
 from branchynet.report.rows import OVER_CHAINER, PAPERS_CLOCK, SAME_ENGINE, our_rows, published_pair, published_rows
 from branchynet.report.table import HEADINGS
@@ -34,15 +35,19 @@ def table_one(runs, published: dict) -> str:
 
     def place(same):
         network = same[0]["network"]
-        return (*paper_order, network).index(network), trainings.index(_training(same[0]))
+        is_published = bool(published_rows(same[0], published))
+        return (*paper_order, network).index(network), not is_published, trainings.index(_training(same[0]))
 
     for same in sorted(groups, key=place):
         network, training = same[0]["network"], _training(same[0])
-        if network not in seen:
-            rows = published_rows(same[0], published)
+        several = len({run["dataset"] for run in runs if run["network"] == network}) > 1
+        on = f" on {same[0]['dataset']}" if several else ""
+        rows = published_rows(same[0], published)
+        if rows and network not in seen:
             lines += [[row.source, row.network, *row.cells(1), ""] for row in rows]
-        lines += _our_lines(same, with_plain=training not in seen)
-        seen |= {network, training}
+            seen.add(network)
+        lines += _our_lines(same, on, with_plain=training not in seen)
+        seen.add(training)
     machines = sorted({f"{formats.machine(run)}, engine {run['engine']}" for run in runs})
     table = formats.markdown_table((*HEADINGS, "Seeds"), lines)
     return f"{table}\n\n{_NOTES}\n\nMachine: {'; '.join(machines)}.\n"
@@ -62,7 +67,8 @@ def front_table(runs, published: dict) -> str:
     for title in [title for title in paper if f"B-{title}" in paper]:
         plain, row = published_pair("Paper", paper[title], paper[f"B-{title}"])
         lines.append(_front_line(f"{title}, paper", plain.cells(1), row.cells(1), row.cells(1)[2], "", ""))
-        for same in [same for same in ours if _family(same[0]["network"]) == _family(title)]:
+        of_paper = [same for same in ours if same[0]["dataset"] == DATASETS[title]]
+        for same in [same for same in of_paper if _family(same[0]["network"]) == _family(title)]:
             on_papers_clock, rows = zip(*(our_rows(run, (PAPERS_CLOCK, SAME_ENGINE)) for run in same))
             seeds = f" ({len(same)} seeds)" if len(same) > 1 else ""
             plain, branchy = _pooled([row.plain for row in rows]), _pooled(rows)
@@ -83,12 +89,18 @@ def _front_line(network, plain, branchy, *gains):
 
 
 def _groups(runs):
-    """Lists of runs that differ in nothing but the seed, each in the order of the seeds; the knee comes first."""
+    """Lists of runs that differ in nothing but the seed, each in the order of the seeds; the knee comes first.
+
+    A seed stands in a list once: what was run again is a row of its own.
+    """
     groups = {}
     for run in runs:
-        key = (*_training(run), _goal(run))
-        groups.setdefault(key, []).append(run)
-    return [sorted(groups[key], key=lambda run: run["seed"]) for key in sorted(groups, key=lambda key: key[-1] != "")]
+        same = groups.setdefault((*_training(run), _goal(run)), [{}])
+        if all(run["seed"] in seeds for seeds in same):
+            same.append({})
+        next(seeds for seeds in same if run["seed"] not in seeds)[run["seed"]] = run
+    ordered = [seeds for key in sorted(groups, key=lambda key: key[-1] != "") for seeds in groups[key]]
+    return [[seeds[seed] for seed in sorted(seeds)] for seeds in ordered]
 
 
 def _training(run):
@@ -99,7 +111,7 @@ def _training(run):
     steps = [run["training_settings"][step] for step in ("plain", "joint")]
     settings = [{k: v for k, v in step.items() if v and k != "seed"} for step in steps]
     how = json.dumps([run["preset"], run["arguments"].get("transform"), *settings], sort_keys=True)
-    return run["network"], run["dataset"], run["variant"], run["device"], how
+    return run["network"], run["dataset"], run["variant"], run["device"], run["engine"], how
 
 
 def _goal(run):
@@ -108,8 +120,8 @@ def _goal(run):
     return "" if goal == "knee" else ", T given" if goal is None else f", T for {goal}"
 
 
-def _our_lines(same, with_plain):
-    variant, goal, tuned = formats.variant(same[0]), _goal(same[0]), formats.tuned_on_test(same[0])
+def _our_lines(same, on, with_plain):
+    variant, goal, tuned = formats.variant(same[0]) + on, _goal(same[0]), formats.tuned_on_test(same[0])
     lines = []
     for rows in zip(*(our_rows(run, _CLOCKS) for run in same)):
         shown = [("", [row.plain for row in rows])] if with_plain else []

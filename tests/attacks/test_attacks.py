@@ -36,9 +36,11 @@ def ends_within(seconds):
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # What only `TrainedNet.load` needs, and what belongs to branches, which a plain network leaves alone.

@@ -3,6 +3,9 @@
 import csv
 import json
 import pathlib
+import shutil
+import socket
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from synthetic_run import PUBLISHED, REFERENCE, change, make_run
 from branchynet import records
 from branchynet.errors import OutputError, RecordError
 from branchynet.machine.devices import describe
+from branchynet.records import provenance
 
 
 @pytest.mark.parametrize("n_early", [1, 2])
@@ -118,7 +122,32 @@ def test_the_environment_tells_versions_and_commit_but_no_names_of_machine_or_us
     assert environment["packages"]["scipy"] and environment["processor"]["model"] == environment["cpu"]
     assert set(environment["load"]) == {"before", "after"}
     text = json.dumps(environment)
-    assert str(pathlib.Path.home()) not in text and "hostname" not in text
+    assert str(pathlib.Path.home()) not in text and socket.gethostname() not in json.loads(text).values()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize(
+    ("path", "dirty"),
+    [
+        ("other.py", True),
+        ("kernels.c", True),
+        ("new/page.html", True),
+        ("notes.md", False),
+        ("experiments/results/x.html", False),
+    ],
+)
+def test_a_record_names_the_commit_and_whether_code_differs_from_it(tmp_path, path, dirty):
+    source, changed = tmp_path / "source.py", tmp_path / path
+    for file in (source, tmp_path / "kernels.c"):
+        file.write_text("x = 1", "utf-8")
+    name = ["-c", "user.name=x", "-c", "user.email=x"]
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    commit, was_dirty = provenance._git_state(source)
+    assert len(commit) == 40 and not was_dirty
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text("x = 2", "utf-8")
+    assert provenance._git_state(source) == (commit, dirty)
 
 
 def test_the_reference_holds_the_papers_table_and_the_authors_notebooks(tmp_path):
