@@ -26,9 +26,9 @@ def register_lowering(kind, replace=False):
     """A decorator that registers how a kind of layer becomes operations.
 
     Args:
-        kind: a link class, which those that are derived from it with the same `forward` go by, too; the decorated
-            function takes the link. Or a function, as it stands in an `FL`; the decorated function takes the settings
-            of its call, a dictionary by name, with their defaults.
+        kind: a link class, which those that are derived from it with the same `forward` and `__call__` go by, too; the
+            decorated function takes the link. Or a function, as it stands in an `FL`; the decorated function takes the
+            settings of its call, a dictionary by name, with their defaults.
         replace: this lowering takes the place of one for the same kind.
 
     Raises:
@@ -72,11 +72,18 @@ def _lower_layer(layer):
             settings = dict(list(bound.arguments.items())[1:])
             return LOWERINGS.get(layer.function)(settings)
     else:
+        if layer.local_link_hooks:
+            hooks = ", ".join(layer.local_link_hooks)
+            raise CompileError(f"cannot compile a link with hooks, got {hooks}: what they compute is not known")
         for kind in type(layer).__mro__:
-            # A derived link with a `forward` of its own computes otherwise.
-            if kind in LOWERINGS and getattr(type(layer), "forward", None) is getattr(kind, "forward", None):
+            if kind in LOWERINGS and _calls_as(type(layer), kind):
                 return LOWERINGS.get(kind)(layer)
     raise CompileError(f"cannot compile {layer!r}; register a lowering for it (branchynet.inference.register_lowering)")
+
+
+def _calls_as(derived, kind):
+    """Whether a link computes as the kind that it is derived from: it has none of the two methods of its own."""
+    return all(getattr(derived, name, None) is getattr(kind, name, None) for name in ("forward", "__call__"))
 
 
 def _host_copy(array):

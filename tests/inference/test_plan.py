@@ -5,6 +5,7 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
+from chainer.link_hooks import SpectralNormalization
 from tiny import assert_same_answers
 
 from branchynet import FL, Branch, BranchyNet, run
@@ -42,14 +43,18 @@ def test_a_grouped_or_dilated_convolution_is_not_compiled(settings):
         compile_net(net, (2, 5, 5))
 
 
+@pytest.mark.parametrize("method", ["forward", "__call__"])
 @pytest.mark.parametrize("kind", [L.Linear, Layers])
-def test_a_link_with_a_forward_of_its_own_is_not_taken_for_the_kind_that_it_is_derived_from(kind):
-    class Negated(kind):
-        def forward(self, x):
-            return -super().forward(x)
-
+def test_a_link_with_a_method_of_its_own_is_not_taken_for_the_kind_that_it_is_derived_from(kind, method):
+    Negated = type("Negated", (kind,), {method: lambda self, x: -getattr(kind, method)(self, x)})
     layer = Negated(4, 4) if kind is L.Linear else Negated([L.Linear(4, 4)])
     with pytest.raises(CompileError, match="layer 1: cannot compile <.*Negated"):
+        compile_net(BranchyNet([layer, Branch([L.Linear(4, 3)])]), (4,))
+
+
+def test_a_link_with_hooks_is_not_compiled():
+    layer = L.Linear(4, 4).add_hook(SpectralNormalization())
+    with pytest.raises(CompileError, match="exit 1, layer 1: cannot compile a link with hooks, got SpectralNorm"):
         compile_net(BranchyNet([layer, Branch([L.Linear(4, 3)])]), (4,))
 
 
