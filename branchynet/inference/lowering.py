@@ -114,6 +114,12 @@ def _linear(link):
 @register_lowering(BatchNormalization)
 def _batch_normalization(link):
     mean, variance = _host_copy(link.avg_mean), _host_copy(link.avg_var)
+    # Of other axes, the one that is left over is not that of the channels.
+    if mean.ndim != 1 or link.axis not in (None, (0,), (0, 2, 3)):
+        raise CompileError(
+            "cannot compile a batch normalisation of other statistics than one mean for each channel, got axis "
+            f"{link.axis}, means of shape {mean.shape}"
+        )
     gamma = np.ones_like(mean) if link.gamma is None else _host_copy(link.gamma.array)
     beta = np.zeros_like(mean) if link.beta is None else _host_copy(link.beta.array)
     scale = (gamma / np.sqrt(variance + link.eps)).astype(np.float32)
@@ -145,7 +151,8 @@ def _dropout(settings):
 @register_lowering(F.max_pooling_2d)
 @register_lowering(functions.max_pooling_2d)
 def _max_pooling(settings):
-    return [ops.MaxPooling(*_window(settings), bool(settings["cover_all"]))]
+    relu = [ops.Relu()] if settings.get("relu") else []  # Chainer's own has none
+    return [ops.MaxPooling(*_window(settings), bool(settings["cover_all"])), *relu]
 
 
 @register_lowering(functions.average_pooling_2d)

@@ -6,14 +6,14 @@ import chainer.links as L
 import numpy as np
 import pytest
 from chainer.link_hooks import SpectralNormalization
-from tiny import assert_same_answers
+from tiny import assert_same_answers, with_statistics
 
-from branchynet import FL, Branch, BranchyNet, run
+from branchynet import FL, Branch, BranchyNet, functions, run
 from branchynet.errors import CompileError
 from branchynet.inference import compile_net, register_lowering
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.links import Convolution2D, Layers, ResBlock
+from branchynet.links import BatchNormalization, Convolution2D, Layers, ResBlock
 from networks import lenet_mnist
 
 
@@ -41,6 +41,40 @@ def test_a_grouped_or_dilated_convolution_is_not_compiled(settings):
     net = BranchyNet([L.Convolution2D(2, 2, 2, **settings), Branch([L.Linear(None, 2)])])
     with pytest.raises(CompileError, match="exit 1, layer 1: cannot compile a grouped or dilated convolution"):
         compile_net(net, (2, 5, 5))
+
+
+@pytest.mark.parametrize("kind", [L.BatchNormalization, BatchNormalization])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"axis": (0, 1, 2), "size": 4},  # a mean for each column
+        {"axis": (0, 1, 3), "size": 4},
+        {"axis": (0, 2), "size": (4, 4)},
+        {"axis": 0},
+        {"size": (4, 4, 4)},
+    ],
+)
+def test_batch_normalisation_of_anything_but_channels_is_not_compiled(kind, settings):
+    net = BranchyNet([kind(**settings), Branch([L.Linear(None, 2)])])
+    with pytest.raises(CompileError, match="layer 1: cannot compile a batch normalisation .*, got axis .*of shape"):
+        compile_net(net, (4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [({"axis": (0, 2, 3)}, (4, 4, 4)), ({"size": 4}, (4, 4, 4)), ({"axis": 0}, (4,)), ({"size": 4}, (4,))],
+)
+def test_axes_may_say_that_channels_are_normalised(settings, shape):
+    x = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    net = BranchyNet([L.BatchNormalization(**settings), Branch([L.Linear(None, 2)])], shape)
+    with_statistics(net, x)
+    assert_same_answers(compile_net(net, engine="arrays").run(x, []), run(net, x, []))
+
+
+def test_relu_that_is_a_setting_of_max_pooling_is_computed():
+    layers = [FL(functions.max_pooling_2d, 2, relu=True), FL(F.max_pooling_2d, 1), Branch([L.Linear(None, 2)])]
+    plan = make_plan(BranchyNet(layers), (1, 4, 4))
+    assert [type(op).__name__ for op in plan.segments[0].trunk] == ["MaxPooling", "Relu", "MaxPooling"]
 
 
 @pytest.mark.parametrize("method", ["forward", "__call__"])
