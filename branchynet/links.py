@@ -14,6 +14,7 @@ import chainer.links as L
 
 from branchynet import functions
 from branchynet.errors import NetworkError
+from branchynet.functions.windows import may_miss
 from branchynet.gate import is_real, shown
 
 # Functions of their input and settings alone: with the same of both, one result serves two. Dropout is none of them.
@@ -135,7 +136,8 @@ def apply_layers(layers, x):
 
     Unless plain Chainer is asked for, a layer that can do so computes the ReLU behind it. Where ReLU is followed by max
     pooling, pooling comes first: ReLU keeps the order of its inputs and gives no gradient to the zeros it makes, so
-    values and gradients are the same, bit for bit, and there are fewer numbers left for it.
+    values and gradients are the same, bit for bit, and there are fewer numbers left for it. A pooling whose windows may
+    hold nothing but padding stays where it is.
     """
     if not functions.computes_here(x):
         for layer in layers:
@@ -154,8 +156,10 @@ def apply_layers(layers, x):
 def _pooling_first(layers):
     layers = list(layers)
     for i in range(len(layers) - 1):
-        if _is_function(layers[i], {F.relu}) and _is_function(layers[i + 1], _MAX_POOLING):
-            layers[i], layers[i + 1] = layers[i + 1], layers[i]
+        relu, pooling = layers[i : i + 2]
+        is_pair = _is_function(relu, {F.relu}) and _is_function(pooling, _MAX_POOLING)
+        if is_pair and not may_miss(*pooling.args, **pooling.kwargs):
+            layers[i : i + 2] = pooling, relu
     return layers
 
 

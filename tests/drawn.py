@@ -9,6 +9,7 @@ from tiny import drawn_net
 
 from branchynet import FL, Branch
 from branchynet.functions import dropout, local_response_normalization, max_pooling_2d
+from branchynet.functions.windows import may_miss
 from branchynet.links import BatchNormalization, Convolution2D, ResBlock
 
 N_CLASSES = 4
@@ -77,15 +78,14 @@ def _window(draw, kind, shape):
     cover_all = kind == "max" and draw(st.booleans())
     sizes = [get_conv_outsize(shape[1 + i], ksize[i], stride[i], pad[i], cover_all) for i in (0, 1)]
     n_outputs = draw(st.integers(1, 40)) if kind == "convolution" else shape[0]
-    # With cover_all, Chainer has windows that lie outside the image, whose maximum is -inf.
-    begins = [(sizes[i] - 1) * stride[i] - pad[i] for i in (0, 1)]
-    is_outside = any(begin >= size for begin, size in zip(begins, shape[1:]))
-    if is_outside or min(sizes) < 1 or n_outputs * sizes[0] * sizes[1] > _LARGEST:
+    if min(sizes) < 1 or n_outputs * sizes[0] * sizes[1] > _LARGEST:
         return [], shape
     if kind == "convolution":
         return [Convolution2D(shape[0], n_outputs, ksize, stride, pad)], (n_outputs, *sizes)
     if kind == "max":
-        return [FL(max_pooling_2d, ksize, stride, pad, cover_all)], (shape[0], *sizes)
+        # With cover_all, Chainer has windows that lie outside the image, whose maximum is -inf.
+        relu = [FL(F.relu)] if may_miss(ksize, stride, pad, cover_all) else []
+        return [FL(max_pooling_2d, ksize, stride, pad, cover_all), *relu], (shape[0], *sizes)
     return [FL(F.average_pooling_2d, ksize, stride, pad)], (shape[0], *sizes)
 
 

@@ -164,6 +164,12 @@ def test_max_pooling_does_the_relu_before_it_with_the_same_values_and_gradients(
     np.testing.assert_allclose(ours.array, theirs.array, rtol=1e-5, atol=1e-6)
 
 
+def test_max_pooling_of_windows_that_hold_nothing_but_padding_stays_behind_the_relu():
+    x = np.full((1, 1, 2, 2), -1, np.float32)
+    y = apply_layers([FL(F.relu), FL(max_pooling_2d, 1, stride=2)], x).array
+    np.testing.assert_array_equal(y[0, 0], [[0, -np.inf], [-np.inf, -np.inf]])
+
+
 @pytest.mark.parametrize(
     "repeated",
     [

@@ -9,6 +9,8 @@ import math
 import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
+from branchynet.functions.windows import may_miss
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Convolution:
@@ -141,8 +143,8 @@ def neighbour_band(n_channels, n, alpha) -> np.ndarray:
 def exchange(operations, first, second) -> list:
     """The same operations with each `first` and the `second` right behind it in the other order.
 
-    For two kinds of which it does not matter which comes first, such as ReLU and max pooling; which is faster depends
-    on the engine.
+    For ReLU and max pooling, of which it does not matter which comes first, unless windows of the pooling may hold
+    nothing but padding; which is faster depends on the engine.
 
     Args:
         operations: a sequence.
@@ -150,9 +152,14 @@ def exchange(operations, first, second) -> list:
     """
     operations = list(operations)
     for index in range(len(operations) - 1):
-        if isinstance(operations[index], first) and isinstance(operations[index + 1], second):
-            operations[index], operations[index + 1] = operations[index + 1], operations[index]
+        one, other = operations[index : index + 2]
+        if isinstance(one, first) and isinstance(other, second) and not (_may_miss(one) or _may_miss(other)):
+            operations[index : index + 2] = other, one
     return operations
+
+
+def _may_miss(operation):
+    return isinstance(operation, MaxPooling) and may_miss(**vars(operation))
 
 
 def fuse_relu(operations) -> list:

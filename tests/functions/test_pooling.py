@@ -7,6 +7,7 @@ import pytest
 from chainer import gradient_check
 
 from branchynet.functions import average_pooling_2d, max_pooling_2d
+from branchynet.functions.windows import may_miss
 
 from .compare import assert_same_results
 
@@ -41,6 +42,22 @@ def test_maxima_and_gradients_are_chainers(rng, device, ksize, stride, pad, cove
         rtol=0,
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("cover_all", [False, True])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("ksize", [1, 2, 3])
+@pytest.mark.parametrize("pad", [0, 1, 2, 3])
+def test_a_window_may_miss_the_image_if_one_of_its_maxima_is_that_of_nothing(ksize, stride, pad, cover_all):
+    images = [np.zeros((1, 1, size, 9), np.float32) for size in range(3, 9)]
+    maxima = [F.max_pooling_2d(x, (ksize, 1), (stride, 1), (pad, 0), cover_all).array for x in images]
+    expected = any(np.isneginf(y).any() for y in maxima)
+    assert may_miss((ksize, 1), (stride, 1), (pad, 0), cover_all) is expected
+    assert may_miss((1, ksize), stride=(1, stride), pad=(0, pad), cover_all=cover_all, relu=True) is expected
+
+
+def test_windows_lie_side_by_side_and_cover_all_unless_told_otherwise():
+    assert may_miss(2, None, 1) and may_miss(2, pad=1) and not may_miss(2) and not may_miss(2, 2, 1, False, True)
 
 
 @pytest.mark.parametrize(("ksize", "stride", "pad"), WINDOWS)

@@ -88,6 +88,11 @@ def test_max_pooling_with_little_but_padding_in_a_window(pooling, engine):
     assert_engine_knows(engine, FL(*pooling))
 
 
+@pytest.mark.parametrize("pooling", [(F.max_pooling_2d, 1, 2, 1), (F.max_pooling_2d, 2, 2, 2, False)])
+def test_relu_makes_zeros_of_the_maxima_of_windows_that_hold_nothing_but_padding(pooling, engine):
+    assert_engine_knows(engine, FL(*pooling), FL(F.relu))
+
+
 @pytest.mark.parametrize("pad", [2, 3, 5])
 @pytest.mark.parametrize(("ksize", "stride"), [(2, 1), (2, 2), (3, 2)])
 def test_average_pooling_with_nothing_but_padding_in_a_window(ksize, stride, pad, engine):
@@ -106,9 +111,9 @@ def test_batch_normalisation_that_no_layer_before_it_takes_in(engine):
         assert_same_answers(compiled.run(x[:n_samples], []), run(net, x[:n_samples], []))
 
 
-def assert_engine_knows(engine, layer):
-    """An engine gives the answers of the reference path for a network with this layer."""
-    net = drawn_net(lambda: [Convolution2D(1, 6, 3), layer, Branch([L.Linear(None, N_CLASSES)])], SHAPE)
+def assert_engine_knows(engine, *layers):
+    """An engine gives the answers of the reference path for a network with these layers."""
+    net = drawn_net(lambda: [Convolution2D(1, 6, 3), *layers, Branch([L.Linear(None, N_CLASSES)])], SHAPE)
     x, _ = tiny_batch(5)
     assert_same_answers(compile_net(net, **engine).run(x, []), run(net, x, []))
 

@@ -86,6 +86,13 @@ def test_two_kinds_are_exchanged_wherever_one_stands_behind_the_other():
     assert exchange((), Relu, MaxPooling) == []
 
 
+def test_a_pooling_whose_windows_may_hold_nothing_but_padding_stays_on_its_side_of_relu():
+    relu, missing = Relu(), MaxPooling((1, 1), (2, 2), (0, 0), True)
+    assert exchange([missing, relu, MAXIMUM], MaxPooling, Relu) == [missing, relu, MAXIMUM]
+    assert exchange([relu, missing], Relu, MaxPooling) == [relu, missing]
+    assert exchange([missing, relu, MAXIMUM], Relu, MaxPooling) == [missing, MAXIMUM, relu]
+
+
 @pytest.mark.parametrize("operation", [CONVOLUTION, LINEAR, SCALE, RESIDUAL])
 def test_one_relu_is_computed_along_with_what_has_weights(operation):
     relu = Relu()

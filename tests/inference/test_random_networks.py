@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("hypothesis")  # before anything that imports it: GPU tests run where it is not installed, too
 
 from drawn import networks
-from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import HealthCheck, given, reject, settings
 
 from branchynet import run
 from branchynet.errors import CompileError
@@ -40,7 +40,6 @@ def test_a_network_drawn_at_random_answers_as_on_the_reference_path(engine_name,
     x = np.random.default_rng(1).normal(size=(5, *shape)).astype(np.float32)
     with np.errstate(invalid="ignore"):
         scores = record_exits(net, x, np.zeros(len(x), np.int32)).scores
-    assume(np.isfinite(scores).all())  # a pooling window that sees nothing but padding gives -inf
     # Halfway between two scores, so that no rounding decides; entropies may round to just below 0.
     thresholds = [max(0.0, float(np.sort(of_exit)[2:4].mean())) for of_exit in scores[:-1]]
     is_clear = all(np.abs(of_exit - T).min() > 1e-4 for of_exit, T in zip(scores, thresholds))
