@@ -106,8 +106,18 @@ class BranchyNet(chainer.Chain):
     def initialise(self, sample_shape) -> None:
         """Gives parameters whose shape was left open (``L.Linear(None, 10)``) their shape, by one forward pass.
 
+        Arguments and errors are those of `probe`.
+        """
+        self.sample_shape, self.n_classes = self.probe(sample_shape)
+
+    def probe(self, sample_shape) -> tuple:
+        """What `initialise` does, but the net keeps its own `sample_shape` and `n_classes`.
+
         Args:
             sample_shape: shape of one sample, without the batch axis.
+
+        Returns:
+            (the shape as a tuple of int, size of the logits).
 
         Raises:
             NetworkError: the layers do not fit such a sample or each other, or an exit does not end in logits.
@@ -128,7 +138,7 @@ class BranchyNet(chainer.Chain):
         shapes = [exit_logits.shape for exit_logits in logits]
         if any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
             raise NetworkError(f"expected logits (N, n_classes) of one shape from every exit, got {shapes}")
-        self.sample_shape, self.n_classes = sample_shape, shapes[0][1]
+        return sample_shape, shapes[0][1]
 
     def _misfit(self, x):
         """The first layer that does not take what comes to it, as the beginning of a message."""

@@ -67,7 +67,7 @@ def make_plan(net, sample_shape=None) -> Plan:
     """The plan of a `BranchyNet`; weights are copied, batch normalisation is folded into them, dropout is gone.
 
     Args:
-        net: a `BranchyNet`, all its parameters initialised.
+        net: a `BranchyNet`; it stays as it was, but parameters whose shape was left open get theirs.
         sample_shape: shape of one sample, (C, H, W); that of the net by default.
 
     Raises:
@@ -95,11 +95,11 @@ def _initialised(net, sample_shape):
     shape = net.sample_shape if sample_shape is None else sample_shape
     if shape is None:
         raise NetworkError("expected the shape of a sample, (C, H, W), got none: give it, or initialise the net")
-    net.initialise(shape)
+    shape, _ = net.probe(shape)
     for name, param in net.namedparams():
         if not net.xp.isfinite(param.array).all():
             raise NetworkError(f"expected finite weights, got NaN or infinity in {name}")
-    return net.sample_shape
+    return shape
 
 
 def _assemble(pieces, shape):

@@ -6,7 +6,7 @@ import chainer.links as L
 import numpy as np
 import pytest
 from chainer.link_hooks import SpectralNormalization
-from tiny import assert_same_answers, with_statistics
+from tiny import assert_same_answers, moved, state_of, with_statistics
 
 from branchynet import FL, Branch, BranchyNet, functions, run
 from branchynet.errors import CompileError
@@ -111,6 +111,22 @@ def test_work_that_branch_and_trunk_both_begin_with_is_done_once():
     assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution", "MaxPooling", "Relu"]
     assert [type(op).__name__ for op in plan.segments[0].head] == ["Convolution", "MaxPooling", "Relu", "Linear"]
     assert Relu() not in plan.segments[1].trunk[:1]
+
+
+@pytest.mark.parametrize("make", [make_plan, make_plain_plan])
+def test_a_plan_for_samples_of_another_shape_leaves_the_net_as_it_was(make):
+    net = BranchyNet([FL(F.average_pooling_2d, 3), Branch([L.Linear(None, 2)])], (1, 3, 3))
+    before = state_of(net)
+    assert make(net, (1, 5, 5)).in_shape == (1, 5, 5)
+    assert (net.sample_shape, net.n_classes) == ((1, 3, 3), 2) and not moved(before, state_of(net))
+    assert make(net).in_shape == (1, 3, 3)
+
+
+def test_a_plan_gives_open_parameters_their_shape_and_the_net_none():
+    net = BranchyNet([Branch([L.Linear(None, 2)])])
+    plan = make_plan(net, (1, 3, 3))
+    np.testing.assert_array_equal(plan.segments[0].head[0].W, net.exits[0][0].W.array)
+    assert net.sample_shape is None and net.n_classes is None
 
 
 def test_multiply_adds_are_those_of_the_layers():
