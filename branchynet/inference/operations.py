@@ -175,6 +175,13 @@ def fuse_relu(operations) -> list:
     return fused
 
 
+def arrays_of(operations):
+    """All arrays of a sequence of operations, those of residual bodies, too."""
+    for operation in operations:
+        yield from (value for value in vars(operation).values() if isinstance(value, np.ndarray))
+        yield from arrays_of(getattr(operation, "body", ()))
+
+
 def shape_after(operations, shape):
     """The shape of one sample after a sequence of operations."""
     for operation in operations:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import typing
 
+import numpy as np
+
 from branchynet.errors import NetworkError
 from branchynet.inference.lowering import fold_scales, lower
-from branchynet.inference.operations import count_multiply_adds, shape_after
+from branchynet.inference.operations import arrays_of, count_multiply_adds, shape_after
 from branchynet.net import check_net
 
 
@@ -72,7 +74,8 @@ def make_plan(net, sample_shape=None) -> Plan:
 
     Raises:
         CompileError: a layer that cannot be compiled, named by its place.
-        NetworkError: the network does not take such a sample, or no shape is known.
+        NetworkError: the network does not take such a sample, or no shape is known; or weights or statistics are not
+            finite, as they are or folded.
     """
     shape = _initialised(net, sample_shape)
     pieces = [
@@ -108,6 +111,11 @@ def _assemble(pieces, shape):
     segments = []
     for trunk, head in pieces:
         trunk, head = tuple(fold_scales(trunk)), tuple(fold_scales(head))
+        if not all(np.isfinite(array).all() for array in arrays_of((*trunk, *head))):
+            raise NetworkError(
+                f"segment {len(segments) + 1}: expected finite weights with batch normalisation folded in, got NaN or "
+                "infinity: a mean or a variance is, a variance is negative, or a product too large"
+            )
         segments.append(Segment(trunk, head, shape, shape_after(trunk, shape)))
         shape = segments[-1].out_shape
     (n_classes,) = shape_after(segments[-1].head, segments[-1].out_shape)

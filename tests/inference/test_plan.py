@@ -9,7 +9,7 @@ from chainer.link_hooks import SpectralNormalization
 from tiny import assert_same_answers, moved, state_of, with_statistics
 
 from branchynet import FL, Branch, BranchyNet, functions, run
-from branchynet.errors import CompileError
+from branchynet.errors import CompileError, NetworkError
 from branchynet.inference import compile_net, register_lowering
 from branchynet.inference.operations import Linear, Relu
 from branchynet.inference.plan import make_plain_plan, make_plan
@@ -111,6 +111,33 @@ def test_work_that_branch_and_trunk_both_begin_with_is_done_once():
     assert [type(op).__name__ for op in plan.segments[0].trunk] == ["Convolution", "MaxPooling", "Relu"]
     assert [type(op).__name__ for op in plan.segments[0].head] == ["Convolution", "MaxPooling", "Relu", "Linear"]
     assert Relu() not in plan.segments[1].trunk[:1]
+
+
+STATISTICS = [("avg_mean", np.inf), ("avg_mean", np.nan), ("avg_var", np.nan), ("avg_var", -1)]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("name", "value"), STATISTICS)
+@pytest.mark.parametrize("before", [[], [Convolution2D(1, 1, 1)]], ids=["by itself", "folded"])
+def test_statistics_that_are_not_finite_are_not_compiled(before, name, value):
+    normalisation = BatchNormalization(1)
+    net = BranchyNet([Branch([L.Linear(4, 2)]), *before, normalisation, Branch([L.Linear(4, 2)])], (1, 2, 2))
+    getattr(normalisation, name)[0] = value
+    for make, number in ((make_plan, 2), (make_plain_plan, 1)):
+        with pytest.raises(NetworkError, match=f"segment {number}: expected finite weights with batch norm"):
+            make(net)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_statistics_and_products_that_are_not_finite_are_found_in_heads_and_residual_blocks():
+    block, linear = ResBlock(1, 1), L.Linear(4, 2, initialW=1e38)
+    net = BranchyNet([Branch([block, L.Linear(4, 2)]), Branch([linear, L.BatchNormalization(2)])], (1, 2, 2))
+    with pytest.raises(NetworkError, match="segment 2: expected finite"):
+        net.exits[1][1].gamma.array[...] = 1e38
+        make_plan(net)
+    with pytest.raises(NetworkError, match="segment 1: expected finite"):
+        block.bn2.avg_mean[...] = np.inf
+        make_plan(net)
 
 
 @pytest.mark.parametrize("make", [make_plan, make_plain_plan])
