@@ -144,6 +144,8 @@ def segment_model(plan, index, transform=None, with_answer=False) -> onnx.ModelP
     x = graph.transformed("x", transform, segment.in_shape)
     features = graph.operations(segment.trunk, x, segment.in_shape)
     logits = graph.operations(segment.head, features, segment.out_shape)
+    if features == logits:  # the head is empty, and one value cannot have the names of two outputs
+        features = graph.node("Identity", features)
     outputs = [tensor("logits", ["n", plan.n_classes])]
     if with_answer:
         graph.node("ArgMax", logits, output="label", axis=1, keepdims=0)

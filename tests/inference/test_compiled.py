@@ -111,6 +111,16 @@ def test_batch_normalisation_that_no_layer_before_it_takes_in(engine):
         assert_same_answers(compiled.run(x[:n_samples], []), run(net, x[:n_samples], []))
 
 
+@pytest.mark.parametrize("first", [[L.Linear(None, N_CLASSES)], []], ids=["linear", "nothing"])
+def test_a_branch_may_be_shared_with_the_trunk_as_a_whole(first, engine):
+    layers = [*first, Branch([FL(F.relu)]), FL(F.relu), Branch([FL(F.dropout)]), Branch([L.Linear(None, N_CLASSES)])]
+    x = np.random.default_rng(0).normal(size=(9, N_CLASSES)).astype(np.float32)
+    net = drawn_net(lambda: layers, x.shape[1:])
+    compiled, thresholds = compile_net(net, **engine), mixed_thresholds(net, x)
+    for rows in (slice(None), slice(1), slice(1, 2), slice(2, 3)):
+        assert_same_answers(compiled.run(x[rows], thresholds), run(net, x[rows], thresholds))
+
+
 def assert_engine_knows(engine, *layers):
     """An engine gives the answers of the reference path for a network with these layers."""
     net = drawn_net(lambda: [Convolution2D(1, 6, 3), *layers, Branch([L.Linear(None, N_CLASSES)])], SHAPE)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import venv
 
+import chainer.functions as F
+import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
+from tiny import N_CLASSES, drawn_net, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
-from branchynet import PercentExits, run
+from branchynet import FL, Branch, PercentExits, run
 from branchynet.datasets import TRANSFORMS
 from branchynet.errors import CompileError, OutputError, ThresholdError
 
@@ -160,6 +162,17 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path):
 def test_logits_have_a_column_for_each_class(exported):
     session = onnxruntime.InferenceSession(exported[3][0])
     assert {o.name: o.shape for o in session.get_outputs()}["logits"] == [1, N_CLASSES]
+
+
+def test_a_segment_without_a_head_gives_one_array_twice(tmp_path):
+    net = drawn_net(lambda: [L.Linear(4, 3), Branch([FL(F.relu)]), FL(F.relu), Branch([L.Linear(3, 3)])], (4,))
+    x = np.random.default_rng(0).normal(size=(N_SAMPLES, 4)).astype(np.float32)
+    thresholds = mixed_thresholds(net, x)
+    whole, first_segment, _ = export_onnx(net, thresholds, tmp_path / "net.onnx")
+    assert_file_answers(whole, x, run(net, x, thresholds))
+    logits, features = onnxruntime.InferenceSession(first_segment).run(["logits", "features"], {"x": x})
+    np.testing.assert_allclose(logits, run(net, x, 9.0).logits, atol=1e-5)
+    np.testing.assert_array_equal(features, logits)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
