@@ -164,7 +164,11 @@ def _pooling_first(layers):
 
 
 def _takes_relu(layer):
-    return isinstance(layer, (Convolution2D, BatchNormalization)) or _is_function(layer, {functions.max_pooling_2d})
+    if isinstance(layer, FL):
+        return layer.function is functions.max_pooling_2d and "relu" not in layer.kwargs
+    # A derived link with methods of its own need not know of it.
+    kinds = [kind for kind in (Convolution2D, BatchNormalization) if isinstance(layer, kind)]
+    return any((type(layer).forward, type(layer).__call__) == (kind.forward, kind.__call__) for kind in kinds)
 
 
 def _is_function(layer, functions_of_the_kind):
@@ -224,8 +228,8 @@ class BatchNormalization(L.BatchNormalization):
 
     def forward(self, x, shortcut=None, relu=False):
         """(N, C, H, W) -> the same shape, each channel normalised; plus the shortcut, and ReLU behind, if asked for."""
-        is_plain = self.gamma is None or self.beta is None or x.ndim != 4
-        if is_plain or not chainer.config.train or not functions.computes_here(x):
+        is_plain = self.gamma is None or self.beta is None or x.ndim != 4 or self.axis not in (None, (0, 2, 3))
+        if is_plain or self.gamma.ndim != 1 or not chainer.config.train or not functions.computes_here(x):
             return functions.add_and_relu(super().forward(x), shortcut, relu)
         statistics = self.avg_mean, self.avg_var, self.decay
         return functions.batch_normalization(x, self.gamma, self.beta, self.eps, *statistics, shortcut, relu)

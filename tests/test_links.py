@@ -8,9 +8,9 @@ import chainer.links as L
 import numpy as np
 import pytest
 
-from branchynet import FL, Branch
+from branchynet import FL, Branch, functions
 from branchynet.errors import NetworkError
-from branchynet.links import Layers, ResBlock
+from branchynet.links import BatchNormalization, Convolution2D, Layers, ResBlock
 
 
 def test_a_function_layer_passes_its_settings_on():
@@ -32,6 +32,25 @@ def test_a_function_layer_is_described_alike_in_every_process():
 def test_layers_apply_in_order():
     layers = Layers([lambda x: x + 1, FL(F.relu), lambda x: x * 2])
     np.testing.assert_array_equal(layers(np.array([-3.0, 1.0], np.float32)).array, [0.0, 4.0])
+
+
+class OwnForward(Convolution2D):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("layer", [OwnForward(2, 3, 1), FL(functions.max_pooling_2d, 2, relu=True)], ids=repr)
+def test_a_layer_that_cannot_take_the_relu_behind_it_leaves_it_there(layer, rng):
+    x = rng.standard_normal((2, 2, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(Layers([layer, FL(F.relu)])(x).array, np.maximum(layer(x).array, 0))
+
+
+@pytest.mark.parametrize("settings", [{"axis": (0, 1, 2), "size": 4}, {"size": (3, 4, 4)}, {"size": 3}], ids=str)
+def test_batch_normalisation_in_training_is_chainers_along_whatever_axes(settings, rng):
+    x = rng.standard_normal((5, 3, 4, 4)).astype(np.float32)
+    with chainer.using_config("train", True):
+        found, expected = (kind(**settings)(x).array for kind in (BatchNormalization, L.BatchNormalization))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_branch_weighs_its_loss():
