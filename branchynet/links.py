@@ -18,7 +18,7 @@ from branchynet.functions.windows import may_miss
 from branchynet.gate import is_real, shown
 
 # Functions of their input and settings alone: with the same of both, one result serves two. Dropout is none of them.
-_PURE = {
+_PURE = (
     F.relu,
     F.leaky_relu,
     F.sigmoid,
@@ -29,8 +29,8 @@ _PURE = {
     F.local_response_normalization,
     functions.max_pooling_2d,
     functions.local_response_normalization,
-}
-_MAX_POOLING = {F.max_pooling_2d, functions.max_pooling_2d}
+)
+_MAX_POOLING = (F.max_pooling_2d, functions.max_pooling_2d)
 
 
 class FL:
@@ -46,6 +46,8 @@ class FL:
     def __init__(self, function, *args, **kwargs):
         if not callable(function):
             raise NetworkError(f"FL: expected a function, got {shown(function)}")
+        if isinstance(function, chainer.Link):
+            raise NetworkError(f"FL: expected a function, got a link, {type(function).__name__}: put it into the list")
         self.function = function
         self.args = args
         self.kwargs = kwargs
@@ -55,7 +57,7 @@ class FL:
 
     def computes_as(self, other) -> bool:
         """Whether another layer gives the same result for the same input, every time."""
-        if not isinstance(other, FL) or self.function not in _PURE or other.function is not self.function:
+        if not _is_function(self, _PURE) or not _is_function(other, (self.function,)):
             return False
         return (self.args, self.kwargs) == (other.args, other.kwargs)
 
@@ -146,7 +148,7 @@ def apply_layers(layers, x):
     layers = _pooling_first(layers)
     while layers:
         layer, *layers = layers
-        if layers and _is_function(layers[0], {F.relu}) and _takes_relu(layer):
+        if layers and _is_function(layers[0], (F.relu,)) and _takes_relu(layer):
             x, layers = layer(x, relu=True), layers[1:]
         else:
             x = layer(x)
@@ -157,7 +159,7 @@ def _pooling_first(layers):
     layers = list(layers)
     for i in range(len(layers) - 1):
         relu, pooling = layers[i : i + 2]
-        is_pair = _is_function(relu, {F.relu}) and _is_function(pooling, _MAX_POOLING)
+        is_pair = _is_function(relu, (F.relu,)) and _is_function(pooling, _MAX_POOLING)
         if is_pair and not may_miss(*pooling.args, **pooling.kwargs):
             layers[i : i + 2] = pooling, relu
     return layers
@@ -172,7 +174,8 @@ def _takes_relu(layer):
 
 
 def _is_function(layer, functions_of_the_kind):
-    return isinstance(layer, FL) and layer.function in functions_of_the_kind
+    # One of these very ones: an object with a call need not be hashable, and may be equal to anything.
+    return isinstance(layer, FL) and any(layer.function is function for function in functions_of_the_kind)
 
 
 def count_common(layers, others) -> int:
@@ -187,6 +190,9 @@ def describe_layer(layer) -> str:
     if not isinstance(layer, chainer.Link):
         return repr(layer)
     settings = [f"{name}={getattr(layer, name)}" for name in ("stride", "pad", "ksize", "eps") if hasattr(layer, name)]
+    # Where they are the usual ones they stand in no description.
+    usual = {"dilate": (1, 1), "axis": None}
+    settings += [f"{name}={found}" for name, value in usual.items() if (found := getattr(layer, name, value)) != value]
     shapes = [f"{name.strip('/')}{param.shape}" for name, param in sorted(layer.namedparams())]
     return f"{type(layer).__name__}({', '.join(shapes + settings)})"
 
@@ -226,11 +232,12 @@ class Convolution2D(L.Convolution2D):
 class BatchNormalization(L.BatchNormalization):
     """Chainer's link, with its arguments, for images (N, C, H, W); only training on the CPU is computed otherwise."""
 
-    def forward(self, x, shortcut=None, relu=False):
+    def forward(self, x, shortcut=None, relu=False, finetune=False):
         """(N, C, H, W) -> the same shape, each channel normalised; plus the shortcut, and ReLU behind, if asked for."""
-        is_plain = self.gamma is None or self.beta is None or x.ndim != 4 or self.axis not in (None, (0, 2, 3))
-        if is_plain or self.gamma.ndim != 1 or not chainer.config.train or not functions.computes_here(x):
-            return functions.add_and_relu(super().forward(x), shortcut, relu)
+        of_channels = x.ndim == 4 and self.axis in (None, (0, 2, 3)) and getattr(self.avg_mean, "ndim", 0) == 1
+        is_plain = self.gamma is None or self.beta is None or finetune or chainer.config.in_recomputing
+        if is_plain or not of_channels or not chainer.config.train or not functions.computes_here(x):
+            return functions.add_and_relu(super().forward(x, finetune=finetune), shortcut, relu)
         statistics = self.avg_mean, self.avg_var, self.decay
         return functions.batch_normalization(x, self.gamma, self.beta, self.eps, *statistics, shortcut, relu)
 

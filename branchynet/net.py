@@ -16,7 +16,8 @@ from branchynet.links import Branch, Layers, apply_layers, count_common, describ
 
 # Of layers that do not fit. Chainer raises the last two of a sample that is smaller than the window of a convolution or
 # of a pooling.
-_MISFITS = (chainer.utils.type_check.InvalidType, ValueError, IndexError, RuntimeError, AssertionError)
+_MISFITS = (chainer.utils.type_check.InvalidType, ValueError, TypeError, ZeroDivisionError, IndexError)
+_MISFITS += (RuntimeError, AssertionError)
 
 
 class BranchyNet(chainer.Chain):

@@ -1,5 +1,6 @@
 """The vocabulary of a network list: FL, Layers, Branch, ResBlock."""
 
+import dataclasses
 import functools
 
 import chainer
@@ -10,7 +11,7 @@ import pytest
 
 from branchynet import FL, Branch, functions
 from branchynet.errors import NetworkError
-from branchynet.links import BatchNormalization, Convolution2D, Layers, ResBlock
+from branchynet.links import BatchNormalization, Convolution2D, Layers, ResBlock, describe_layer
 
 
 def test_a_function_layer_passes_its_settings_on():
@@ -51,6 +52,39 @@ def test_batch_normalisation_in_training_is_chainers_along_whatever_axes(setting
     with chainer.using_config("train", True):
         found, expected = (kind(**settings)(x).array for kind in (BatchNormalization, L.BatchNormalization))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"axis": (0, 2, 3)}, {"size": 3}], ids=str)
+def test_batch_normalisation_takes_what_else_chainers_takes(settings, rng):
+    x = rng.standard_normal((5, 3, 4, 4)).astype(np.float32)
+    ours, chainers = (kind(**settings) for kind in (BatchNormalization, L.BatchNormalization))
+    for _ in range(2):
+        found = [F.forget(link, chainer.Variable(x)) for link in (ours, chainers)]
+        for y in found:
+            F.sum(y**2).backward()
+        np.testing.assert_allclose(ours(x, finetune=True).array, chainers(x, finetune=True).array, atol=1e-5)
+    np.testing.assert_allclose(ours.avg_mean, chainers.avg_mean, atol=1e-6)
+
+
+def test_a_function_layer_takes_any_callable_but_a_link():
+    @dataclasses.dataclass
+    class Times:
+        factor: float
+
+        def __call__(self, x):
+            return self.factor * x
+
+    layers = Layers([FL(Times(2.0)), FL(F.relu)])
+    np.testing.assert_array_equal(layers(np.array([-3.0, 1.0], np.float32)).array, [0.0, 2.0])
+    with pytest.raises(NetworkError, match="got a link, Linear: put it into the list"):
+        FL(L.Linear(2, 2))
+
+
+def test_a_description_tells_settings_apart_that_are_not_the_usual_ones():
+    pairs = [(Convolution2D(1, 2, 3), Convolution2D(1, 2, 3, dilate=2))]
+    pairs.append((BatchNormalization(3), BatchNormalization(3, axis=(0, 2, 3))))
+    assert all(describe_layer(one) != describe_layer(other) for one, other in pairs)
+    assert "dilate" not in describe_layer(pairs[0][0])
 
 
 def test_a_branch_weighs_its_loss():

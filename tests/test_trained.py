@@ -156,6 +156,15 @@ def test_a_picture_becomes_a_sample_of_the_networks_size_and_colours(pictures):
     np.testing.assert_array_equal(same_size[0], np.asarray(Image.open(pictures / "grey.png")))
 
 
+def test_a_transparent_picture_lies_on_white_and_sixteen_bits_are_scaled(tmp_path):
+    drawn = np.zeros((2, 2, 4), np.uint8)
+    drawn[0, 0, 3] = 255  # a black pixel; all others are transparent
+    Image.fromarray(drawn).save(tmp_path / "drawn.png")
+    assert read_picture(tmp_path / "drawn.png", (1, 2, 2)).tolist() == [[[0, 255], [255, 255]]]
+    Image.fromarray(np.array([[0, 257 * 3], [257 * 200, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png", (1, 2, 2)).tolist() == [[[0, 3], [200, 255]]]
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [

@@ -42,7 +42,7 @@ class FittedMeasure(Measure):
         labels = as_labels(labels, n_samples, n_classes, MeasureError)
         if n_samples == 0:
             raise MeasureError(f"{self.name}: expected logits of N >= 1 samples, got none")
-        logits_per_exit = [to_host(logits) for logits in logits_per_exit]
+        logits_per_exit = [to_host(logits).astype(np.float32, copy=False) for logits in logits_per_exit]
         learned = [
             self.fit_exit(logits, labels, np.random.default_rng((seed, index)))
             for index, logits in enumerate(logits_per_exit)

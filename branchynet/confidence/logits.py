@@ -4,7 +4,8 @@ from chainer.backend import get_array_module
 
 
 def shifted_exponentials(logits):
-    """exp(z - max z) of logits (N, n_classes), its sum over the classes (N, 1), and z - max z. None can be infinite."""
+    """exp(z - max z) of logits (N, n_classes), its sum over the classes (N, 1), and z - max z. None can be infinite,
+    unless two logits are further apart than the largest float."""
     xp = get_array_module(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = xp.exp(shifted)

@@ -1,5 +1,7 @@
 """The small network behind the measures that are networks: trained in Chainer, used as plain arrays."""
 
+import math
+
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -7,6 +9,7 @@ import numpy as np
 from chainer.backend import get_array_module
 
 from branchynet.errors import MeasureError
+from branchynet.gate import is_real, shown, whole_number
 
 # What an exit's perceptron with one output leaves behind, in the order of `no_probability`.
 ARRAY_NAMES = ("hidden_W_", "hidden_b_", "output_W_", "output_b_")
@@ -44,10 +47,11 @@ def _draw(rng, n_out, n_in):
 
 
 def check_settings(measure, counts) -> None:
-    """Raises MeasureError unless the settings named in `counts`, and alpha, are positive."""
-    for name in (*counts, "alpha"):
-        if not getattr(measure, name) > 0:
-            raise MeasureError(f"{measure.name}: {name}: expected a number > 0, got {getattr(measure, name)}")
+    """Raises MeasureError unless the settings named in `counts` are whole numbers >= 1, and alpha is a number > 0."""
+    for name in counts:
+        whole_number(f"{measure.name}: {name}", getattr(measure, name), MeasureError)
+    if not is_real(measure.alpha) or not 0 < measure.alpha < math.inf:
+        raise MeasureError(f"{measure.name}: alpha: expected a number > 0, got {shown(measure.alpha)}")
 
 
 def no_probability(x, hidden_W, hidden_b, output_W, output_b):

@@ -60,6 +60,9 @@ class _Guarded(Measure):
             raise MeasureError(f"{self.name}: expected scores that are numbers, got NaN at exit {exit_index + 1}")
         return scores.astype(np.float32)
 
+    def refuses(self, exit_index, logits):
+        return self._measure.refuses(exit_index, logits.copy())
+
 
 def register_measure(name, lowest=-math.inf, replace=False):
     """A decorator that registers a function or a subclass of `Measure`.
@@ -99,7 +102,12 @@ def as_measure(measure) -> Measure:
     Raises:
         MeasureError: it is neither.
     """
-    measure = measure if isinstance(measure, Measure) else MEASURES.get(measure)()
+    if not isinstance(measure, Measure):
+        name, kind = measure, MEASURES.get(measure)
+        try:
+            measure = kind()
+        except TypeError as error:
+            raise MeasureError(f"{name}: expected default settings, got none; make one and give it: {error}") from error
     kind = type(measure)
     is_known = kind is _Guarded or f"{kind.__module__}:{kind.__qualname__}" in _OF_THE_LIBRARY.values()
     return measure if is_known else _Guarded(measure)

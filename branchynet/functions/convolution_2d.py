@@ -28,7 +28,7 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, cover_all=False, relu=False):
     Returns:
         Variable (N, O, out_h, out_w).
     """
-    fits = all(pad < ksize for pad, ksize in zip(pair(pad), W.shape[2:]))
+    fits = all(0 <= pad < ksize for pad, ksize in zip(pair(pad), W.shape[2:]))
     if not fits or not computes_here(x):
         y = chainer.functions.convolution_2d(x, W, b, stride, pad, cover_all)
         return chainer.functions.relu(y) if relu else y

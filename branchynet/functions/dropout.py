@@ -27,7 +27,7 @@ def drawn_for(shard, step=0):
 
     Args:
         shard: `branchynet.machine.workers.Shard` of the batch in hand; None for a batch of one's own.
-        step: a number of its own for each step, from 0 to 2**63; on a GPU the masks follow from it. On the CPU they
+        step: a number of its own for each step, from 0 to 2**55; on a GPU the masks follow from it. On the CPU they
             follow from NumPy's global generator.
     """
     token = _drawing.set(_Drawing(shard, step, itertools.count()))

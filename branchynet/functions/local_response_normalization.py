@@ -14,16 +14,21 @@ def local_response_normalization(x, n=5, k=2, alpha=1e-4, beta=0.75):
 
     Args:
         x: (N, C, ...) float Variable or array.
-        n: channels in the sum, odd.
+        n: channels in the sum, odd; an even number counts as the next one, as in Chainer.
         k, alpha, beta: constants.
 
     Returns:
         Variable of the shape and dtype of x.
+
+    Raises:
+        ValueError: n is less than 1.
     """
+    if n < 1:
+        raise ValueError(f"local response normalisation: expected n >= 1 channels, got {n}")
     if not computes_here(x):
         return chainer.functions.local_response_normalization(x, int(n), float(k), float(alpha), float(beta))
     size = x.size // max(1, len(x) * x.shape[1])
-    return _LocalResponseNormalization(_Constants(x.shape[1], size, n, k, alpha, beta)).apply((x,))[0]
+    return _LocalResponseNormalization(_Constants(x.shape[1], size, int(n) // 2 * 2 + 1, k, alpha, beta)).apply((x,))[0]
 
 
 class _Constants(ctypes.Structure):

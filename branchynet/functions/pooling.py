@@ -24,7 +24,7 @@ def max_pooling_2d(x, ksize, stride=None, pad=0, cover_all=True, relu=False):
         Variable (N, C, out_h, out_w).
 
     Raises:
-        ValueError: no window fits.
+        ValueError: no window fits, or a setting is none.
     """
     windows = _windows(x, ksize, stride, pad, cover_all)
     if not computes_here(x):
@@ -46,6 +46,8 @@ def average_pooling_2d(x, ksize, stride=None, pad=0):
 
 def _windows(x, ksize, stride, pad, cover_all):
     ksize, stride, pad = pair(ksize), pair(ksize if stride is None else stride), pair(pad)
+    if min(*ksize, *stride) < 1 or min(pad) < 0:
+        raise ValueError(f"pooling: expected windows and strides >= 1 and padding >= 0, got {ksize}, {stride}, {pad}")
     axes = list(zip(x.shape[2:], ksize, stride, pad))
     out_size = [conv.get_conv_outsize(*axis, cover_all) for axis in axes]
     for n_out, (size, width, _, around) in zip(out_size, axes):

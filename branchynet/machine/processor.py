@@ -40,7 +40,9 @@ def processor() -> dict:
 
 def features() -> tuple:
     """What the processor can do, as Linux tells it: two of one name may differ in that. Empty elsewhere."""
-    return tuple(_cpuinfo().get("flags", "").split())
+    found = _cpuinfo()
+    of_arm = [f"{key} {found[key]}" for key in ("CPU implementer", "CPU part") if key in found]
+    return (*found.get("flags", found.get("Features", "")).split(), *of_arm)
 
 
 def cache_bytes() -> dict:

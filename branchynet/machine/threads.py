@@ -29,7 +29,8 @@ def get_threads() -> int:
 
 @contextlib.contextmanager
 def limited(n_threads: int):
-    """Computes with `n_threads` threads, and one for BLAS in each, while the block runs.
+    """Computes with `n_threads` threads, and one for BLAS in each, while the block runs: the whole process does, so two
+    threads should not have blocks of their own at a time.
 
     Args:
         n_threads: at least 1.

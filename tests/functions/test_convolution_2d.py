@@ -162,3 +162,8 @@ def test_grouped_and_dilated_convolutions_are_chainers_own(rng, settings):
     ours.copyparams(theirs)
     x = rng.normal(size=(2, 4, 7, 7)).astype(np.float32)
     np.testing.assert_array_equal(ours(x).array, theirs(x).array)
+
+
+def test_padding_below_zero_is_refused_as_by_chainer():
+    with pytest.raises(ValueError, match="negative"):
+        convolution_2d(np.ones((1, 4, 16, 16), np.float32), np.ones((4, 4, 3, 3), np.float32), pad=-1)

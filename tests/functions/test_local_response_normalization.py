@@ -11,7 +11,7 @@ from .compare import assert_same_results
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.5])
-@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize("n", [1, 3, 4, 5])
 def test_results_are_chainers(rng, device, n, beta):
     assert_same_results(
         lambda x: local_response_normalization(x, n, 2, 0.05, beta),
@@ -34,3 +34,8 @@ def test_gradients_are_those_of_finite_differences(rng):
     gradient_check.check_backward(
         lambda x: local_response_normalization(x, 3, 2, 0.1), x, gy, dtype=np.float64, rtol=1e-3
     )
+
+
+def test_a_sum_of_no_channels_is_refused():
+    with pytest.raises(ValueError, match="expected n >= 1 channels, got -21"):
+        local_response_normalization(np.zeros((1, 64, 2, 2), np.float32), -21)

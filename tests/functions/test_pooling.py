@@ -108,3 +108,10 @@ def test_gradients_are_those_of_finite_differences(rng):
 def test_a_window_that_does_not_fit_is_refused(function):
     with pytest.raises(ValueError, match="no window of 5 fits an image of 3"):
         function(np.zeros((1, 1, 3, 3), np.float32), 5)
+
+
+@pytest.mark.parametrize("function", [max_pooling_2d, average_pooling_2d])
+@pytest.mark.parametrize("settings", [{"pad": -1}, {"stride": 0}, {"pad": (0, -2)}], ids=str)
+def test_settings_that_are_none_are_refused(function, settings):
+    with pytest.raises(ValueError, match="expected windows and strides >= 1 and padding >= 0"):
+        function(np.zeros((1, 1, 6, 6), np.float32), 2, **settings)

@@ -142,6 +142,8 @@ def make_weighting(weighting, net) -> Weighting:
     if isinstance(weighting, type) and issubclass(weighting, Weighting):
         weighting = weighting(net)
     if isinstance(weighting, Weighting):
+        if weighting.net is not net:
+            raise TrainingError("weighting: expected one that was made for this net, got one for another")
         return weighting
     if weighting is None:
         return Weighting(net)
