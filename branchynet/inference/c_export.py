@@ -9,6 +9,7 @@ from branchynet.errors import CompileError, OutputError, ThresholdError
 from branchynet.gate import class_names as as_class_names
 from branchynet.gate import path as as_path
 from branchynet.gate import shown
+from branchynet.inference.compiled import with_transform
 from branchynet.inference.native import source
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.stages import c_float
@@ -100,6 +101,7 @@ def export_c(
     Raises:
         CompileError: a layer, a measure, a transform or a target that the C code does not know; other class names than
             one for each class.
+        DataError: a transform of other images.
         ThresholdError: thresholds that do not fit the network, or percentages.
         NetworkError: it is no `BranchyNet`.
         OutputError: the files cannot be written.
@@ -112,13 +114,13 @@ def export_c(
     rule = as_exit_rule((), 1) if plain else as_exit_rule(thresholds, net.n_exits, measure.lowest)
     if not isinstance(rule, Thresholds):
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
-    program = Program(make_plain_plan(net) if plain else make_plan(net), tiles)
-    n_classes = program.plan.n_classes
+    plan = with_transform(make_plain_plan(net) if plain else make_plan(net), transform)
+    program = Program(plan, tiles)
     # C would fill up too few with null pointers.
-    class_names = [str(n) for n in range(n_classes)] if class_names is None else class_names
-    names = as_class_names(class_names, n_classes, CompileError)
+    class_names = [str(n) for n in range(plan.n_classes)] if class_names is None else class_names
+    names = as_class_names(class_names, plan.n_classes, CompileError)
     texts = {
-        **_model(program, None if plain else measure, rule, names, _transform(transform, net.sample_shape)),
+        **_model(program, None if plain else measure, rule, names, _transform(plan)),
         "main.c": _MAIN,
         "Makefile": _MAKEFILE.format(flags=TARGETS[target]),
     }
@@ -152,9 +154,9 @@ def _model(program, measure, rule, class_names, transform):
     }
 
 
-def _transform(transform, sample_shape):
+def _transform(plan):
     """C: `branchynet_transform`."""
-    n_channels = sample_shape[0]
+    transform, n_channels = plan.transform, plan.in_shape[0]
     if isinstance(transform, Scale):
         lines = "    for (int i = 0; i < BRANCHYNET_N_INPUTS; i++) sample[i] = (float)pixels[i] / 255;"
     elif isinstance(transform, Normalise):

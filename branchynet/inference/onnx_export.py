@@ -22,6 +22,7 @@ except ImportError as error:
 from branchynet.errors import OutputError, ThresholdError
 from branchynet.gate import path as as_path
 from branchynet.gate import shown
+from branchynet.inference.compiled import with_transform
 from branchynet.inference.onnx_graph import Graph, make_model, samples, segment_model, tensor
 from branchynet.inference.plan import make_plan
 from branchynet.machine.files import remove, replacing
@@ -57,6 +58,7 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresh
 
     Raises:
         CompileError: a layer or a transform that cannot be exported.
+        DataError: a transform of other images, or what is none.
         NetworkError: it is no `BranchyNet`, it does not take such a sample, or no shape is known.
         ThresholdError: thresholds that do not fit the network, or percentages.
         OutputError: the files cannot be written.
@@ -70,7 +72,7 @@ def export_onnx(net, thresholds, path, transform=None, sample_shape=None, thresh
         raise ThresholdError(
             "export: expected thresholds in nats; a percentage is of a batch, the file is for one sample"
         )
-    plan = make_plan(net, sample_shape)
+    plan = with_transform(make_plan(net, sample_shape), transform)
     models = {path: _whole_model(plan, None if thresholds_as_input else rule.values, transform)}
     for index in range(plan.n_exits):
         models[path.with_suffix(f".segment{index + 1}.onnx")] = segment_model(

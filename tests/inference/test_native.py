@@ -17,7 +17,8 @@ from branchynet.confidence import MEASURES
 from branchynet.confidence.calibration import CalibratedEntropy
 from branchynet.confidence.direct import Energy
 from branchynet.datasets import TRANSFORMS, scale
-from branchynet.errors import CompileError, NetworkError, OutputError, ThresholdError
+from branchynet.datasets.transforms import Normalise
+from branchynet.errors import CompileError, DataError, NetworkError, OutputError, ThresholdError
 from branchynet.inference import c_export, compile_net, compile_plain, record_logits
 from branchynet.inference.c_export import export_c
 from branchynet.inference.engines import check_engine
@@ -278,6 +279,7 @@ def test_a_target_is_flags_in_the_makefile_alone(tmp_path, target):
     [
         ({"target": "z80"}, CompileError, "target: expected one of native, avx512, .*, got 'z80'"),
         ({"transform": TRANSFORMS["zca"].fit(tiny_samples(9).images)}, CompileError, "transform scale or normalise"),
+        ({"transform": Normalise((0.5, 0.5), (0.2, 0.2))}, DataError, r"normalise: expected images \(N, 2, H, W\)"),
         ({"thresholds": [1, 2, 3]}, ThresholdError, "expected 2"),
         ({"measure": "patience"}, CompileError, "not patience"),
         ({"folder": "/proc/nowhere"}, OutputError, "expected a folder that can be written"),

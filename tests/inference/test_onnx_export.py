@@ -11,11 +11,12 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 import pytest
-from tiny import N_CLASSES, drawn_net, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
+from tiny import N_CLASSES, as_float, drawn_net, mixed_thresholds, tiny_batch, tiny_net, tiny_samples
 
 from branchynet import FL, Branch, PercentExits, run
 from branchynet.datasets import TRANSFORMS
-from branchynet.errors import CompileError, OutputError, ThresholdError
+from branchynet.datasets.transforms import Normalise
+from branchynet.errors import CompileError, DataError, OutputError, ThresholdError
 
 onnxruntime = pytest.importorskip("onnxruntime")
 export_onnx = pytest.importorskip("branchynet.inference.onnx_export").export_onnx
@@ -185,6 +186,13 @@ def test_with_its_transform_the_file_takes_pixels(tmp_path, name):
     np.testing.assert_allclose(logits, run(net, transform(images), 9.0).logits, atol=1e-4)
 
 
-def test_a_transform_that_onnx_does_not_know_is_refused(tmp_path):
-    with pytest.raises(CompileError, match="a transform that ONNX nodes are known for, got <function"):
-        export_onnx(tiny_net(), 0.0, tmp_path / "net.onnx", lambda images: images)
+@pytest.mark.parametrize(
+    ("transform", "error", "message"),
+    [
+        (as_float, CompileError, "a transform that ONNX nodes are known for, got <function"),
+        (Normalise((0.5, 0.5), (0.2, 0.2)), DataError, r"normalise: expected images \(N, 2, H, W\)"),
+    ],
+)
+def test_a_transform_of_other_images_or_that_onnx_does_not_know_is_refused(tmp_path, transform, error, message):
+    with pytest.raises(error, match=message):
+        export_onnx(tiny_net(), 0.0, tmp_path / "net.onnx", transform)
