@@ -74,7 +74,8 @@ def _window(draw, kind, shape):
         ksize, stride = (draw(st.integers(1, 5)),) * 2, (1, 1)
     else:
         ksize, stride = (draw(st.tuples(*[st.integers(1, most)] * 2)) for most in (4, 3))
-    pad = tuple(draw(st.integers(0, k - 1)) for k in ksize)
+    # A window of nothing but padding has no maximum.
+    pad = tuple(draw(st.integers(0, k if kind == "convolution" else k - 1)) for k in ksize)
     cover_all = kind == "max" and draw(st.booleans())
     sizes = [get_conv_outsize(shape[1 + i], ksize[i], stride[i], pad[i], cover_all) for i in (0, 1)]
     n_outputs = draw(st.integers(1, 40)) if kind == "convolution" else shape[0]

@@ -1,5 +1,6 @@
 """What the arrays engine is made of: scratch memory, programs for so many samples, a product in a kernel of its own."""
 
+import math
 from types import SimpleNamespace
 
 import chainer.functions as F
@@ -9,10 +10,10 @@ import pytest
 from tiny import assert_same_answers, mixed_thresholds, tiny_batch, tiny_net
 
 from branchynet import FL, Branch, BranchyNet, run
-from branchynet.inference import compile_net
+from branchynet.inference import compile_net, operations
 from branchynet.inference.engines.arrays import engine as arrays
 from branchynet.inference.engines.arrays.product import matrix_product
-from branchynet.inference.engines.arrays.programs import Scratch
+from branchynet.inference.engines.arrays.programs import Program, Scratch
 from branchynet.links import Convolution2D
 
 
@@ -70,6 +71,29 @@ def test_a_stride_may_lead_past_the_right_border(rng, width):
     net = BranchyNet([Convolution2D(1, 2, 3, stride=2, pad=1), Branch([L.Linear(None, 3)])])
     x = rng.normal(size=(3, 1, 4, width)).astype(np.float32)
     assert_same_answers(compile_net(net, x.shape[1:], engine="arrays").run(x, ()), run(net, x, ()))
+
+
+@pytest.mark.parametrize(("ksize", "stride", "pad"), [(1, 2, 1), (2, 2, 4), (3, 1, 3), (3, 2, 1)])
+def test_no_window_reaches_past_its_buffer(rng, ksize, stride, pad, monkeypatch):
+    """Behind each buffer there is NaN."""
+
+    def before_nan(program, shape, value=0):
+        memory = np.full(math.prod(shape) + 100, np.nan, np.float32)
+        memory[:-100] = value
+        return memory[:-100].reshape(shape)
+
+    monkeypatch.setattr(Program, "buffer", before_nan)
+    net = BranchyNet([Convolution2D(1, 2, ksize, stride, pad), Branch([L.Linear(None, 3)])])
+    x = rng.normal(size=(2, 1, 5, 5)).astype(np.float32)
+    assert_same_answers(compile_net(net, x.shape[1:], engine="arrays").run(x, ()), run(net, x, ()))
+
+
+def test_a_residual_block_with_an_empty_body_adds_its_input_to_itself(rng):
+    x = rng.normal(size=(2, 3, 4, 4)).astype(np.float32)
+    program = Program(np, [operations.Residual((), 1, 0)], x, Scratch(np), {}, np.matmul)
+    for call in program.calls:
+        call()
+    np.testing.assert_array_equal(program.result, 2 * x)
 
 
 def test_memory_is_that_of_weights_and_buffers():

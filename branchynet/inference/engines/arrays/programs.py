@@ -108,11 +108,11 @@ def _convolution(program, operation, x):
     dense = (sy, sx) == (1, 1)
     padded_h = max((out_h - 1) * sy + kh, ph + height)
     # Rows are padded at the left only, for to the right of the image comes the padding of the row below; the last
-    # windows run past the end by kw - 1. At stride 1 each row of windows is taken across the padded width: unbroken
-    # runs of memory (see branchynet.functions).
+    # windows run past the end by kw - 1, or by the padding of the last row. At stride 1 each row of windows is taken
+    # across the padded width: unbroken runs of memory (see branchynet.functions).
     padded_w = max(out_w, pw + width)
     run_w = padded_w if dense else out_w
-    padded = program.buffer((n_samples, channels, padded_h * padded_w + kw - 1), 0)
+    padded = program.buffer((n_samples, channels, padded_h * padded_w + max(kw - 1, pw)), 0)
     image = padded[:, :, : padded_h * padded_w].reshape(n_samples, channels, padded_h, padded_w)
     program.call(xp.copyto, image[:, :, ph : ph + height, pw : pw + width], x)
 
@@ -267,10 +267,10 @@ def _local_response_normalization(program, operation, x):
 
 def _residual(program, operation, x):
     body = Program(program.xp, operation.body, x, program.scratch, program.constants, program.matmul)
+    y = body.writable(body.result)
     program.calls += body.calls
     program.buffers += body.buffers
     shortcut = x[:, :, :: operation.stride, :: operation.stride]
-    y = body.writable(body.result)
     part = y[:, : y.shape[1] - operation.added_channels]
     program.call(program.xp.add, part, shortcut, out=part)
     return y
