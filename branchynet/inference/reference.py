@@ -5,7 +5,6 @@ threshold leave with the answer; only the others go on. Nothing above an exit is
 """
 
 import typing
-from math import isfinite
 
 import chainer
 import numpy as np
@@ -170,10 +169,10 @@ _NO_ARRAYS = (np.ma.MaskedArray, chainer.Variable)
 
 def check_finite(xp, x) -> None:
     """Raises NetworkError unless all numbers of an array of `xp` are finite, and at most `LARGEST` in size."""
-    # NaN or infinity makes the sum of squares one too, which costs little to know; where that only overflowed, each
-    # number is looked at.
+    # The sum of the squares costs little, and is NaN or infinity if a number is; where it is too large only because
+    # there are many, each number is looked at.
     flat = x.ravel()
-    if not (isfinite(xp.dot(flat, flat)) or (xp.abs(flat) <= LARGEST).all()):
+    if not (xp.dot(flat, flat) <= LARGEST**2 or (xp.abs(flat) <= LARGEST).all()):
         raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity, or larger ones")
 
 

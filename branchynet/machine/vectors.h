@@ -1,6 +1,7 @@
 /* Vectors of float32, and the loop that convolutions spend their time in: C11 with the extensions of gcc and clang, libm
  * only. The width follows the machine. */
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

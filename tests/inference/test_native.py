@@ -78,12 +78,17 @@ def test_a_measure_that_the_kernels_do_not_know_is_named(name):
 
 
 @needs_compiler
-def test_a_number_that_is_not_finite_is_refused_with_its_sample():
+@pytest.mark.parametrize("fast", [(), ("-funsafe-math-optimizations",)], ids=["IEEE", "as of target arm"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 2e18, -2e18])
+def test_a_number_that_is_not_finite_or_too_large_is_refused_with_its_sample(value, fast, monkeypatch):
+    flags = (*compilers.native_flags(), *fast)
+    monkeypatch.setattr(compilers, "native_flags", lambda: flags)
     compiled = compile_net(tiny_net(), engine="native")
-    x, _ = tiny_batch(5)
-    x[3, 0, 2, 2] = np.inf
-    with pytest.raises(NetworkError, match="NaN or infinity in sample 3"):
-        compiled.run(x, 0.5)
+    for place in (14, 35):  # of 36: in a vector, and behind the last
+        x, _ = tiny_batch(5)
+        x[3].flat[place] = value
+        with pytest.raises(NetworkError, match=r"at most 1e\+18, got NaN or infinity in sample 3"):
+            compiled.run(x, 0.5)
 
 
 @needs_compiler

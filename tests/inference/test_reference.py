@@ -13,8 +13,10 @@ from branchynet import Branch, BranchyNet, run
 from branchynet.confidence import entropy
 from branchynet.errors import NetworkError
 from branchynet.inference import record_exits
-from branchynet.inference.reference import check_finite
+from branchynet.inference.reference import LARGEST, check_finite
 from branchynet.machine.devices import to_host
+
+ABOVE = np.nextafter(np.float32(LARGEST), np.float32(np.inf))
 
 
 def naive_inference(net, x, thresholds):
@@ -116,9 +118,11 @@ def test_a_net_whose_shapes_are_open_takes_those_of_the_first_samples():
         run(net, np.zeros((2, 1, 6, 7), np.float32), 0.5)
 
 
-@pytest.mark.parametrize(("size", "is_taken"), [(9.9e17, True), (1e18, True), (1.01e18, False)])
-def test_where_the_sum_of_the_squares_overflows_each_number_is_looked_at(size, is_taken):
-    x = np.full((12, *SHAPE), size, np.float32)
+@pytest.mark.parametrize("n_large", [1, 12 * 36], ids=["one number", "all"])
+@pytest.mark.parametrize(("size", "is_taken"), [(9.9e17, True), (1e18, True), (ABOVE, False), (5e18, False)])
+def test_numbers_are_taken_up_to_the_largest_whatever_the_sum_of_their_squares(size, is_taken, n_large):
+    x = np.zeros((12, *SHAPE), np.float32)
+    x.flat[-n_large:] = size
     refused = contextlib.nullcontext() if is_taken else pytest.raises(NetworkError, match=r"numbers of at most 1e\+18")
     with refused:
         check_finite(np, x)

@@ -334,14 +334,15 @@ INLINE void add_shortcut(const float *in, float *sum, int channels, int all_chan
                 }
 }
 
-/* Whether all numbers, times a scale, are finite: 0 times each product is 0 then, and NaN otherwise. */
-INLINE int all_finite(const float *x, int n, float scale)
+/* Whether no number is NaN, or larger in size than `most`. Sizes are compared as integers, which stand in the same order,
+ * for flags like -funsafe-math-optimizations do not touch those: where a size is larger, the difference is negative. */
+INLINE int all_finite(const float *x, int n, float most)
 {
-    vec sum = splat(0);
+    bits differences = {0};
     int i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) sum += load(x + i) * scale * 0.0f;
-    for (; i < n; i++) sum[0] += x[i] * scale * 0.0f;
-    float total = 0;
-    FOR(j, WIDTH) total += sum[j];
-    return total == 0;
+    for (; i + WIDTH <= n; i += WIDTH) differences |= (bits)splat(most) - ((bits)load(x + i) & 0x7fffffffu);
+    for (; i < n; i++) differences |= (bits)splat(most) - ((bits)splat(x[i]) & 0x7fffffffu);
+    uint32_t any = 0;
+    FOR(j, WIDTH) any |= differences[j];
+    return any >> 31 == 0;
 }

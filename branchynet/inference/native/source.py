@@ -107,7 +107,7 @@ def _classify_one(program, measure):
         lines.append(f"    trunk_{index + 1}(work, weights);")
         lines.append(f"    head_{index + 1}(work, weights);")
         lines.append(f"    logits = {segment.logits};")
-        lines.append("    if (!all_finite(logits, BRANCHYNET_N_CLASSES, 1)) return 0;")
+        lines.append("    if (!all_finite(logits, BRANCHYNET_N_CLASSES, FLT_MAX)) return 0;")
         lines.append(f"    *score = {score_expression(measure, index)};")
         if index < len(program.segments) - 1:
             lines.append(f"    if (*score < thresholds[{index}]) {{ *exit = {index}; return logits; }}")
@@ -128,7 +128,7 @@ int branchynet_classify(struct branchynet_workspace *work, const float *weights,
                         const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits)
 {
     for (int i = 0; i < n; i++, samples += BRANCHYNET_N_INPUTS, logits += BRANCHYNET_N_CLASSES) {
-        if (!all_finite(samples, BRANCHYNET_N_INPUTS, 3.4028235e20f)) return i; /* FLT_MAX / 1e18 */
+        if (!all_finite(samples, BRANCHYNET_N_INPUTS, 1e18f)) return i;
         for (int j = 0; j < BRANCHYNET_N_INPUTS; j++) work->sample[j] = samples[j];
         const float *found = classify_one(work, weights, thresholds, &exits[i], &scores[i]);
         if (!found) return i;
