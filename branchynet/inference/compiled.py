@@ -18,7 +18,16 @@ from branchynet.gate import labels as as_labels
 from branchynet.gate import transformed
 from branchynet.inference.engines import make_engine
 from branchynet.inference.plan import make_plain_plan, make_plan
-from branchynet.inference.reference import FLOAT32, UINT8, Answers, check_batch, check_finite, check_logits, leave_early
+from branchynet.inference.reference import (
+    FLOAT32,
+    UINT8,
+    Answers,
+    check_batch,
+    check_finite,
+    check_logits,
+    leave_early,
+    nan_score,
+)
 from branchynet.machine.devices import get_device, to_host
 from branchynet.thresholds import ExitRecords, Thresholds, as_exit_rule
 
@@ -82,6 +91,8 @@ def with_transform(plan, transform):
     return dataclasses.replace(plan, transform=transform)
 
 
+# Of logits in a batch: float32 holds no larger one. Python's floats do, and one sample is to be answered as many are.
+_LARGEST_DIFFERENCE = float(np.finfo(np.float32).max)
 _NOTHING = object()  # not None, which somebody may give
 
 
@@ -190,7 +201,12 @@ class CompiledNet:
         Args:
             x: as of `run`, N >= 1.
             labels: (N,) int32.
+
+        Raises:
+            MeasureError: the net is a plain one, which has no scores; and as of `run`.
         """
+        if self.measure is None:
+            raise MeasureError("record_exits: expected a net with a measure, got a plain one, which has no scores")
         x = self._prepared(x)
         labels = as_labels(labels, len(x), self.plan.n_classes, ThresholdError)
         exits = [self._run(x, self._rule(thresholds)) for thresholds in self.thresholds_of_each_exit()]
@@ -257,12 +273,12 @@ class CompiledNet:
                 check_logits(self.device.xp, index, logits)
             if measure is None:
                 score = np.float32(np.nan)
-            elif measure.score_of_one is not None:
+            elif measure.score_of_one is not None and max(values) - min(values) <= _LARGEST_DIFFERENCE:
                 score = np.float32(measure.score_of_one(index, values))
             else:
                 score = measure.scores_after(index, to_host(logits), earlier)[0]
             if score != score and measure is not None:
-                raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
+                raise nan_score(measure, index)
             if index == last or rule.leaves(index, score):
                 label_and_exit = np.array([values.index(max(values)), index], dtype=np.int32)
                 return Answers(

@@ -184,6 +184,11 @@ def check_logits(xp, exit_index, logits) -> None:
         )
 
 
+def nan_score(measure, exit_index) -> MeasureError:
+    """The error of a score that is NaN: no threshold says whether such a sample leaves."""
+    return MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {exit_index + 1}")
+
+
 def _check_samples(net, x):
     """Raises NetworkError unless x is a batch of finite samples of the network, which has all its parameters then."""
     check_net(net)
@@ -219,7 +224,7 @@ def leave_early(xp, x, n_exits, run_segment, rule, measure=ENTROPY) -> Answers:
         else:
             sample_scores = measure.scores_after(index, logits, earlier)
             if xp.isnan(sample_scores).any():
-                raise MeasureError(f"{measure.name}: expected scores that are numbers, got NaN at exit {index + 1}")
+                raise nan_score(measure, index)
         # All who came get the answer of this exit; who goes on gets that of a later one in its place.
         answers.labels[remaining] = logits.argmax(axis=1)
         answers.exits[remaining] = index

@@ -21,7 +21,7 @@ from tiny import (
 
 from branchynet import FL, Branch, PercentExits, run
 from branchynet.datasets.transforms import TRANSFORMS, Normalise
-from branchynet.errors import DataError, NetworkError, ThresholdError
+from branchynet.errors import DataError, MeasureError, NetworkError, ThresholdError
 from branchynet.inference import compile_net, compile_plain, record_exits
 from branchynet.links import Convolution2D
 from branchynet.machine.devices import get_device, to_host
@@ -138,6 +138,8 @@ def test_the_plain_network_compiles_for_the_same_engines(engine):
     assert set(to_host(plain.run(x, []).exits)) == {0}
     assert np.isnan(to_host(plain.run(x, []).scores)).all(), "no score is computed that nobody asks for"
     assert np.isnan(to_host(plain.run(x[:1], []).scores)).all()
+    with pytest.raises(MeasureError, match="record_exits: expected a net with a measure, got a plain one"):
+        plain.record_exits(x, np.zeros(9, np.int32))
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -231,6 +233,19 @@ def test_logits_that_are_not_finite_are_an_error_at_the_exit_where_they_arise(en
             answer(net, big, 0.0)
     with pytest.raises(NetworkError, match="exit 2: expected finite logits"):
         record_exits(net, big, labels)
+
+
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_logits_so_far_apart_that_they_have_no_score_are_an_error(engine, n_samples):
+    """float32 does not hold their difference."""
+    net, (x, _) = tiny_net(), tiny_batch(n_samples)
+    net.exits[1].layers[1].W.array[...] = 0
+    net.exits[1].layers[1].b.array[...] = 3e38, -3e38, 0
+    compiled = compile_net(net, **engine)
+    assert set(to_host(compiled.run(x, [math.inf, 0.0]).exits)) == {0}, "nobody comes there"
+    for answer in (lambda: run(net, x, 0.0), lambda: compiled.run(x, 0.0)):
+        with np.errstate(all="ignore"), pytest.raises(MeasureError, match="entropy: .* numbers, got NaN at exit 2"):
+            answer()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

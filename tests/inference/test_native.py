@@ -110,8 +110,8 @@ def test_a_batch_that_is_dealt_out_to_threads_is_answered_alike(threads):
     compiled, expected = compile_net(net, engine="native", threads=threads), run(net, x, 0.9)
     for _ in range(3):
         assert_same_answers(compiled.run(x, 0.9), expected)
-    x[49] = np.nan
-    with pytest.raises(NetworkError, match="NaN or infinity"):
+    x[48] = np.nan
+    with pytest.raises(NetworkError, match="NaN or infinity in sample 48"):
         compiled.run(x, 0.9)
 
 

@@ -14,7 +14,7 @@ from branchynet.errors import NetworkError
 from branchynet.inference.engines import Engine
 from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
-from branchynet.inference.reference import LARGEST, Answers
+from branchynet.inference.reference import LARGEST, Answers, nan_score
 from branchynet.machine.compilers import compiler_problem, load_library, pointer
 
 _CACHE_LINE_BYTES = 64
@@ -32,7 +32,7 @@ class NativeEngine(Engine):
     outlives_fork = True
 
     def __init__(self, plan, device, threads, measure, precision, calibration):
-        self.plan, self.threads = plan, threads
+        self.plan, self.threads, self.measure = plan, threads, measure
         program = Program(plan)
         self.weights = _aligned(len(program.weights))
         self.weights[...] = program.weights
@@ -67,7 +67,7 @@ class NativeEngine(Engine):
         """`_Workspace.fill` of the rows of a slice, in a thread of the pool, which keeps its workspace."""
         if not hasattr(self._of_pool_thread, "workspace"):
             self._of_pool_thread.workspace = _Workspace(self)
-        self._of_pool_thread.workspace.fill(x[part], thresholds, Answers(*[array[part] for array in answers]))
+        self._of_pool_thread.workspace.fill(x, thresholds, answers, part)
 
 
 class _Workspace:
@@ -100,7 +100,7 @@ class _Workspace:
             return self._answers_of_batch(np.ascontiguousarray(x))
         self._sample[...] = x
         if self._classify_one(self._arguments) != 1:
-            raise self._refusal(x, 0)
+            raise self._refusal(x, 0, self._answer)
         labels, exits, scores, logits = self._answer
         # Not Answers(...), which takes as long as two of the copies.
         return tuple.__new__(Answers, (labels.copy(), exits.copy(), scores.copy(), logits.copy()))
@@ -109,31 +109,34 @@ class _Workspace:
         n = len(x)
         answers = Answers.empty(np, n, self._engine.plan.n_classes)
         if self._engine.threads == 1 or n < 2 * self._engine.threads:
-            self.fill(x, self._thresholds, answers)
+            self.fill(x, self._thresholds, answers, slice(0, n))
             return answers
         bounds = np.linspace(0, n, self._engine.threads + 1).astype(int)
         parts = [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:])]
-        # map, not submit: the first error comes out, after all parts are done with the arrays.
+        # map, not submit: the error of the first part that has one comes out.
         list(self._engine.pool().map(lambda part: self._engine.fill(x, self._thresholds, answers, part), parts))
         return answers
 
-    def fill(self, x, thresholds, answers) -> None:
-        """Classifies a contiguous batch into arrays that are there.
+    def fill(self, x, thresholds, answers, part) -> None:
+        """Classifies the rows of a slice of a contiguous batch into those of arrays that are there.
 
         Raises:
             NetworkError: a number is not finite.
+            MeasureError: a score is NaN.
         """
-        pointers = [pointer(array) for array in (thresholds, *answers)]
-        weights = pointer(self._engine.weights)
-        n = self._classify(pointer(self._memory), weights, pointer(x), ctypes.c_int(len(x)), *pointers)
-        if n != len(x):
-            raise self._refusal(x, n)
+        samples, pointers = x[part], [pointer(array[part]) for array in answers]
+        arguments = (pointer(samples), ctypes.c_int(len(samples)), pointer(thresholds), *pointers)
+        n = self._classify(pointer(self._memory), pointer(self._engine.weights), *arguments)
+        if n != len(samples):
+            raise self._refusal(x, part.start + n, answers)
 
-    def _refusal(self, x, n):
+    def _refusal(self, x, n, answers):
         """Why sample n of a batch was not answered."""
-        if (np.abs(x[n]) <= LARGEST).all():
-            return NetworkError(f"expected finite logits, got NaN or infinity for sample {n}: it is too large")
-        return NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity in sample {n}")
+        if not (np.abs(x[n]) <= LARGEST).all():
+            return NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity in sample {n}")
+        if np.isnan(answers.scores[n]):
+            return nan_score(self._engine.measure, answers.exits[n])
+        return NetworkError(f"expected finite logits, got NaN or infinity for sample {n}: it is too large")
 
 
 def _aligned(n_floats):

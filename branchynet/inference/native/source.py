@@ -31,7 +31,8 @@ DECLARATIONS = """
  * weights: BRANCHYNET_N_WEIGHTS floats. samples: n x BRANCHYNET_N_INPUTS floats, in the order channel, row, column.
  * thresholds: one for each early exit. labels, exits (0 for the first), scores: n numbers; logits: n x
  * BRANCHYNET_N_CLASSES. Returns how many samples were answered: n, or the index of the first sample that holds a number
- * which is not finite or above 1e18 in size, or whose logits are not finite. */
+ * which is not finite or above 1e18 in size, or, at the exit that stands in exits then, logits that are not finite or a
+ * score that is NaN. */
 int branchynet_classify(struct branchynet_workspace *work, const float *weights, const float *samples, int n,
                         const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits);
 
@@ -102,21 +103,24 @@ def _calls(name, comment, calls):
 
 
 def _classify_one(program, measure):
-    lines = []
+    lines = ["    *score = 0;"]
     for index, segment in enumerate(program.segments):
+        lines.append(f"    *exit = {index};")
         lines.append(f"    trunk_{index + 1}(work, weights);")
         lines.append(f"    head_{index + 1}(work, weights);")
         lines.append(f"    logits = {segment.logits};")
         lines.append("    if (!all_finite(logits, BRANCHYNET_N_CLASSES, FLT_MAX)) return 0;")
         lines.append(f"    *score = {score_expression(measure, index)};")
+        if measure is not None:
+            lines.append("    if (isnan(*score)) return 0;")
         if index < len(program.segments) - 1:
-            lines.append(f"    if (*score < thresholds[{index}]) {{ *exit = {index}; return logits; }}")
-    lines += [f"    *exit = {len(program.segments) - 1};", "    return logits;"]
+            lines.append(f"    if (*score < thresholds[{index}]) return logits;")
+    lines.append("    return logits;")
     if len(program.segments) == 1:
         lines.insert(0, "    (void)thresholds;")
     return (
         "/* The sample in work->sample, up to the exit that is sure enough of it. Returns the logits there, or 0 if\n"
-        " * some on the way are not finite. */\n"
+        " * some on the way are not finite, or score is NaN. */\n"
         "static const float *classify_one(struct branchynet_workspace *work, const float *weights,\n"
         "                                 const float *thresholds, int32_t *exit, float *score)\n"
         "{\n    const float *logits;\n" + "\n".join(lines) + "\n}"
