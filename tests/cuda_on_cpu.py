@@ -72,10 +72,10 @@ class KernelsOnCpu:
 
         Raises:
             RuntimeError: threads wait for each other for ever.
-            ValueError: a sample, or logits, are not finite.
+            ValueError: a sample, or logits, are not finite, or a score is NaN.
         """
         n, row_size = len(x), 3 + self.plan.n_classes
-        rows, messages = np.full((n, row_size), -1, np.int32), np.array([7, 0, 0, 0], np.int32)
+        rows, messages = np.full((n, row_size), -1, np.int32), np.array([7, 0, 0, 0, 0], np.int32)
         arrived = np.zeros(1, np.uint64)
         of_one, of_batch = launches(self.program)
         if one:  # its warps share tiles as many as they are
@@ -91,5 +91,7 @@ class KernelsOnCpu:
             if not self._library[f"run_{name}"](grid, threads, launch.shared_floats, *pointers):
                 raise RuntimeError(f"{name}: threads wait for each other for ever")
         if messages[2:].any():
-            raise ValueError("a bad sample" if messages[2] else "bad logits")
+            raise ValueError(
+                "a bad sample" if messages[2] else "bad logits" if messages[3] else f"a bad score at exit {messages[4]}"
+            )
         return Answers(rows[:, 0], rows[:, 1], rows[:, 2].view(np.float32), rows[:, 3:].view(np.float32))

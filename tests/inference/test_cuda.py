@@ -229,6 +229,19 @@ def test_numbers_that_are_not_finite_are_told():
             kernels.answers(100 * abs(x), (0.0, 0.0), one=one)
 
 
+@on_cpu
+@pytest.mark.usefixtures("is_large")
+def test_a_score_that_is_nan_is_told_with_its_exit():
+    net, (x, _) = tiny_net(), tiny_batch(3)
+    net.exits[1].layers[-1].W.array[...] = 0
+    net.exits[1].layers[-1].b.array[...] = 3e38, -3e38, 0
+    kernels = KernelsOnCpu(make_plan(net, SHAPE), ENTROPY)
+    for one in (False, True):
+        assert set(kernels.answers(x, (9.0, 0.0), one=one).exits) == {0}, "nobody comes there"
+        with pytest.raises(ValueError, match="a bad score at exit 2"):
+            kernels.answers(x, (0.0, 0.0), one=one)
+
+
 def test_numbers_that_are_not_read_any_more_make_room():
     program = Program(make_plan(networks.load("lenet").net))
     assert 4 * program.n_floats < 32 * 1024, "seven blocks fit the shared memory of a multiprocessor of 228 KB"

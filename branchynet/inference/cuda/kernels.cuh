@@ -255,9 +255,9 @@ INLINE void scale(const float *in, const float *factors, float *out, struct team
 
 /* ---- Samples in, answers out ------------------------------------------------------------------------------------ */
 
-/* What host and GPU tell each other: the number of the request, that of the one last answered, and whether a sample was
- * too large or not finite, or logits were not. */
-enum { REQUEST, ANSWERED, BAD_SAMPLE, BAD_LOGITS };
+/* What host and GPU tell each other: the number of the request, that of the one last answered, whether a sample was too
+ * large or not finite, or logits were not, and the number, from 1, of an exit where a score was NaN. */
+enum { REQUEST, ANSWERED, BAD_SAMPLE, BAD_LOGITS, BAD_SCORE };
 
 INLINE void take_number(SAMPLE number, int i, float *to, volatile int *messages)
 {
@@ -277,6 +277,12 @@ INLINE void check_logits(const float *logits, int classes, volatile int *message
     float sum = 0;
     for (int c = 0; c < classes; c++) sum += 0.0f * logits[c];
     if (sum != 0) messages[BAD_LOGITS] = 1;
+}
+
+/* Looks at a score. That of a plain network is NaN: nothing rests on it. */
+INLINE void check_score(float score, int exit, volatile int *messages)
+{
+    if (HAS_SCORES && score != score) messages[BAD_SCORE] = exit + 1;
 }
 
 INLINE int largest(const float *logits, int n); /* in scores.h */

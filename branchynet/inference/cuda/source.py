@@ -103,7 +103,7 @@ def whole_source(program, measure) -> str:
         CompileError: a measure that the kernels do not know.
     """
     # Larger samples are refused, as on every path.
-    limit = f"#define LARGEST {LARGEST:.9e}f\n"
+    limit = f"#define LARGEST {LARGEST:.9e}f\n#define HAS_SCORES {int(measure is not None)}\n"
     kernels, scores, one_sample = (path.read_text(encoding="utf-8") for path in (_KERNELS, SCORES, _ONE_SAMPLE))
     teams = [launch.team.name for launch in launches(program)]
     used = {stage.functions[team] for segment in program.segments for stage in segment.stages for team in teams}
@@ -157,6 +157,7 @@ def _through_the_exits(program, measure, team, barrier, thresholds):
         lines.append(f"logits = work + {segment.logits.at};")
         lines.append("if (team.rank == 0) check_logits(logits, BRANCHYNET_N_CLASSES, messages);")
         lines.append(f"score = {score_expression(measure, index, 'cuda')};")
+        lines.append(f"if (team.rank == 0) check_score(score, {index}, messages);")
         answer = f"write_answer(row, {index}, score, logits, BRANCHYNET_N_CLASSES, threadIdx.x, blockDim.x);"
         if team is GRID:  # every block knows the answer
             answer = f"if (blockIdx.x == 0) {answer}"
@@ -260,6 +261,7 @@ KERNEL(leave_{index + 1}, {LAYER.block}, {LAYER.resident})
         const float *logits = memory + (long long)sample * N_FLOATS + {segment.logits.at};
         check_logits(logits, BRANCHYNET_N_CLASSES, messages);
         const float score = {score_expression(measure, index, "cuda")};
+        check_score(score, {index}, messages);
         int *row = rows + (long long)sample * (3 + BRANCHYNET_N_CLASSES);
         if ({"1" if is_last else f"score < thresholds[{index}]"})
             write_answer(row, {index}, score, logits, BRANCHYNET_N_CLASSES, 0, 1);

@@ -22,7 +22,7 @@ from branchynet.inference.cuda.source import (
     whole_source,
 )
 from branchynet.inference.engines import Engine
-from branchynet.inference.reference import LARGEST, Answers
+from branchynet.inference.reference import LARGEST, Answers, nan_score
 from branchynet.machine.cuda_graph import captured
 
 _OPTIONS = ("--std=c++14",)
@@ -37,7 +37,7 @@ _MOST_NUMBERS = 1 << 30
 # Room for a batch of a large network grows in steps of so many samples, for each size has a graph of its own.
 _STEP = 64
 # What host and GPU tell each other: see kernels.cuh.
-_REQUEST, _ANSWERED, _BAD_SAMPLE, _BAD_LOGITS = range(4)
+_REQUEST, _ANSWERED, _BAD_SAMPLE, _BAD_LOGITS, _BAD_SCORE = range(5)
 _MAX_REQUEST = 1 << 30
 
 
@@ -54,7 +54,7 @@ class CudaEngine(Engine):
     rank = 10
 
     def __init__(self, plan, device, threads, measure, precision, calibration):
-        self.plan, self.device = plan, device
+        self.plan, self.device, self.measure = plan, device, measure
         program = Program(plan)
         self.fits_block = fits_block(program)
         self.of_one, self.of_batch = launches(program)
@@ -123,7 +123,7 @@ class _Workspace:
     def __init__(self, engine):
         self._engine, plan, xp = engine, engine.plan, engine.device.xp
         self._row_size, self._dtype = 3 + plan.n_classes, np.uint8 if engine.takes_pixels else np.float32
-        shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (4,)]
+        shapes = [(1, *plan.in_shape), (plan.n_exits,), (1, self._row_size), (5,)]
         self._sample, self._thresholds, self._row, self._messages = _pinned(
             xp, shapes, (self._dtype, np.float32, np.int32, np.int32)
         )
@@ -175,8 +175,8 @@ class _Workspace:
             self._stream.synchronize()
             if seen[_ANSWERED] != request:
                 raise RuntimeError("expected an answer of the GPU, got none")
-        if seen[_BAD_SAMPLE] or seen[_BAD_LOGITS]:
-            self._check_finite()
+        if seen[_BAD_SAMPLE] or seen[_BAD_LOGITS] or seen[_BAD_SCORE]:
+            self._check()
         return _as_answers(self._row.copy())
 
     def _answers_of_batch(self, x):
@@ -205,7 +205,7 @@ class _Workspace:
             rows = rows.get()
         else:
             xp.cuda.get_current_stream().synchronize()
-        self._check_finite()
+        self._check()
         return _as_answers(rows)
 
     def _make_room(self, n, is_on_host):
@@ -254,13 +254,15 @@ class _Workspace:
         samples, thresholds, *others = [_address(array) for array in arrays]
         return (_address(self._engine.weights), samples, np.int32(n), thresholds, *others)
 
-    def _check_finite(self):
-        bad_sample, bad_logits = self._messages[_BAD_SAMPLE:]
+    def _check(self):
+        bad_sample, bad_logits, bad_score = self._messages[_BAD_SAMPLE:].tolist()
         self._messages[_BAD_SAMPLE:] = 0
         if bad_sample:
             raise NetworkError(f"expected numbers of at most {LARGEST:g}, got NaN or infinity, or a larger one")
         if bad_logits:
             raise NetworkError("expected finite logits, got NaN or infinity: a sample is too large")
+        if bad_score:
+            raise nan_score(self._engine.measure, bad_score - 1)
 
 
 def _pinned(xp, shapes, dtypes):

@@ -31,8 +31,8 @@ DECLARATIONS = """
  * weights: BRANCHYNET_N_WEIGHTS floats. samples: n x BRANCHYNET_N_INPUTS floats, in the order channel, row, column.
  * thresholds: one for each early exit. labels, exits (0 for the first), scores: n numbers; logits: n x
  * BRANCHYNET_N_CLASSES. Returns how many samples were answered: n, or the index of the first sample that holds a number
- * which is not finite or above 1e18 in size, or, at the exit that stands in exits then, logits that are not finite or a
- * score that is NaN. */
+ * which is not finite or above 1e18 in size, or has logits that are not finite or a score that is NaN: at which exit,
+ * exits tells. */
 int branchynet_classify(struct branchynet_workspace *work, const float *weights, const float *samples, int n,
                         const float *thresholds, int32_t *labels, int32_t *exits, float *scores, float *logits);
 
