@@ -134,8 +134,8 @@ class CompiledNet:
         """Classifies samples, each leaving at the first exit that is sure enough of it.
 
         Args:
-            x: (N, C, H, W) float32, or uint8 images if the net was compiled with a transform; on the host or on the
-                device; any N, contiguous or not.
+            x: (N, C, H, W) float32, or uint8 images if the net was compiled with a transform; on the host or on a
+                GPU; any N, contiguous or not.
             thresholds: what `branchynet.thresholds.as_exit_rule` takes.
 
         Returns:
@@ -253,6 +253,8 @@ class CompiledNet:
         check_batch(x, FLOAT32 if transform is None else UINT8)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
+        if self._is_on_gpu and not isinstance(x, np.ndarray):
+            x = self.device.send(x)  # they may be on another GPU
         if transform is None or self._engine.takes_pixels:
             return x
         with self._device_in_use():

@@ -12,6 +12,7 @@ import pytest
 from cuda_on_cpu import COMPILER, KernelsOnCpu
 from nvrtc import ARCHITECTURES, NVRTC, compile_for
 from tiny import (
+    N_CLASSES,
     SHAPE,
     assert_same_answers,
     drawn_net,
@@ -28,10 +29,11 @@ from branchynet.confidence import ENTROPY, MEASURES
 from branchynet.datasets.transforms import Normalise
 from branchynet.errors import CompileError
 from branchynet.inference import compile_net
+from branchynet.inference import operations as ops
 from branchynet.inference.compiled import with_transform
 from branchynet.inference.cuda.program import Program
 from branchynet.inference.cuda.source import fits_block, whole_source
-from branchynet.inference.plan import make_plain_plan, make_plan
+from branchynet.inference.plan import Plan, Segment, make_plain_plan, make_plan
 from branchynet.links import BatchNormalization, Convolution2D, ResBlock
 from networks import zoo
 
@@ -256,6 +258,13 @@ def test_a_large_network_does_not_fit_a_block(name):
 def test_a_measure_that_the_kernels_do_not_know_is_named():
     with pytest.raises(CompileError, match="the cuda engine knows .* not patience"):
         whole_source(Program(make_plan(tiny_net(), SHAPE)), MEASURES.get("patience")())
+
+
+@pytest.mark.parametrize("body", [(), (ops.Relu(),)])
+def test_a_residual_block_that_the_kernels_do_not_know_is_left_to_other_engines(body):
+    plan = Plan((Segment((ops.Residual(body, 1, 0),), (), SHAPE, SHAPE),), N_CLASSES)
+    with pytest.raises(CompileError, match="expected a residual block that ends in a Convolution, got "):
+        Program(plan)
 
 
 @with_nvrtc

@@ -1,16 +1,17 @@
 """How an engine is chosen and set up: its threads, its memory, and what is said where one cannot be had."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import tiny_batch, tiny_net
+from tiny import SHAPE, tiny_batch, tiny_net
 
 from branchynet.errors import CompileError
 from branchynet.inference import compile_net, compile_plain
 from branchynet.inference import engines as room
 from branchynet.inference.compiled import CompiledNet
-from branchynet.inference.engines import check_engine, engine_classes, engine_names
+from branchynet.inference.engines import check_engine, cuda, engine_classes, engine_names
 from branchynet.inference.plan import make_plan
 from branchynet.machine.devices import get_device
 
@@ -112,6 +113,33 @@ def test_an_engine_that_is_always_there_passes(name):
 def test_an_engine_of_another_device_says_which_it_computes_on():
     with pytest.raises(CompileError, match="the cuda engine computes on .*GPU"):
         check_engine("cuda", CPU)
+
+
+@pytest.mark.parametrize(("capability", "is_known"), [("61", False), ("70", True), ("90", True), ("100", True)])
+def test_gpus_before_volta_are_left_to_other_engines(capability, is_known):
+    device = SimpleNamespace(xp=None, device=SimpleNamespace(compute_capability=capability))
+    expected = "the cuda engine needs a GPU of compute capability 7.0 or above, got 6.1"
+    assert cuda.CudaEngine.problem(device) == (None if is_known else expected)
+
+
+def test_an_interrupted_wait_for_one_sample_ends_when_the_gpu_has_done():
+    """What still runs would read the number of the next request, and answer that with this sample."""
+
+    def interrupted(stream):
+        raise KeyboardInterrupt
+
+    workspace, waited = object.__new__(cuda._Workspace), []
+    vars(workspace).update(
+        _rule=None,
+        _request=0,
+        _sample=np.zeros((1, *SHAPE), np.float32),
+        _messages=np.ones(5, np.int32),
+        _launch=interrupted,
+        _stream=SimpleNamespace(synchronize=lambda: waited.append(True)),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        workspace.answers(tiny_batch(1)[0], None)
+    assert waited == [True] and not workspace._messages[2:].any()
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,10 @@ def test_a_net_computes_on_its_own_gpu_whichever_is_current(name):
     compiled = compile_net(net, engine=name, device="gpu:1")
     for n_samples in (1, 6):
         assert_same_answers(compiled.run(x[:n_samples], 0.9), run(net, x[:n_samples], 0.9))
-        answers = compiled.run(get_device("gpu:1").send(x[:n_samples]), 0.9)
-        assert {array.device.id for array in answers} == {1}
+        for samples in (get_device(f"gpu:{number}").send(x[:n_samples]) for number in (0, 1)):
+            answers = compiled.run(samples, 0.9)
+            assert_same_answers(answers, run(net, x[:n_samples], 0.9))
+            assert {array.device.id for array in answers} == {1}
         with ThreadPoolExecutor(1) as pool:  # another thread has another current device
             assert_same_answers(pool.submit(compiled.run, x[:n_samples], 0.9).result(), run(net, x[:n_samples], 0.9))
     assert first.xp.cuda.runtime.getDevice() == 0

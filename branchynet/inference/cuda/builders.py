@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from branchynet.errors import CompileError
 from branchynet.inference import operations as ops
 from branchynet.inference.cuda.sharing import VECTOR, Layer, best_form
 from branchynet.inference.cuda.stages import TEAMS, WARP, Numbers
@@ -39,7 +40,7 @@ def _convolve(program, operation, relu, source, out_shape, settings, shortcut=No
         shortcut: (`Numbers` that are added, the stride over them) at the end of a residual block.
     """
     W, (stride_y, stride_x), pad = settings
-    (n_outputs, channels, kh, kw), (in_h, in_w) = W.shape, source.shape[1:] if W.ndim == 4 else (1, 1)
+    (n_outputs, channels, kh, kw), (in_h, in_w) = W.shape, source.shape[1:]
     group, target = fitting_group(n_outputs, _GROUPS), program.new(out_shape)
     added, stride = shortcut or (Numbers(0, (0, 0, 0)), 0)
     numbers = f"in, {{shortcut, {_listed((*added.shape, stride))}}}, weights, out, team"
@@ -139,6 +140,9 @@ def _number_by_number(program, kind, relu, source, is_kept, factors, weights=0):
 
 
 def _residual(program, operation, relu, source, is_kept):
+    if not operation.body or not isinstance(operation.body[-1], ops.Convolution):
+        names = ", ".join(type(inner).__name__ for inner in operation.body)
+        raise CompileError(f"the cuda engine: expected a residual block that ends in a Convolution, got ({names})")
     *body, last = operation.body
     inner = program.sequence(body, source, keep=True)
     settings, out_shape = (last.W, last.stride, last.pad), last.out_shape(inner.shape)

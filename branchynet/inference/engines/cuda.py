@@ -79,8 +79,13 @@ class CudaEngine(Engine):
 
     @classmethod
     def problem(cls, device):
-        """Why it cannot compute there, as text; None on a GPU."""
-        return "the cuda engine computes on a GPU; on the CPU take another" if device.xp is np else None
+        """Why it cannot compute there, as text; None on a GPU since Volta."""
+        if device.xp is np:
+            return "the cuda engine computes on a GPU; on the CPU take another"
+        capability = int(device.device.compute_capability)
+        if capability < 70:  # older ones have no __nanosleep
+            return f"the cuda engine needs a GPU of compute capability 7.0 or above, got {capability / 10:.1f}"
+        return None
 
     def _blocks_each(self, kernel):
         """Blocks of a kernel for batches that a multiprocessor can hold at a time."""
@@ -158,9 +163,14 @@ class _Workspace:
         if rule is not self._rule:
             self._thresholds[: len(rule.values)] = rule.values
             self._rule, self._are_on_device = rule, False
-        if len(x) == 1 and isinstance(x, np.ndarray):
-            return self._answer(x)
-        return self._answers_of_batch(x)
+        is_one = len(x) == 1 and isinstance(x, np.ndarray)
+        try:
+            return self._answer(x) if is_one else self._answers_of_batch(x)
+        except BaseException:  # an interruption, too: what is still running must not tell of a later request
+            stream = self._stream if is_one else self._engine.device.xp.cuda.get_current_stream()
+            stream.synchronize()
+            self._messages[_BAD_SAMPLE:] = 0
+            raise
 
     def _answer(self, x):
         self._sample[...] = x
@@ -180,14 +190,6 @@ class _Workspace:
         return _as_answers(self._row.copy())
 
     def _answers_of_batch(self, x):
-        try:
-            return self._launched_and_awaited(x)
-        except BaseException:  # an interruption, too: what is still running must not tell of a later request
-            self._engine.device.xp.cuda.get_current_stream().synchronize()
-            self._messages[_BAD_SAMPLE:] = 0
-            raise
-
-    def _launched_and_awaited(self, x):
         engine, xp = self._engine, self._engine.device.xp
         if not self._are_on_device:
             self._device_thresholds.set(self._thresholds)
