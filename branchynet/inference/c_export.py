@@ -17,6 +17,7 @@ from branchynet.inference.plan import make_plain_plan, make_plan
 from branchynet.machine.files import replacing
 from branchynet.net import check_net
 from branchynet.thresholds import Thresholds, as_exit_rule
+from branchynet.thresholds.rule import as_float32
 
 # What a target's compiler is told, besides -O3; the source is the same for all.
 TARGETS = {
@@ -54,11 +55,19 @@ int main(int argc, char **argv)
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : stdin;
     if (!file) { fprintf(stderr, "cannot read %s\\n", argv[1]); return 2; }
     branchynet_prepare(&work);
-    while (fread(pixels, 1, sizeof pixels, file) == sizeof pixels) {
+    for (size_t n_bytes; (n_bytes = fread(pixels, 1, sizeof pixels, file)) > 0;) {
         int32_t label, exit;
         float score;
+        if (n_bytes < sizeof pixels) {
+            fprintf(stderr, "expected images of %zu bytes, got %zu at the end\\n", sizeof pixels, n_bytes);
+            return 1;
+        }
         branchynet_transform(pixels, sample);
-        branchynet_classify(&work, branchynet_weights, sample, 1, branchynet_thresholds, &label, &exit, &score, logits);
+        if (!branchynet_classify(&work, branchynet_weights, sample, 1, branchynet_thresholds, &label, &exit, &score,
+                                 logits)) {
+            fprintf(stderr, "expected finite logits and scores, got NaN or infinity: a sample is too large\\n");
+            return 1;
+        }
         printf("%s exit %d score %.6g\\n", branchynet_class_names[label], (int)exit + 1, (double)score);
     }
     return 0;
@@ -109,9 +118,13 @@ def export_c(
     if not isinstance(target, str) or target not in TARGETS:
         raise CompileError(f"target: expected one of {', '.join(TARGETS)}, got {shown(target)}")
     check_net(net)
-    measure, folder = as_measure(measure), as_path(folder, OutputError, "the name of a folder to write into")
-    measure.check(net.n_exits)
-    rule = as_exit_rule((), 1) if plain else as_exit_rule(thresholds, net.n_exits, measure.lowest)
+    folder = as_path(folder, OutputError, "the name of a folder to write into")
+    if plain:
+        measure, rule = None, as_exit_rule((), 1)
+    else:
+        measure = as_measure(measure)
+        measure.check(net.n_exits)
+        rule = as_exit_rule(thresholds, net.n_exits, measure.lowest)
     if not isinstance(rule, Thresholds):
         raise ThresholdError("export: expected thresholds; a percentage is of a batch, the code is for one sample")
     plan = with_transform(make_plain_plan(net) if plain else make_plan(net), transform)
@@ -120,7 +133,7 @@ def export_c(
     class_names = [str(n) for n in range(plan.n_classes)] if class_names is None else class_names
     names = as_class_names(class_names, plan.n_classes, CompileError)
     texts = {
-        **_model(program, None if plain else measure, rule, names, _transform(plan)),
+        **_model(program, measure, rule, names, _transform(plan)),
         "main.c": _MAIN,
         "Makefile": _MAKEFILE.format(flags=TARGETS[target]),
     }
@@ -145,7 +158,7 @@ def _model(program, measure, rule, class_names, transform):
         transform,
         f"const char *const branchynet_class_names[BRANCHYNET_N_CLASSES] = {{{names}}};\n",
         # An array of one more number than there are early exits: there may be none.
-        f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*rule.values, 0.0])}}};\n",
+        f"float branchynet_thresholds[BRANCHYNET_N_EXITS] = {{{_numbers([*as_float32(rule.values), 0.0])}}};\n",
         f"_Alignas(64) const float branchynet_weights[BRANCHYNET_N_WEIGHTS] = {{\n{_numbers(program.weights)}}};\n",
     ]
     return {

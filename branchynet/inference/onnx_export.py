@@ -28,6 +28,7 @@ from branchynet.inference.plan import make_plan
 from branchynet.machine.files import remove, replacing
 from branchynet.net import check_net
 from branchynet.thresholds import Thresholds, as_exit_rule
+from branchynet.thresholds.rule import as_float32
 
 # Names and types of the answer, the same in the one file and in the segments.
 _ANSWER = (("label", TensorProto.INT64), ("exit", TensorProto.INT64), ("entropy", TensorProto.FLOAT))
@@ -94,7 +95,7 @@ def _whole_model(plan, thresholds, transform):
         inputs.append(tensor("thresholds", [plan.n_exits - 1]))
         name = "thresholds"
     else:
-        name = graph.constant(np.array(thresholds, np.float32), "thresholds")
+        name = graph.constant(as_float32(thresholds), "thresholds")
     _add_segments(graph, plan, 0, graph.transformed("x", transform, plan.in_shape), "", name)
     return make_model(graph.build("branchynet", inputs, _infos(plan, "")))
 

@@ -59,7 +59,8 @@ def test_batch_size_does_not_change_an_answer(engine, n_samples):
     assert_same_answers(compiled.run(x[:n_samples], thresholds), run(net, x[:n_samples], thresholds))
 
 
-@pytest.mark.parametrize(("threshold", "exit_index"), [(0, 2), (math.log(N_CLASSES) + 0.01, 0)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(("threshold", "exit_index"), [(0, 2), (math.log(N_CLASSES) + 0.01, 0), (1e300, 0)])
 @pytest.mark.parametrize("n_samples", [1, 5])
 def test_the_ends_of_the_range_of_thresholds(engine, threshold, exit_index, n_samples):
     answers = compile_net(tiny_net(), **engine).run(tiny_batch(n_samples)[0], threshold)

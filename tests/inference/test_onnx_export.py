@@ -63,6 +63,12 @@ def test_thresholds_can_be_an_input(tmp_path):
         assert_file_answers(whole, x, run(net, x, thresholds), thresholds=np.array(thresholds, np.float32))
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_threshold_that_float32_does_not_hold_is_infinity(tmp_path):
+    net, (x, _) = tiny_net(), tiny_batch(N_SAMPLES)
+    assert_file_answers(export_onnx(net, 1e300, tmp_path / "net.onnx")[0], x, run(net, x, np.inf))
+
+
 def test_segments_serve_batches(exported):
     net, x, thresholds, paths = exported
     expected = run(net, x, thresholds)

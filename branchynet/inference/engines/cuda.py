@@ -24,6 +24,7 @@ from branchynet.inference.cuda.source import (
 from branchynet.inference.engines import Engine
 from branchynet.inference.reference import LARGEST, Answers, nan_score
 from branchynet.machine.cuda_graph import captured
+from branchynet.thresholds.rule import as_float32
 
 _OPTIONS = ("--std=c++14",)
 # Blocks that a kernel gets at most. A debugger or an emulator that runs one block after another needs 1, or the grid's
@@ -161,7 +162,7 @@ class _Workspace:
         """See `branchynet.inference.engines`; x is uint8 where the engine `takes_pixels`, and may be on the GPU: there
         the answers are then, too."""
         if rule is not self._rule:
-            self._thresholds[: len(rule.values)] = rule.values
+            self._thresholds[: len(rule.values)] = as_float32(rule.values)
             self._rule, self._are_on_device = rule, False
         is_one = len(x) == 1 and isinstance(x, np.ndarray)
         try:

@@ -16,6 +16,7 @@ from branchynet.inference.native.program import Program
 from branchynet.inference.native.source import whole_source
 from branchynet.inference.reference import LARGEST, Answers, nan_score
 from branchynet.machine.compilers import compiler_problem, load_library, pointer
+from branchynet.thresholds.rule import as_float32
 
 _CACHE_LINE_BYTES = 64
 
@@ -94,7 +95,7 @@ class _Workspace:
     def answers(self, x, rule) -> Answers:
         """See `branchynet.inference.engines`."""
         if rule is not self._rule:
-            self._thresholds[: len(rule.values)] = rule.values
+            self._thresholds[: len(rule.values)] = as_float32(rule.values)
             self._rule = rule
         if len(x) != 1:
             return self._answers_of_batch(np.ascontiguousarray(x))
