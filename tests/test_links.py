@@ -40,7 +40,9 @@ class OwnForward(Convolution2D):
         return 2 * super().forward(x)
 
 
-@pytest.mark.parametrize("layer", [OwnForward(2, 3, 1), FL(functions.max_pooling_2d, 2, relu=True)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [OwnForward(2, 3, 1), FL(functions.max_pooling_2d, 2, relu=True)], ids=["link", "function"]
+)
 def test_a_layer_that_cannot_take_the_relu_behind_it_leaves_it_there(layer, rng):
     x = rng.standard_normal((2, 2, 4, 4)).astype(np.float32)
     np.testing.assert_array_equal(Layers([layer, FL(F.relu)])(x).array, np.maximum(layer(x).array, 0))
