@@ -10,7 +10,7 @@ from branchynet.bench.timing import latency_summary
 from branchynet.errors import ThresholdError
 from branchynet.experiment import operating, processes
 from branchynet.experiment.recorded import record_by_measure, shown_logits
-from branchynet.machine import terminal
+from branchynet.machine import terminal, threads
 from branchynet.thresholds import ExitCosts, ExitRecords, as_exit_rule, choose_thresholds, front, knee, parse_goal
 
 N_RESAMPLES = 100
@@ -42,7 +42,8 @@ def analyse(net, plain_net, splits, transform, request, paper=None):
         those of `branchynet.experiment.recorded.record_by_measure`, for the pictures and the report. What was timed, to
         be kept: {name: array of `PathCosts`; settings: (K, n_exits - 1); images: (n,) indices of the test samples}.
     """
-    x, validation, by_measure, plain_right = _recorded(net, plain_net, splits, transform)
+    with threads.limited(threads.usable_cores()):  # results are those of one thread, which only times need
+        x, validation, by_measure, plain_right = _recorded(net, plain_net, splits, transform)
     test, contenders = by_measure["entropy"], paths.Contenders.of(net, request.engine)
     order = np.random.default_rng(request.seed).permutation(len(splits.test))
     shuffled = x[order]
