@@ -123,6 +123,15 @@ def markdown(rows) -> str:
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
+def commit() -> str:
+    """What git calls the clone's state; the counts are of that code."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.check_output(command, text=True).strip()
+    except (OSError, subprocess.SubprocessError):
+        return "no commit"
+
+
 def main() -> int:
     """Runs every pair; the exit status is 0 if all passed."""
     rows = []
@@ -132,7 +141,8 @@ def main() -> int:
     table = markdown(rows)
     print(f"\n{table}")
     machine = f"{platform.system()} {platform.machine()}"
-    REPORT.write_text(f"`make matrix`, {time.strftime('%Y-%m-%d', time.gmtime())}, {machine}.\n\n{table}", "utf-8")
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    REPORT.write_text(f"`make matrix`, {date}, {commit()}, {machine}.\n\n{table}", "utf-8")
     print(f"written to {os.path.relpath(REPORT, ROOT)}")
     return 0 if all(row.outcome == "passed" for row in rows) else 1
 
