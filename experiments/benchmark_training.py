@@ -9,7 +9,6 @@ for each contender.
 import argparse
 import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 import shlex
@@ -19,14 +18,15 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the clone that this script stands in
 
+import lenet_mnist
 import numpy as np
 import peers
+import resnet_cifar10
 import threadpoolctl
 
 from branchynet import BranchyNet, functions, records
 from branchynet.bench.timing import Clock, Contender, gain, time_interleaved
 from branchynet.datasets import TRANSFORMS, Samples
-from branchynet.datasets.augmentation import random_crop_and_flip, random_shift
 from branchynet.datasets.specs import SPECS
 from branchynet.errors import UserError
 from branchynet.experiment import add_quiet, nonempty_path, seed_number, whole_number
@@ -175,8 +175,7 @@ def rows_of(step_ms, batch_size, memory_mb, to) -> list:
 
 def preparation_ms(network, batch_size, n_batches=20) -> float:
     """Milliseconds per sample, median, that augmenting and normalising a batch take; part of no step above."""
-    shift = functools.partial(random_shift, max_shift=1)
-    augment = shift if network.dataset == "mnist" else random_crop_and_flip
+    augment = {"mnist": lenet_mnist, "cifar10": resnet_cifar10}[network.dataset].EXPERIMENT.augment
     shape = (10 * batch_size, *SPECS[network.dataset].image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     samples, normalise = Samples(images, np.zeros(len(images), np.int32)), TRANSFORMS["normalise"].fit(images)

@@ -101,8 +101,7 @@ def test_a_goal_that_gets_one_thing_wrong_is_told_what(function, message):
 def test_the_weightings_of_the_library_pass(name):
     net = tiny_net()
     before = state_of(net)
-    with chainer.using_config("train", False):
-        check_weighting(name, net, *tiny_batch(8))
+    check_weighting(name, net, *tiny_batch(8))
     assert moved(before, state_of(net)) == set()
 
 
@@ -119,6 +118,8 @@ def test_the_weightings_of_the_library_pass(name):
             "the same losses",
         ),
         (lambda exits: [_halved(exit) for exit in exits], "logits that stay as they were"),
+        (lambda exits: [0 * exit.cross_entropy for exit in exits], "gradients at exit 1 from its own loss, got zeros"),
+        (lambda exits: [exit.cross_entropy for exit in exits[::-1]], "finite gradients at exit 1, got none"),
     ],
 )
 def test_a_weighting_that_gets_one_thing_wrong_is_told_what(weighting, message):

@@ -87,6 +87,12 @@ def test_another_network_is_refused_with_the_first_difference_and_changes_nothin
     assert moved(before, state_of(other)) == set()
 
 
+@pytest.mark.parametrize("name", ["w.npz", "w.json"])
+def test_a_stem_with_an_ending_is_refused(tmp_path, name):
+    with pytest.raises(SnapshotError, match="expected a path with a name, without an ending"):
+        load_weights(tiny_net(), tmp_path / name)
+
+
 @pytest.mark.parametrize("contents", [b"", b"broken", b"PK\x03\x04broken"])
 def test_a_damaged_file_is_refused_without_advice_to_unpickle(tmp_path, contents):
     path = tmp_path / "plain.snapshot.npz"

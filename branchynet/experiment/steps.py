@@ -117,8 +117,8 @@ class Steps:
             return None
         earlier = self._read_run(folder)
         settings = _without_exits(TrainingSettings(**earlier["training_settings"]["joint"]))
-        is_augmented = [preset != "paper" for preset in (earlier["preset"], request.preset)]
-        if settings != _without_exits(request.joint_settings) or len(set(is_augmented)) > 1:
+        is_augmented_alike = (earlier["preset"] == "paper") == (request.preset == "paper")
+        if settings != _without_exits(request.joint_settings) or not is_augmented_alike:
             return None
         check_record(earlier, folder / "longer")
         net = self._new_net()

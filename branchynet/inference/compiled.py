@@ -253,8 +253,8 @@ class CompiledNet:
         check_batch(x, FLOAT32 if transform is None else UINT8)
         if x.shape[1:] != self.plan.in_shape:
             raise NetworkError(f"expected samples of shape {self.plan.in_shape}, got {tuple(x.shape[1:])}")
-        if self._is_on_gpu and not isinstance(x, np.ndarray):
-            x = self.device.send(x)  # they may be on another GPU
+        if self._is_on_gpu and not isinstance(x, np.ndarray) and x.device.id != self.device.device.id:
+            x = self.device.send(x)
         if transform is None or self._engine.takes_pixels:
             return x
         with self._device_in_use():

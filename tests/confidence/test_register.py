@@ -114,6 +114,27 @@ def test_a_measure_that_writes_into_its_logits_does_not_change_what_the_network_
     assert [int(compiled.run(x[i : i + 1], -math.inf).labels[0]) for i in range(9)] == expected.tolist()
 
 
+def test_a_measure_that_refuses_samples_gets_copies_too():
+    class Refusing(SortInPlace):
+        def refuses(self, exit_index, logits):
+            return sort_in_place(logits) > 0
+
+    logits = np.array([[3, 1, 2]], np.float32)
+    as_measure(Refusing()).refuses(0, logits)
+    assert logits.tolist() == [[3, 1, 2]]
+
+
+def test_a_measure_without_default_settings_has_to_be_made_first():
+    @register_measure("sharp")
+    class Sharp(SortInPlace):
+        def __init__(self, power):
+            self.power = power
+
+    with pytest.raises(MeasureError, match="sharp: expected default settings, got none; make one and give it"):
+        as_measure("sharp")
+    assert as_measure(Sharp(2)).name == "sharp"
+
+
 @pytest.mark.parametrize("target", [3, int])
 def test_only_functions_and_measures_can_be_registered(target):
     with pytest.raises(MeasureError, match="expected a function or a subclass of Measure"):

@@ -82,6 +82,21 @@ def test_pages_claim_of_a_gpu_what_a_record_shows(tmp_path, monkeypatch):
     is_measured = any(docs.RELEASED.glob("bench-gpu/*/bench.json"))
     assert ("**Not measured.** The speed on a GPU" in readme) is not is_measured
     assert docs.gpu_speed().startswith("Not measured") is not is_measured
+    paths = [docs.RELEASED / "bench-gpu" / name / "bench.json" for name in ("lenet", "alexnet-paper")]
+    lenet, alexnet = map(records.read_json, paths)
+    ms, one = lenet["measured"]["end_to_end_ms"]["mean"], lenet["measured"]["end_to_end_gain"]["value"]
+    gains = [
+        {
+            (row["samples_in"], row["batch_size"]): row["gain_over"]["cuda, plain net"]["value"]
+            for row in record["rows"]
+            if row["name"] == "cuda, early exit"
+        }
+        for record in (lenet, alexnet)
+    ]
+    sentence = " ".join(readme[readme.index("**On a GPU**") :].split("\n\n")[0].split())
+    assert f"in {ms:.3f} ms, {one:.1f} times as fast" in sentence
+    assert f"on the GPU {gains[0]['device', 65536]:.1f} times as fast" in sentence
+    assert f"B-AlexNet gains {max(gains[1].values()):.1f}x at best" in sentence
     rows = [
         {
             "name": f"cuda, {form}",

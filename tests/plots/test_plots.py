@@ -67,14 +67,21 @@ def test_the_share_that_leaves_early_is_drawn_and_pyplot_left_alone(n_early, tmp
     assert "matplotlib.pyplot" not in sys.modules
 
 
-def test_latencies_of_a_benchmark(tmp_path):
+@pytest.mark.parametrize(("sizes", "words"), [((1, 32), "one sample at a time"), ((1024, 4096), "batches of 1,024")])
+def test_latencies_of_a_benchmark(tmp_path, monkeypatch, sizes, words):
     names = ("plain Chainer, plain net", "arrays, plain net", "arrays, early exit")
-    rows = [{"name": name, "batch_size": size, "ms_per_sample": latency(1.0)} for size in (1, 32) for name in names]
+    rows = [{"name": name, "batch_size": size, "ms_per_sample": latency(1.0)} for size in sizes for name in names]
     exits = [{"exit": 1, "leaving_pct_of_reaching": 94.3, "break_even_pct_of_reaching": 10.5}]
     limits = {"multiply_add_limit_of_gain": 4.1, "early_exits": exits}
     result = {"network": "lenet", "rows": rows, "limits": limits, "environment": {"device": "Model X"}}
     plots.latencies(result, tmp_path / "latency.png")
     assert_is_drawn(tmp_path / "latency.png")
+    titles = []
+    monkeypatch.setattr(
+        plots.style, "save", lambda figure, path: titles.extend(axes.get_title() for axes in figure.axes)
+    )
+    plots.latencies(result, "latency.png")
+    assert titles[0] == f"lenet, {words}, one thread (Model X): mean, line to p90"
 
 
 def test_throughput_by_batch_size_of_a_gpu_beside_a_cpu(tmp_path, monkeypatch):

@@ -12,7 +12,12 @@ from tiny import tiny_batch, tiny_net
 from branchynet.errors import TrainingError
 from branchynet.machine.devices import to_host
 from branchynet.training import WEIGHTINGS, JointLoss, Weighting, register_weighting
-from branchynet.training.weightings.fixed import ConfidenceWeighting, Distillation, confidence_weights
+from branchynet.training.weightings.fixed import (
+    ConfidenceWeighting,
+    Distillation,
+    GradientEquilibrium,
+    confidence_weights,
+)
 
 from .runs import SETTINGS, assert_same_arrays, cross_entropies, joint, naive_softmax
 from .test_loss import loss_and_gradients, reports_of
@@ -63,6 +68,11 @@ def test_one_of_ones_own_may_be_a_class_with_parameters():
     assert list(loss.targets()) == ["trunk", "exit1", "exit2", "exit3", "weighting"]
     loss.weighting.link.W.array[...] = 2
     assert loss_and_gradients(net, x, t, loss)[0] == pytest.approx(2 * loss_and_gradients(net, x, t)[0], rel=1e-6)
+
+
+def test_one_that_was_made_for_another_net_is_refused():
+    with pytest.raises(TrainingError, match="expected one that was made for this net, got one for another"):
+        JointLoss(tiny_net(), weighting=GradientEquilibrium(tiny_net()))
 
 
 def test_a_function_that_forgets_an_exit_is_refused():
