@@ -268,8 +268,9 @@ class ResBlock(chainer.Chain):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        x, around = functions.fan_out(x)
         h = self.bn1(self.conv1(x), relu=True)
-        return self.bn2(self.conv2(h), shortcut=self._shortcut(x), relu=True)
+        return self.bn2(self.conv2(h), shortcut=self._shortcut(around), relu=True)
 
     def _shortcut(self, x):
         if self.stride == 1 and not self.added_channels:

@@ -7,6 +7,7 @@ They are Chainer's own on CuPy arrays, for other types than float32, and where t
 from branchynet.functions.batch_normalization import add_and_relu, batch_normalization
 from branchynet.functions.convolution_2d import convolution_2d
 from branchynet.functions.dropout import drawn_for, dropout
+from branchynet.functions.fan_out import fan_out
 from branchynet.functions.kernels import computes_here, plain_chainer
 from branchynet.functions.local_response_normalization import local_response_normalization
 from branchynet.functions.pooling import average_pooling_2d, max_pooling_2d

@@ -8,7 +8,7 @@ import numpy as np
 from chainer.functions.connection import convolution_2d as chainer_convolution_2d
 from chainer.functions.connection import deconvolution_2d as chainer_deconvolution_2d
 
-from branchynet.functions.kernels import call_strips, computes_here, vector_width
+from branchynet.functions.kernels import call_strips, computes_here, total_of, vector_width
 from branchynet.functions.relu import through_relu
 from branchynet.functions.windows import Windows, pair
 from branchynet.machine.winograd import best_tiling
@@ -98,7 +98,7 @@ class _GradientOfW(chainer_convolution_2d.Convolution2DGradW):
         (strips,) = call_strips(
             "correlate", len(x), _Convolution(windows, n_outputs), x, gy, sums=[(shape, np.float32)]
         )
-        gradient = strips.sum(axis=0)[:, :, : kw * channels]
+        gradient = total_of(strips)[:, :, : kw * channels]
         return (np.ascontiguousarray(gradient.reshape(n_outputs, kh, kw, channels).transpose(0, 3, 1, 2)),)
 
 
@@ -167,7 +167,7 @@ def _correlate_tiles(tiling, windows, x, gy):
     description = _Tiling.of(tiling, _Convolution(windows, n_outputs))
     shape = places, n_outputs, _whole_vectors(channels)
     (strips,) = call_strips("correlate_tiles", len(x), description, x, gy, sums=[(shape, np.float32)])
-    gradient = tiling.transform.T.astype(np.float32) @ strips.sum(axis=0).reshape(places, -1)
+    gradient = tiling.transform.T.astype(np.float32) @ total_of(strips).reshape(places, -1)
     gradient = gradient.reshape(tiling.ksize, tiling.ksize, n_outputs, -1)[..., :channels]
     return np.ascontiguousarray(gradient.transpose(2, 3, 0, 1))
 

@@ -44,3 +44,29 @@ int branchynet_mask(int start, int stop, void *const *given, void *const *own)
     for (size_t i = (size_t)start * n; i < (size_t)stop * n; i++) g[i] = y[i] > 0 ? gy[i] : 0;
     return 0;
 }
+
+/* total = the sum of so many arrays of `size` numbers, behind each other: of the numbers start <= i < stop. */
+int branchynet_total(int start, int stop, void *const *given, void *const *own)
+{
+    const int size = *(const int *)given[0];
+    const int n_arrays = *(const int *)given[1];
+    const float *arrays = given[2];
+    float *total = given[3];
+    for (int i = start; i < stop; i += WIDTH) {
+        vec sum = {0};
+        for (int a = 0; a < n_arrays; a++) sum += load_part(arrays + (size_t)a * size + i, stop - i);
+        store_part(total + i, sum, stop - i);
+    }
+    return 0;
+}
+
+/* sum = a + b, of n numbers a sample. */
+int branchynet_add(int start, int stop, void *const *given, void *const *own)
+{
+    const int n = *(const int *)given[0];
+    const float *a = given[1];
+    const float *b = given[2];
+    float *sum = given[3];
+    for (size_t i = (size_t)start * n; i < (size_t)stop * n; i++) sum[i] = a[i] + b[i];
+    return 0;
+}

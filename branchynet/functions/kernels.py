@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import pathlib
 import warnings
@@ -46,7 +47,8 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
         n_samples: of the batch.
         arguments: what the kernel is given: contiguous arrays of the whole batch, whole numbers, C structures, or None
             for no array.
-        sums: shape and dtype of each array that the kernel adds to. Each strip has its own, of zeros.
+        sums: shape and dtype of each array that the kernel adds to, at most three. Each strip has its own, of zeros
+            at first.
 
     Returns:
         for each of `sums`, an array (strips, *shape), in the order of the strips.
@@ -54,27 +56,50 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
     Raises:
         MemoryError: a kernel finds no memory to work in.
     """
-    n_strips = min(threads.N_STRIPS, n_samples)
+    bounds = strip_bounds(n_samples)
+    n_strips = len(bounds) - 1
+    own = [np.empty((n_strips, *np.atleast_1d(shape)), dtype) for shape, dtype in sums]
+    starts = (_Sums * len(own))(*[(array.ctypes.data, array.strides[0]) for array in own])
     given = [ctypes.c_int(argument) if isinstance(argument, int) else argument for argument in arguments]
-    own = [np.zeros((n_strips, *np.atleast_1d(shape)), dtype) for shape, dtype in sums]
-    starts = [(array.ctypes.data, array.strides[0]) for array in own]
-    addresses = [start + strip * step for strip in range(n_strips) for start, step in starts]
-    share, kernel = _library().branchynet_share, getattr(_library(), f"branchynet_{name}")
-    counts = n_samples, n_strips, threads.get_threads()
-    if share(kernel, *counts, _pointers(map(_address, given)), _pointers(addresses), len(own)) != 0:
+    pointers = (ctypes.c_void_p * len(given))(*map(_address, given))
+    kernel, n_threads = getattr(_library(), f"branchynet_{name}"), threads.get_threads()
+    if _library().branchynet_share(kernel, bounds, n_strips, n_threads, pointers, starts, len(own)) != 0:
         raise MemoryError(f"{name}: no memory for the work on {n_samples} samples")
     return own
+
+
+def total_of(strips):
+    """The sum of float32 arrays (strips, ...) that a kernel has added to, in the order of the strips."""
+    total = np.empty(strips.shape[1:], np.float32)
+    call_strips("total", total.size, total.size, len(strips), strips, total)
+    return total
+
+
+@functools.lru_cache(maxsize=64)
+def strip_bounds(n_samples):
+    """Where the strips of a batch begin, and behind them n_samples: a C array of int.
+
+    They are the same whatever the number of threads: sums over a strip are then added up in the same order, and results
+    do not depend on it. The last strips are small ones, so that no thread has to wait long for another one's last.
+    """
+    in_parts = itertools.accumulate(_PARTS, initial=0)
+    bounds = sorted({n_samples * end // sum(_PARTS) for end in in_parts})
+    return (ctypes.c_int * len(bounds))(*bounds)
+
+
+_PARTS = (4, 4, 4, 4, 4, 4, 2, 2, 1, 1, 1, 1)
+
+
+class _Sums(ctypes.Structure):
+    """`struct sums` of team.h."""
+
+    _fields_ = [("start", ctypes.c_void_p), ("n_bytes", ctypes.c_int64)]
 
 
 def _address(argument):
     if isinstance(argument, np.ndarray):
         return argument.ctypes.data
     return None if argument is None else ctypes.addressof(argument)
-
-
-def _pointers(addresses):
-    addresses = list(addresses)
-    return (ctypes.c_void_p * len(addresses))(*addresses)
 
 
 @functools.lru_cache(maxsize=1)

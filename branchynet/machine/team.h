@@ -8,14 +8,22 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Works on the samples start <= i < stop. given: what it needs; own: arrays of this strip alone. 0, or -1 for failure. */
+/* Works on the samples start <= i < stop. given: what it needs; own: arrays of zeros of this strip alone, to add to. 0,
+ * or -1 for failure. */
 typedef int kernel(int start, int stop, void *const *given, void *const *own);
+
+/* Arrays that each strip has one of: those of all strips lie behind each other. */
+struct sums { char *start; int64_t n_bytes; };
+#define MOST_SUMS 3
 
 struct work {
     kernel *compute;
-    void *const *given, *const *own; /* own: of all strips, n_own pointers each */
-    int n_samples, n_strips, n_own, n_helpers;
+    const int *bounds; /* where strips begin; behind them, where the last one ends */
+    void *const *given;
+    const struct sums *sums;
+    int n_strips, n_sums, n_helpers;
     atomic_int next, failed;
 };
 
@@ -33,8 +41,10 @@ static struct {
 static void take_strips(struct work *w)
 {
     for (int s; (s = atomic_fetch_add(&w->next, 1)) < w->n_strips;) {
-        const int start = (int64_t)w->n_samples * s / w->n_strips, stop = (int64_t)w->n_samples * (s + 1) / w->n_strips;
-        if (w->compute(start, stop, w->given, w->own + s * w->n_own)) atomic_store(&w->failed, 1);
+        void *own[MOST_SUMS];
+        for (int i = 0; i < w->n_sums; i++)
+            own[i] = memset(w->sums[i].start + s * w->sums[i].n_bytes, 0, w->sums[i].n_bytes);
+        if (w->compute(w->bounds[s], w->bounds[s + 1], w->given, own)) atomic_store(&w->failed, 1);
     }
 }
 
@@ -73,10 +83,10 @@ static void call_helpers(int n_wanted)
 }
 
 /* Computes all strips with so many threads, this one among them. Other callers meanwhile compute alone. */
-int branchynet_share(kernel *compute, int n_samples, int n_strips, int n_threads, void *const *given, void *const *own,
-                     int n_own)
+int branchynet_share(kernel *compute, const int *bounds, int n_strips, int n_threads, void *const *given,
+                     const struct sums *sums, int n_sums)
 {
-    struct work w = {compute, given, own, n_samples, n_strips, n_own, n_threads - 1, 0, 0};
+    struct work w = {compute, bounds, given, sums, n_strips, n_sums, n_threads - 1, 0, 0};
     if (n_threads < 2 || n_strips < 2 || pthread_mutex_trylock(&team.used)) {
         take_strips(&w);
         return -w.failed;

@@ -10,10 +10,6 @@ import os
 
 import threadpoolctl
 
-# A batch is cut into this many strips, whatever the number of threads: partial sums are then added up in the same
-# order, and results do not depend on the number of threads.
-N_STRIPS = 8
-
 _n_threads = 1
 
 

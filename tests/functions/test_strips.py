@@ -1,5 +1,6 @@
 """Strips and threads: how the fast CPU functions share out a batch does not show in the results."""
 
+import math
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from branchynet.functions import (
     average_pooling_2d,
     batch_normalization,
     convolution_2d,
+    fan_out,
     kernels,
     local_response_normalization,
     max_pooling_2d,
@@ -27,6 +29,7 @@ FUNCTIONS = {
     "batch normalisation": (batch_normalization, ((21, 3, 9, 9), (3,), (3,))),
     "convolution": (convolution_2d, ((21, 3, 12, 12), (4, 3, 3, 3), (4,))),
     "convolution by tiles": (lambda *given: convolution_2d(*given, pad=1), ((21, 16, 6, 6), (20, 16, 3, 3), (20,))),
+    "fan out": (lambda x: math.prod(fan_out(x)), ((21, 3, 5),)),
     "local response normalisation": (lambda x: local_response_normalization(x, 3, 2, 0.05), ((20, 6, 4, 5),)),
     "max pooling": (lambda x: max_pooling_2d(x, 3, 2), ((21, 3, 9, 9),)),
 }
@@ -47,6 +50,26 @@ def test_results_do_not_depend_on_the_number_of_threads(name):
             several = results_of(name)
         for a, b in zip(one, several):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 31, 32, 33, 256, 100_003])
+def test_strips_are_the_batch_one_after_the_other_with_small_ones_at_the_end(n_samples):
+    bounds = list(kernels.strip_bounds(n_samples))
+    sizes = np.diff(bounds)
+    assert (bounds[0], bounds[-1]) == (0, n_samples)
+    assert sizes.min() >= 1
+    assert sizes.max() <= max(1, -(-n_samples // 8))
+    assert sizes[-1] <= max(1, -(-n_samples // 32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (5, 2, 37), (12, 4, 9, 16)])
+def test_the_total_of_strips_is_that_of_adding_them_in_their_order(rng, shape):
+    strips = rng.normal(size=shape).astype(np.float32)
+    expected = np.zeros(shape[1:], np.float32)
+    for strip in strips:
+        expected += strip
+    with threads.limited(2):
+        np.testing.assert_array_equal(kernels.total_of(strips), expected)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 3, 8, 37])

@@ -5,6 +5,7 @@ import functools
 import chainer.functions as F
 
 from branchynet.errors import TrainingError
+from branchynet.functions import fan_out
 from branchynet.registry import Registry
 
 WEIGHTINGS = Registry(
@@ -92,7 +93,7 @@ class Weighting:
         Returns:
             (what goes into the branch, what goes on along the trunk)
         """
-        return h, h
+        return fan_out(h)
 
     def losses(self, exits) -> list:
         """The loss of each exit, before its weight w_n.
