@@ -80,14 +80,15 @@ def strip_bounds(n_samples):
     """Where the strips of a batch begin, and behind them n_samples: a C array of int.
 
     They are the same whatever the number of threads: sums over a strip are then added up in the same order, and results
-    do not depend on it. The last strips are small ones, so that no thread has to wait long for another one's last.
+    do not depend on it. Threads take strips from both ends, and those in the middle are small: no thread has to wait
+    long for another one's last.
     """
     in_parts = itertools.accumulate(_PARTS, initial=0)
     bounds = sorted({n_samples * end // sum(_PARTS) for end in in_parts})
     return (ctypes.c_int * len(bounds))(*bounds)
 
 
-_PARTS = (4, 4, 4, 4, 4, 4, 2, 2, 1, 1, 1, 1)
+_PARTS = (4, 4, 4, 2, 1, 1, 1, 1, 2, 4, 4, 4)
 
 
 class _Sums(ctypes.Structure):

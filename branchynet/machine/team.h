@@ -24,7 +24,7 @@ struct work {
     void *const *given;
     const struct sums *sums;
     int n_strips, n_sums, n_helpers;
-    atomic_int next, failed;
+    atomic_int n_taken, n_from_end[2], failed;
 };
 
 #define N_SPINS 20000 /* some ten microseconds */
@@ -38,9 +38,13 @@ static struct {
     struct work *work;
 } team = {.used = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static void take_strips(struct work *w)
+/* Some threads take strips from the first one on, the others from the last one back, kernel after kernel: what a strip
+ * reads is then mostly in the cache of the core that wrote it. */
+static void take_strips(struct work *w, int from_last)
 {
-    for (int s; (s = atomic_fetch_add(&w->next, 1)) < w->n_strips;) {
+    while (atomic_fetch_add(&w->n_taken, 1) < w->n_strips) {
+        const int from_end = atomic_fetch_add(&w->n_from_end[from_last], 1);
+        const int s = from_last ? w->n_strips - 1 - from_end : from_end;
         void *own[MOST_SUMS];
         for (int i = 0; i < w->n_sums; i++)
             own[i] = memset(w->sums[i].start + s * w->sums[i].n_bytes, 0, w->sums[i].n_bytes);
@@ -61,7 +65,7 @@ static void *help(void *number_and_generation)
         while (atomic_load(&team.generation) == seen) pthread_cond_wait(&team.wake, &team.lock);
         seen = atomic_load(&team.generation);
         pthread_mutex_unlock(&team.lock);
-        if (number < team.work->n_helpers) take_strips(team.work);
+        if (number < team.work->n_helpers) take_strips(team.work, number % 2 == 0);
         atomic_fetch_sub(&team.n_at_work, 1);
     }
     return 0;
@@ -86,9 +90,9 @@ static void call_helpers(int n_wanted)
 int branchynet_share(kernel *compute, const int *bounds, int n_strips, int n_threads, void *const *given,
                      const struct sums *sums, int n_sums)
 {
-    struct work w = {compute, bounds, given, sums, n_strips, n_sums, n_threads - 1, 0, 0};
+    struct work w = {compute, bounds, given, sums, n_strips, n_sums, n_threads - 1, 0, {0, 0}, 0};
     if (n_threads < 2 || n_strips < 2 || pthread_mutex_trylock(&team.used)) {
-        take_strips(&w);
+        take_strips(&w, 0);
         return -w.failed;
     }
     call_helpers(w.n_helpers);
@@ -98,7 +102,7 @@ int branchynet_share(kernel *compute, const int *bounds, int n_strips, int n_thr
     atomic_fetch_add(&team.generation, 1);
     pthread_cond_broadcast(&team.wake);
     pthread_mutex_unlock(&team.lock);
-    take_strips(&w);
+    take_strips(&w, 0);
     for (int i = 0; atomic_load(&team.n_at_work); i++)
         if (i > N_SPINS) sched_yield();
     pthread_mutex_unlock(&team.used);
