@@ -124,6 +124,16 @@ def test_a_drawn_one_takes_the_place_of_the_test_image_and_is_a_one(opened, draw
     assert opened.text_content("#answer") == "Draw something." and opened.locator(".exit").count() == 0
 
 
+def test_clear_leaves_nothing_of_a_test_image(opened):
+    opened.evaluate("() => pick(true)")
+    assert opened.text_content("#truth").startswith("a test image of")
+    opened.click("#clear")
+    assert [opened.text_content(part) for part in ("#truth", "#exits", "#path")] == ["", "", ""]
+    assert not opened.evaluate(
+        "() => [...seen.getContext('2d').getImageData(0, 0, 28, 28).data].some((v, i) => v && i % 4 < 3)"
+    )
+
+
 def test_a_finger_draws_where_it_would_scroll(browser):  # noqa: F811
     if browser.name != "chromium":
         pytest.skip("touches are sent by Chromium's own protocol")

@@ -137,6 +137,22 @@ def test_a_library_is_compiled_once_for_source_and_flags(cache):
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    ("module", "fact", "other"),
+    [
+        (compilers.platform, "machine", "aarch64"),
+        (compilers.processor, "model", "Neoverse-N1"),
+        (compilers.processor, "features", ("asimd", "sve")),
+    ],
+)
+def test_a_library_of_another_processor_is_not_taken(cache, monkeypatch, module, fact, other):
+    source = "int value(void) { return 7; }"
+    here = compilers.compile_library(source, ())
+    monkeypatch.setattr(module, fact, lambda: other)
+    assert compilers.compile_library(source, ()) != here
+
+
+@needs_compiler
 def test_many_may_ask_for_the_same_library_at_once(cache):
     source, paths = "int value(void) { return 9; }", []
     askers = [threading.Thread(target=lambda: paths.append(compilers.compile_library(source))) for _ in range(4)]

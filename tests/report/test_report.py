@@ -117,6 +117,12 @@ def test_notes_tell_machine_command_clock_and_choice():
     assert all(words in notes for words in (*found, "1 thread", "optimistic", "only the trunk inside the clock"))
 
 
+def test_notes_of_a_record_without_a_date_say_so():
+    run = make_run()
+    del run["environment"]["utc"]
+    assert "; no date. " in report.table(run, PUBLISHED)
+
+
 def test_a_network_of_ones_own_has_tables_without_published_rows():
     run = make_run(network="Mine", branchy_network="B-Mine")
     text = report.table(run, PUBLISHED) + report.table_one([run], PUBLISHED)
