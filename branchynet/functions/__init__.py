@@ -1,7 +1,7 @@
 """Chainer functions with a fast CPU path in C (`kernels.c` and others): the same results to rounding.
 
 They are Chainer's own on CuPy arrays, for other types than float32, and where there is no C compiler.
-`scale_gradient` is an addition: Chainer has nothing like it. The room knows arithmetic, and no network.
+`scale_gradient`, `thinned` and `fan_out` are additions. The room knows arithmetic, and no network.
 """
 
 from branchynet.functions.batch_normalization import add_and_relu, batch_normalization

@@ -9,13 +9,14 @@ from branchynet.functions.kernels import call_strips, computes_here
 def fan_out(x) -> tuple:
     """x twice: for two functions that both compute with it, such as a residual block and its shortcut.
 
-    Chainer adds their gradients up as well, in one thread and at the price of a pass over main memory.
+    Without it Chainer adds up the gradients of both, to the same numbers, in one thread.
 
     Args:
         x: (N, ...) float Variable or array.
 
     Returns:
-        two Variables with the numbers of x; x itself twice where nothing is kept for gradients.
+        two Variables with the numbers of x; x itself twice where no gradients are wanted or Chainer's own functions
+        compute.
     """
     return _FanOut().apply((x,)) if chainer.config.enable_backprop and computes_here(x) else (x, x)
 

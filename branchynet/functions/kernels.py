@@ -59,7 +59,7 @@ def call_strips(name, n_samples, *arguments, sums=()) -> list:
     bounds = strip_bounds(n_samples)
     n_strips = len(bounds) - 1
     own = [np.empty((n_strips, *np.atleast_1d(shape)), dtype) for shape, dtype in sums]
-    starts = (_Sums * len(own))(*[(array.ctypes.data, array.strides[0]) for array in own])
+    starts = (_Sums * _MOST_SUMS)(*[(array.ctypes.data, array.strides[0]) for array in own])  # more are an IndexError
     given = [ctypes.c_int(argument) if isinstance(argument, int) else argument for argument in arguments]
     pointers = (ctypes.c_void_p * len(given))(*map(_address, given))
     kernel, n_threads = getattr(_library(), f"branchynet_{name}"), threads.get_threads()
@@ -89,6 +89,9 @@ def strip_bounds(n_samples):
 
 
 _PARTS = (4, 4, 4, 2, 1, 1, 1, 1, 2, 4, 4, 4)
+
+
+_MOST_SUMS = 3  # as in team.h
 
 
 class _Sums(ctypes.Structure):

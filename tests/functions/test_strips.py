@@ -96,6 +96,12 @@ def test_a_kernel_without_memory_is_an_error(monkeypatch):
         kernels.call_strips("mask", 3)
 
 
+def test_more_sums_than_a_strip_has_room_for_are_refused(rng):
+    x = rng.normal(size=(3, 2)).astype(np.float32)
+    with pytest.raises(IndexError):
+        kernels.call_strips("mask", 3, 2, x, x, x, sums=[(2, np.float64)] * 4)
+
+
 def _compute_in_a_child(connection):
     connection.send(results_of("convolution"))
 
